@@ -1,0 +1,303 @@
+"""The command line. Exit status 0 is success, 1 a failure of the work, 2 a mistake in the command."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flowers.errors import FlowersError, UsageError
+from flowers.recipe import KNOBS, PRESETS, Recipe, knob, preset
+
+DEFAULT_CHECKPOINT = "flowers-resnet18"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; every error is one sentence on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options) or 0
+    except UsageError as error:
+        return _complain(error, 2)
+    except FlowersError as error:
+        return _complain(error, 1)
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        return _complain(f"The file{where} could not be used ({error.strerror or error}).", 1)
+    except KeyboardInterrupt:
+        return _complain("Interrupted.", 1)
+
+
+def _complain(problem: object, status: int) -> int:
+    print("flowers:", *str(problem).split(), file=sys.stderr)  # one line, also when a file's name holds line breaks
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with mistakes told as one sentence instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message[0].upper()}{message[1:]}: see `{self.prog} --help`.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m flowers", description="Teach a neural network to tell flowers apart.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    train = commands.add_parser("train", help="train a network on a photo set")
+    train.add_argument("--preset", default="report", metavar="NAME", help=f"one of {', '.join(PRESETS)} (report)")
+    _add_data(train)
+    train.add_argument("--run", type=Path, metavar="DIR", help="the run folder to create (default: a new one in runs/)")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    for group in dict.fromkeys(item.group for item in KNOBS.values()):
+        section = train.add_argument_group(group)
+        for item in (item for item in KNOBS.values() if item.group == group):
+            text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
+            section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
+    train.set_defaults(command=_train)
+
+    resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
+    resume.add_argument("run", metavar="RUN", help="the run folder")
+    resume.add_argument("--quiet", action="store_true", help="no progress bar")
+    resume.add_argument("--background", action="store_true", help="quietly, and giving way to other programs")
+    resume.set_defaults(command=_resume)
+
+    evaluate = commands.add_parser("evaluate", help="measure a checkpoint on a photo set")
+    evaluate.add_argument(
+        "checkpoint", metavar="CHECKPOINT", help="a checkpoint folder, a run folder or a bundled name"
+    )
+    _add_data(evaluate)
+    evaluate.add_argument("--split", choices=("val", "train", "all"), default="val", help="which part (val)")
+    evaluate.add_argument(
+        "--augmented", type=int, default=0, metavar="N",
+        help="score N augmented views of every photo instead of the clean photo, as the report's code did",
+    )  # fmt: skip
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    evaluate.set_defaults(command=_evaluate)
+
+    classify = commands.add_parser("classify", help="name the flower in photos")
+    classify.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="C", help=f"({DEFAULT_CHECKPOINT})")
+    classify.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files or folders of them")
+    classify.add_argument("--json", action="store_true", help="one JSON object a line")
+    classify.set_defaults(command=_classify)
+
+    data = commands.add_parser("data", help="photo sets: list them, fetch one, check one")
+    actions = data.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
+    actions.add_parser("list", help="the known photo sets").set_defaults(command=_data_list)
+    fetch = actions.add_parser("fetch", help="bring a known photo set to this machine")
+    fetch.add_argument("name", metavar="NAME")
+    fetch.set_defaults(command=_data_fetch)
+    check = actions.add_parser("check", help="count the photos, list unreadable files, duplicates and label conflicts")
+    check.add_argument("source", nargs="?", metavar="SRC")
+    check.set_defaults(command=_data_check)
+
+    export = commands.add_parser("export", help="write a checkpoint in another form")
+    export.add_argument("checkpoint", metavar="CHECKPOINT")
+    export.add_argument("--to", choices=("half",), required=True, help="half: half precision, in shards under 10 MB")
+    export.add_argument("target", type=Path, metavar="FOLDER")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", metavar="SRC",
+        help="a folder of class folders, a zip of one, flowers5 or garden (default: FLOWERS_DATA, else what is here)",
+    )  # fmt: skip
+
+
+def _train(options: argparse.Namespace) -> None:
+    from flowers.training.run import Run
+
+    recipe = _recipe(options)
+    run = Run.create(options.run, recipe, _absolute(options.data), options.preset)
+    _perform(run, options.quiet)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from flowers.training.run import Run
+
+    run = Run.open(options.run)
+    if run.status().state == "done":
+        raise UsageError(
+            f"The run {run.name} is complete: start a new one, which may begin from it with --init {run.name}."
+        )
+    if options.background and hasattr(os, "nice"):
+        os.nice(10)  # the studio answers photos meanwhile
+    _perform(run, options.quiet or options.background)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    changes: dict[str, Any] = {}
+    for assignment in options.set:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set {assignment} has no value: write --set {assignment}=VALUE.")
+        changes[knob(name.strip()).name] = value.strip()
+    given = {name: getattr(options, f"knob_{name}") for name in KNOBS}
+    changes.update({name: value for name, value in given.items() if value is not None})
+    return preset(options.preset).replace(**changes)
+
+
+def _absolute(source: str | None) -> str | None:
+    """A run may be resumed from another folder, so a path is remembered in full; a known name stays a name."""
+    from flowers.data.sources import KNOWN
+
+    return source if source is None or source in KNOWN else str(Path(source).expanduser().resolve())
+
+
+def _perform(run: Any, quiet: bool) -> None:
+    from flowers.training.log import log_lines
+    from flowers.training.process import perform
+
+    print(f"The run is in {run.folder}")
+    epochs = run.recipe.epochs
+    with _stop_on_signal() as stopping, _bar(quiet) as bar:
+        for event in perform(run, stopping):
+            bar.show(event)
+            if lines := log_lines(event, epochs):
+                bar.write(lines)
+    if stopping():
+        print(f"Stopped. Go on with: python -m flowers resume {run.folder}")
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Any]:
+    """Ctrl-C asks for a stop after the current batch; a second Ctrl-C stops at once."""
+    asked = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        # Not print: the signal may have come in the middle of one, which would raise here.
+        os.write(2, b"\nStopping after this batch; press Ctrl-C again to stop at once.\n")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _bar:
+    """A tqdm bar over all of a run's steps, fed by its events."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+
+    def __enter__(self) -> "_bar":
+        from tqdm import tqdm
+
+        self.tqdm = tqdm(disable=self.quiet, unit="step", dynamic_ncols=True, smoothing=0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tqdm.close()
+
+    def show(self, event: Any) -> None:
+        if event.kind == "started":
+            self.steps = event.steps
+            done = event.epoch * event.steps + event.step
+            self.tqdm.reset(total=event.epochs * event.steps)
+            self.tqdm.initial = self.tqdm.n = done  # so that the rate counts only what this process did
+        elif event.kind == "step":
+            self.tqdm.set_description(f"epoch {event.epoch}", refresh=False)
+            self.tqdm.set_postfix(loss=f"{event.loss:.3f}", acc=f"{event.accuracy:.2f}", refresh=False)
+            self.tqdm.update(event.epoch * self.steps + event.step - self.tqdm.n)
+
+    def write(self, text: str) -> None:
+        self.tqdm.write(text)
+        sys.stdout.flush()
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from flowers.classifier import Classifier
+    from flowers.data.dataset import open_dataset
+    from flowers.data.download import progress_bar
+    from flowers.evaluation.evaluate import evaluate, report_text
+    from flowers.files import write_json
+
+    if options.augmented < 0:
+        raise UsageError(f"--augmented cannot be {options.augmented}: give a number of views, or 0 for clean photos.")
+    classifier = Classifier.load(options.checkpoint)
+    dataset = open_dataset(options.data)
+    with progress_bar("Looking at photos", unit=" photos") as progress:
+        result = evaluate(classifier, dataset, options.split, views=options.augmented, progress=progress)
+    print(report_text(result))
+    if options.json:
+        write_json(options.json, result.to_dict())
+
+
+def _classify(options: argparse.Namespace) -> int:
+    from flowers.classifier import Classifier
+    from flowers.data.decode import decode_image
+
+    classifier = Classifier.load(options.checkpoint)
+    failures = 0
+    for path in _photo_files(options.photos):
+        try:
+            answer = classifier.classify(decode_image(path, min_side=classifier.preprocessing.resize))
+        except FlowersError as error:
+            failures += 1
+            _complain(error, 1)
+            continue
+        if options.json:
+            print(json.dumps({"photo": str(path), **answer.to_dict()}))
+        else:
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
+            print(f"{path}: {answer.label} {answer.confidence:.1%} ({shares})")
+    return 1 if failures else 0
+
+
+def _photo_files(paths: Sequence[str]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _data_list(options: argparse.Namespace) -> None:
+    from flowers.data.sources import KNOWN, available, default_source
+
+    for name, known in KNOWN.items():
+        here = "here" if available(name) else "to be fetched"
+        print(f"{name:<10} {known.count:>5} photos  {here:<14} {known.title}: {known.description} {known.licence}")
+    print(f"The default is {default_source()}.")
+
+
+def _data_fetch(options: argparse.Namespace) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.data.sources import fetch
+
+    with progress_bar(options.name, unit=" photos" if options.name == "garden" else "B") as progress:
+        fetched = fetch(options.name, progress=progress)
+    print(f"Found {fetched.found} of {fetched.expected} photos in {fetched.folder} ({fetched.origin}).")
+
+
+def _data_check(options: argparse.Namespace) -> None:
+    from flowers.data.dataset import open_dataset
+    from flowers.data.doctor import check
+
+    print(check(open_dataset(options.source)).text())
+
+
+def _export(options: argparse.Namespace) -> None:
+    from flowers.models.checkpoint import CARD, MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
+
+    target = options.target.expanduser().resolve()
+    if target.exists() and not (target / CARD).is_file() and not (target.is_dir() and not any(target.iterdir())):
+        raise UsageError(f"{target} is there already and is not a checkpoint: choose another folder.")
+    checkpoint = find_checkpoint(options.checkpoint)
+    save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD)
+    print(f"Wrote {target}.")

@@ -1,0 +1,316 @@
+"""From untrusted bytes to an upright RGB image, or to one sentence that a person understands.
+
+Every upload and every file of a photo set comes through `decode_image`. The format is decided by the first bytes,
+never by the file's name, and only the photo formats listed in `_PHOTOS` reach a decoder: Pillow's other plugins (one
+of which starts Ghostscript) never see these bytes. Pillow's global settings and registries are not touched.
+"""
+
+import codecs
+import io
+import os
+import re
+import stat
+import struct
+from functools import lru_cache
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageChops,
+    ImageCms,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from flowers.errors import DecodeError
+
+MAX_BYTES = 50_000_000  # a 108-megapixel phone JPEG is about 30 MB; the file is held in memory whole while it decodes
+MAX_PIXELS = 120_000_000  # admits 108-megapixel phones; lossless WebP, the costliest, peaks at 16 bytes a pixel: 1.9 GB
+MIN_SIDE = 8  # pixels; below this there is no flower to see
+MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px must not make the long one enormous
+MAX_SCANS = 1000  # of a progressive JPEG, normally 10: each costs 0.06 s per 100 megapixels, and may be 140 bytes long
+MAX_PROFILE_BYTES = 4_000_000  # of colour profile: a printer's takes 0.5 to 2 MB, a camera's 3 KB; 16 are remembered
+
+
+def decode_image(
+    source: bytes | str | os.PathLike, *, min_side: int | None = None, name: str | None = None
+) -> Image.Image:
+    """Decode one photo: mode "RGB", 8 bits a channel, upright, in sRGB, on white where it was transparent.
+
+    Of an animation, the first frame. The image carries no metadata, so nothing can be applied to it twice.
+
+    Args:
+        source: the file's bytes, or the path of a file.
+        min_side: in pixels. A JPEG may come at 1/2, 1/4 or 1/8 of its size as long as its short side stays at least
+            this long, which is many times faster for a large photo. None: full size. Other formats: always full size.
+        name: what messages call the photo. Default: the file's name, or "This photo".
+
+    Raises:
+        DecodeError: whatever is wrong, from a missing file to a bomb of pixels; the message is one sentence.
+
+    Safe to call from several threads.
+    """
+    name = _display_name(source, name)
+    try:
+        return _decode(_read(source), min_side)
+    except _Refusal as refusal:
+        raise DecodeError(f"{name} {refusal}.") from None
+    except MemoryError as error:
+        raise DecodeError(f"{name} needs more memory than is free here: make it smaller and try again.") from error
+    except Exception as error:  # decoders raise nearly anything on hostile bytes: OSError, SyntaxError, struct.error...
+        raise DecodeError(f"{name} {_diagnose(error)}.") from error
+
+
+class _Refusal(Exception):
+    """Why not, as said after the photo's name and without the full stop: "is empty: choose another file"."""
+
+
+def _decode(data: bytes, min_side: int | None) -> Image.Image:
+    image = _open(data)
+    for size in (image.size, *_coded_sizes(data)):
+        _check_pixels(*size)
+    _check_shape(*image.size)
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        if data.count(b"\xff\xda") > MAX_SCANS:  # also met by chance, once in 64 KB, in a video appended to the JPEG
+            raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
+        if min_side:
+            image.draft("RGB", (min_side, min_side))
+    image.load()
+    orientation = _orientation(image)
+    rgb = _to_rgb(image)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    # A plain image around the same pixels: .copy() would add a fifth to the time of a small JPEG.
+    plain = rgb._new(rgb.im)
+    plain.info = {}
+    return plain
+
+
+# ---------------------------------------------------------------- the file
+
+
+def _display_name(source, name: str | None) -> str:
+    """One short printable line, whatever the file is called."""
+    if name is None and not isinstance(source, bytes | bytearray | memoryview):
+        name = os.path.basename(os.fsdecode(source).rstrip("/\\"))
+    name = " ".join("".join(c if c.isprintable() else " " for c in name or "").split())
+    if len(name) > 60:
+        name = f"{name[:29]}…{name[-30:]}"  # the end holds the extension
+    return name or "This photo"
+
+
+def _read(source) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = bytes(source)
+    else:
+        data = _read_file(source)
+    if not data:
+        raise _Refusal("is empty: choose the file again, or download it again")
+    if len(data) > MAX_BYTES:
+        raise _Refusal(f"is larger than {MAX_BYTES // 10**6} MB: save it smaller and try again")
+    return data
+
+
+def _read_file(path) -> bytes:
+    """At most MAX_BYTES + 1 bytes of a regular file: a pipe would wait for ever, a device never end."""
+    try:
+        if stat.S_ISDIR(mode := os.stat(path).st_mode):
+            raise _Refusal("is a folder, not a photo: choose a file inside it")
+        if not stat.S_ISREG(mode):
+            raise _Refusal("is not a regular file: choose a photo")
+        with open(path, "rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte in the path
+        raise _Refusal("cannot be found: check the path and try again") from None
+    except PermissionError:
+        raise _Refusal("may not be read by this program: change the file's permissions and try again") from None
+    except OSError:
+        raise _Refusal("cannot be read from the disk: copy it elsewhere and try again") from None
+
+
+# ---------------------------------------------------------------- what the first bytes say
+
+
+def _open_heif(file):
+    try:
+        from pillow_heif import HeifImageFile  # loads libheif: only for those who meet a HEIC
+    except ImportError:
+        raise _Refusal("is a HEIC photo, which needs the pillow-heif package: install it, or save as JPEG") from None
+    return HeifImageFile(file)
+
+
+def _signature(pattern: bytes) -> re.Pattern:
+    return re.compile(pattern, re.DOTALL)
+
+
+# The plugin's class is called, not Image.open: that one would warn from 89 megapixels on, and consult every plugin.
+_PHOTOS = [
+    (_signature(rb"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),  # also MPO: the first picture
+    (_signature(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
+    (_signature(rb"RIFF....WEBP"), WebPImagePlugin.WebPImageFile),
+    (_signature(rb"....ftyp(avi[fs]|(mif1|msf1)....(....)*?avi[fs])"), AvifImagePlugin.AvifImageFile),
+    (_signature(rb"....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)"), _open_heif),
+    (_signature(rb"GIF8[79]a"), GifImagePlugin.GifImageFile),
+    (_signature(rb"BM.{12}[\x0c-\x7c]\0\0\0"), BmpImagePlugin.BmpImageFile),
+    (_signature(rb"II[*+]\0|MM\0[*+]"), TiffImagePlugin.TiffImageFile),
+]
+
+_EXPORT = "save the picture as JPEG or PNG and try again"
+_UNPACK = "unpack it and choose the photos inside"
+_CHOOSE = "choose a JPEG, PNG, WebP or HEIC photo instead"
+
+_OTHERS = [
+    (_signature(rb"%PDF-"), "a PDF document", _EXPORT),
+    (_signature(rb"%!PS|\xc5\xd0\xd3\xc6"), "a PostScript drawing", _EXPORT),
+    (_signature(rb"8BPS"), "a Photoshop document", _EXPORT),
+    (_signature(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "a JPEG 2000 picture", _EXPORT),
+    (_signature(rb"\0\0\0\x0cJXL |\xff\x0a"), "a JPEG XL picture", _EXPORT),
+    (_signature(rb"....ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIR[OS]"), "a camera's raw file", _EXPORT),
+    (_signature(rb"\0\0\x01\0"), "an icon", _CHOOSE),
+    (_signature(rb"PK\x03\x04|PK\x05\x06"), "a ZIP archive or an Office document", _UNPACK),
+    (_signature(rb"Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ"), "a compressed archive", _UNPACK),
+    (_signature(rb"....ftyp|\x1a\x45\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|FLV\x01"), "a video", _CHOOSE),
+    (_signature(rb"ID3|\xff[\xf2\xf3\xfb]|OggS|fLaC|RIFF....WAVE"), "a sound recording", _CHOOSE),
+    (_signature(rb"MZ|\x7fELF"), "a program", _CHOOSE),
+]
+
+
+def _open(data: bytes) -> Image.Image:
+    """Parse the header, no pixels yet."""
+    head = data[:64]
+    for signature, plugin in _PHOTOS:
+        if signature.match(head):
+            return plugin(io.BytesIO(data))
+    for signature, kind, advice in _OTHERS:
+        if signature.match(head):
+            raise _Refusal(f"is {kind}, not a photo: {advice}")
+    if text := _text(data[:4096]):
+        if "<svg" in text:
+            raise _Refusal(f"is an SVG drawing, not a photo: {_EXPORT}")
+        if "<html" in text or "<!doctype html" in text:
+            raise _Refusal("is a web page, not a photo: download the picture itself and try again")
+        raise _Refusal(f"is a text file, not a photo: {_CHOOSE}")
+    raise _Refusal("is not a photo in a format read here: use JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF")
+
+
+def _text(head: bytes) -> str:
+    """The head in lower case if it reads as text, else ""."""
+    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)  # allows for a character cut at the end
+    except UnicodeError:
+        return ""
+    return text.lower() if all(c.isprintable() or c.isspace() for c in text) else ""
+
+
+def _coded_sizes(data: bytes) -> list[tuple[int, int]]:
+    """(width, height) of all that is coded in an AVIF or HEIC, whose visible size may be a small crop of it."""
+    if data[4:8] != b"ftyp":
+        return []
+    extents = re.findall(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", data, re.DOTALL)  # ISO/IEC 23008-12, 6.5.3
+    return [struct.unpack(">II", extent) for extent in extents]
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _Refusal(
+            f"is {width:,} × {height:,} pixels, {width * height / 1e6:,.0f} megapixels, and the limit is "
+            f"{MAX_PIXELS / 1e6:.0f}: make it smaller and try again"
+        )
+
+
+def _check_shape(width: int, height: int) -> None:
+    size = f"{width:,} × {height:,} pixels"
+    if min(width, height) < MIN_SIDE:
+        raise _Refusal(f"is only {size}: choose a photo of at least {MIN_SIDE} pixels a side")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise _Refusal(f"is a strip of {size}: crop it to the flower and try again")
+
+
+def _diagnose(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):  # a GIF frame larger than its screen, a TIFF tile
+        return f"has more than {MAX_PIXELS / 1e6:.0f} megapixels: make it smaller and try again"
+    if isinstance(error, EOFError) or re.search(r"truncat|end of file|not enough|incomplete", str(error), re.I):
+        return "is cut short, its last part is missing: copy or download it again"
+    return "is damaged, incomplete or unusual: open it in a photo viewer, save it again as JPEG or PNG, and try that"
+
+
+# ---------------------------------------------------------------- the pixels
+
+_UPRIGHT = {  # EXIF orientation -> what undoes it (CIPA DC-008 4.6.4; 1 is upright, anything else is nonsense)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; a broken EXIF block costs the rotation, not the photo. (HEIF and TIFF plugins rotate by themselves.)"""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as many kinds as there are ways to break EXIF
+        return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to "RGB"; one that is "RGB" already comes back as it is, uncopied."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "F" or image.mode.startswith("I"):  # I, I;16, I;16B: grey deeper than 8 bits
+        image = _to_8bit(image)
+    if image.has_transparency_data:
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        rgb = _to_srgb(image.convert("RGB"), profile)
+        rgb.paste("white", mask=ImageChops.invert(image.getchannel("A")))
+        return rgb
+    if image.mode == "LAB":
+        return ImageCms.applyTransform(image, _transform(None, "LAB"))  # the one mode Pillow cannot convert
+    if image.mode not in ("RGB", "CMYK"):
+        image = image.convert("RGB")
+    image = _to_srgb(image, profile)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_8bit(image: Image.Image) -> Image.Image:
+    """Modes I;16, I and F to L: black stays 0 and full scale becomes 255, where Pillow's convert would clip at 255.
+
+    Full scale is 65535 in I;16. The other two do not say: it is the first of 1 (F), 255 and 65535 that no pixel
+    exceeds, else the brightest pixel.
+    """
+    values = np.nan_to_num(np.array(image, dtype=np.float32), copy=False, nan=0, posinf=0, neginf=0)
+    scales = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
+    brightest = values.max()
+    values *= 255 / next((scale for scale in scales if brightest <= scale), brightest)
+    return Image.fromarray(np.rint(values, out=values).clip(0, 255, out=values).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours as the embedded ICC profile means them: Adobe RGB or Display P3 read as sRGB look pale.
+
+    Wherever the profile is missing, broken, of other channels than the image's, or sRGB already: the image as it is.
+    """
+    if not profile or len(profile) > MAX_PROFILE_BYTES:
+        return image
+    transform = _transform(profile, image.mode)
+    return ImageCms.applyTransform(image, transform) if transform else image
+
+
+@lru_cache(maxsize=16)  # building one takes 1 to 50 ms, and the photos of a set share a few
+def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the profile's colours (None: CIE Lab) to sRGB; None where there is nothing to do or nothing to go by."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
+        if profile and "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None

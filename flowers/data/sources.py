@@ -1,0 +1,413 @@
+"""Where photo sets come from: a folder of class folders, a zip of one, or the name of a known set.
+
+Known sets are kept in the user's cache. ``flowers5`` is never shipped: its manifest is, and the photos are picked by
+their sha256 out of whatever collection holds them.
+"""
+
+import contextlib
+import csv
+import functools
+import hashlib
+import logging
+import lzma
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock
+
+from flowers.data.archive import JUNK, extract
+from flowers.data.download import Progress, download, file_sha256, storage_error
+from flowers.errors import DataError, FlowersError, UsageError
+from flowers.files import recover_folder, whole_folder
+from flowers.paths import cache_dir
+
+CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+MANIFEST = Path(__file__).with_name("flowers5.csv.xz")  # label, filename, bytes, sha256 of every photo of the report
+GARDEN_PER_CLASS = 60
+GARDEN_FOLDER = f"garden-v1-{GARDEN_PER_CLASS}"  # bump v1 when the garden's flowers are painted differently
+
+# A fetch that found this much of flowers5 is taken for the set: Kaggle itself lacks one of the 2,848 photos.
+ENOUGH = 0.95
+
+KAGGLE_DATASET = "alxmamaev/flowers-recognition/versions/2"  # 4,317 photos; a version, so that it cannot change
+TENSORFLOW_URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
+TENSORFLOW_BYTES = 228_813_984  # this and the checksum: tensorflow/datasets, url_checksums/tf_flowers.txt
+TENSORFLOW_SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
+TIMEOUTS = (10.0, 30.0)  # seconds: to connect, and for a connection that stays silent
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """A photo set known by name."""
+
+    name: str
+    title: str
+    description: str
+    licence: str
+    classes: tuple[str, ...]
+    count: int  # photos
+
+
+KNOWN = {
+    photo_set.name: photo_set
+    for photo_set in (
+        PhotoSet(
+            "flowers5",
+            "Five flowers",
+            "The report's photos of daisies, dandelions, roses, sunflowers and tulips, downloaded when first used.",
+            "Each photo belongs to its photographer; they are fetched from Kaggle or TensorFlow and never shipped.",
+            CLASSES,
+            2848,
+        ),
+        PhotoSet(
+            "garden",
+            "The garden",
+            "Flowers of the same five classes painted by this program, for when there is no network.",
+            "Made on this machine, free of any rights.",
+            CLASSES,
+            GARDEN_PER_CLASS * len(CLASSES),
+        ),
+    )
+}
+
+
+class Fetched(NamedTuple):
+    """What a fetch brought: ``found`` of the ``expected`` photos lie in ``folder``; ``origin`` says where from."""
+
+    folder: Path
+    found: int
+    expected: int
+    origin: str
+
+
+class Entry(NamedTuple):
+    """One row of the manifest. Four sha256 stand twice: the set holds identical files, three under two labels."""
+
+    label: str
+    filename: str
+    bytes: int
+    sha256: str
+
+
+class Origin(NamedTuple):
+    """A collection that may hold flowers5's photos. ``open(progress)`` makes it a folder for as long as it is open."""
+
+    name: str
+    open: Callable[[Progress | None], AbstractContextManager[Path]]
+
+
+def default_source() -> str:
+    """``FLOWERS_DATA`` if set, else ``flowers5`` if it is in the cache, else ``garden``: never a download."""
+    return os.environ.get("FLOWERS_DATA") or ("flowers5" if available("flowers5") else "garden")
+
+
+def resolve(source: str | Path | None = None, *, progress: Progress | None = None) -> Path:
+    """The folder of class folders behind ``source``; None means ``default_source()``.
+
+    A string that names a known set means that set, even where a folder of that name stands beside: say ``./garden``
+    for the folder; a ``Path`` is always a path. A folder that holds nothing but one folder of class folders stands for
+    the inner one. An archive is unpacked once, into the cache. flowers5 is used where it is, or fetched.
+    ``progress(done, total)`` counts bytes, or photos for the garden.
+
+    Raises UsageError for a name that is neither known nor a path, DataError for a path that is missing or unusable.
+    """
+    said = " (from FLOWERS_DATA)" if not source and os.environ.get("FLOWERS_DATA") else ""
+    source = source or default_source()
+    if source in KNOWN:  # no Path ever is
+        return _local(source) or fetch(source, progress=progress).folder
+    path = Path(os.path.expanduser(source))
+    with _reading(path):
+        if path.is_dir():
+            return _class_root(path.resolve())
+        if path.is_file():
+            return unpack(path, progress=progress)
+    if len(path.parts) == 1 and not path.suffix:
+        raise UsageError(
+            f"There is no photo set named {path.name!r}{said}: give one of {', '.join(KNOWN)}, a folder of class "
+            "folders, or a zip of one."
+        )
+    raise DataError(f"There is no folder or zip at {path}{said}: check the path, or use one of {', '.join(KNOWN)}.")
+
+
+def available(name: str) -> bool:
+    """Whether the known set ``name`` can be used without a download. Raises UsageError for an unknown name."""
+    return _known(name).name == "garden" or _local(name) is not None
+
+
+def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
+    """Bring the known set ``name`` onto this machine, unless it is there.
+
+    flowers5 is looked for in ``FLOWERS_DATA`` (used in place if that folder holds the set and no other photo, else
+    photos are copied from it), in the cache, at Kaggle, at TensorFlow, until at least 95 % of it is found. Fewer are
+    kept too, and searched for again the next time. The photos found are told by ``Fetched.found``.
+
+    Raises UsageError for an unknown name, DataError when not one photo could be found.
+    """
+    with _lock(_known(name).name):
+        return _render_garden(progress) if name == "garden" else _fetch_flowers5(progress)
+
+
+def unpack(archive: Path, *, progress: Progress | None = None, **limits: float) -> Path:
+    """The folder of class folders in a zip (or tar.gz), unpacked into the cache once for each content.
+
+    ``limits`` are those of ``archive.extract``; give smaller ones for uploads. Raises DataError.
+    """
+    archive = Path(archive)
+    with _reading(archive):
+        content = file_sha256(archive)
+    with _lock(f"zip-{content[:16]}"):
+        folder = _cached(f"zips/{content}")
+        if not folder.is_dir():
+            extract(archive, folder, progress=progress, **limits)
+    return _class_root(folder)
+
+
+@functools.cache
+def manifest() -> tuple[Entry, ...]:
+    """flowers5, photo by photo. The same file's bytes may stand in several rows."""
+    with lzma.open(MANIFEST, "rt", encoding="utf-8", newline="") as file:
+        return tuple(
+            Entry(row["label"], row["filename"], int(row["bytes"]), row["sha256"]) for row in csv.DictReader(file)
+        )
+
+
+# Local
+
+
+def _known(name: str) -> PhotoSet:
+    if name not in KNOWN:
+        raise UsageError(f"There is no photo set named {name!r} to fetch: the known ones are {', '.join(KNOWN)}.")
+    return KNOWN[name]
+
+
+def _local(name: str) -> Path | None:
+    """Where the set ``name`` lies on this machine, judged by file names and sizes: 20 ms, where hashes cost 300 ms."""
+    if name == "garden":
+        folder = _cached(GARDEN_FOLDER)
+        return folder if folder.is_dir() else None
+    in_place = _environment_folder()
+    if in_place and _is_enough(len(_held(in_place))) and not _others(in_place):
+        return in_place
+    folder = _cached("flowers5")
+    return folder if _is_enough(len(_held(folder))) else None
+
+
+def _is_enough(found: int) -> bool:
+    return found >= ENOUGH * len(manifest())
+
+
+def _cached(name: str) -> Path:
+    """The cache's folder ``name``; a replacement that a kill cut in two is mended first."""
+    folder = cache_dir() / name
+    recover_folder(folder)
+    return folder
+
+
+def _lock(name: str) -> FileLock:
+    """Held while a folder of the cache is made: a second process waits and then finds it there."""
+    return FileLock(cache_dir() / f"{name}.lock")
+
+
+def _environment_folder() -> Path | None:
+    path = os.path.expanduser(os.environ.get("FLOWERS_DATA", ""))
+    return _class_root(Path(path).resolve()) if path not in KNOWN and os.path.isdir(path) else None
+
+
+def _class_root(folder: Path) -> Path:
+    """``folder``, or the one inside that holds the class folders, as in a zip of a folder of class folders."""
+    inner = _subfolders(folder)
+    while len(inner) == 1 and (deeper := _subfolders(inner[0])):
+        folder, inner = inner[0], deeper
+    return folder
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    with _reading(folder):
+        return [path for path in folder.iterdir() if not _is_litter(path.name) and path.is_dir()]
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name in JUNK or name == "__MACOSX"
+
+
+def _sizes(folder: Path) -> dict[tuple[str, str], int]:
+    """Bytes of every file in the folders in ``folder``, by the names of folder and file."""
+    sizes = {}
+    for inner in _subfolders(folder) if folder.is_dir() else ():
+        with _reading(inner), os.scandir(inner) as files:
+            for file in files:
+                if file.is_file() and not _is_litter(file.name):
+                    sizes[inner.name, file.name] = file.stat().st_size
+    return sizes
+
+
+def _held(folder: Path) -> list[Entry]:
+    """The manifest's rows that ``folder`` holds as label/filename, in the right size."""
+    sizes = _sizes(folder)
+    return [entry for entry in manifest() if sizes.get((entry.label, entry.filename)) == entry.bytes]
+
+
+def _others(folder: Path) -> bool:
+    """Whether ``folder`` holds files that are not the manifest's, so that it is another photo set."""
+    return not _sizes(folder).keys() <= {(entry.label, entry.filename) for entry in manifest()}
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what the system says about ``path`` into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): check the path.") from error
+
+
+# Fetching
+
+
+def _render_garden(progress: Progress | None) -> Fetched:
+    from flowers.data.garden import render_garden
+
+    folder, count = _cached(GARDEN_FOLDER), KNOWN["garden"].count
+    if folder.is_dir():
+        return Fetched(folder, count, count, "the cache")
+    render_garden(folder, per_class=GARDEN_PER_CLASS, seed=0, progress=progress)
+    return Fetched(folder, count, count, "painted here")
+
+
+def _fetch_flowers5(progress: Progress | None) -> Fetched:
+    cached = _cached("flowers5")
+    for folder, origin in ((_environment_folder(), "FLOWERS_DATA"), (cached, "the cache")):
+        if folder is None or _others(folder):
+            continue
+        with _reading(folder):
+            found = sum(file_sha256(folder / entry.label / entry.filename) == entry.sha256 for entry in _held(folder))
+        if _is_enough(found):
+            return Fetched(folder, found, len(manifest()), origin)
+    origins = list(ORIGINS)
+    if cached.is_dir():  # an earlier fetch that found too little
+        origins.insert(0, Origin("the cache", lambda _: contextlib.nullcontext(cached)))
+    if os.environ.get("FLOWERS_DATA") not in (None, "", *KNOWN):
+        origins.insert(0, Origin("FLOWERS_DATA", lambda progress: contextlib.nullcontext(resolve(progress=progress))))
+    try:
+        return _gather(origins, cached, progress)
+    except OSError as error:
+        raise storage_error(error, cached) from error
+
+
+def _gather(origins: list[Origin], target: Path, progress: Progress | None) -> Fetched:
+    """Pick flowers5 out of ``origins``, one after the other until there is enough of it, into ``target``."""
+    found, helped, failures = 0, [], []
+    with whole_folder(target) as building:
+        for origin in origins:
+            if _is_enough(found):
+                break
+            try:
+                with origin.open(progress) as folder:
+                    picked = _pick(folder, building)
+            except FlowersError as error:
+                failures.append(f"{origin.name}: {str(error).partition(': ')[0]}")
+                continue
+            found += picked
+            helped += [origin.name] if picked else []
+            if not picked:
+                failures.append(f"{origin.name}: none of its photos is in the set")
+        if not found:
+            raise DataError(
+                f"flowers5 is not on this machine and could not be downloaded ({'; '.join(failures)}): set "
+                "FLOWERS_DATA to a folder that holds it, use --data garden, or give a folder or zip of your own photos."
+            )
+    if _is_enough(found):  # until then it may be needed again
+        shutil.rmtree(_downloads(), ignore_errors=True)
+    return Fetched(target, found, len(manifest()), " and ".join(helped))
+
+
+def _pick(folder: Path, building: Path) -> int:
+    """Copy the manifest's photos that ``folder`` holds, under whatever names, to ``building``/label/filename.
+
+    Returns how many rows of the manifest were filled that were not before. A copy, not a link: the originals belong to
+    somebody else, who may write to them or forbid it.
+    """
+    missing = defaultdict(list)
+    for entry in manifest():
+        if not (building / entry.label / entry.filename).exists():
+            missing[entry.sha256].append(entry)
+    sizes = {entry.bytes for entries in missing.values() for entry in entries}
+    picked = 0
+    for path in _files(folder):
+        if path.stat().st_size not in sizes:  # spares the hashing of most photos of another set
+            continue
+        content = path.read_bytes()
+        for entry in missing.pop(hashlib.sha256(content).hexdigest(), ()):
+            (building / entry.label).mkdir(exist_ok=True)
+            (building / entry.label / entry.filename).write_bytes(content)
+            picked += 1
+    return picked
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):  # follows no links
+        yield from (path for name in names if (path := Path(parent, name)).is_file())
+
+
+@contextlib.contextmanager
+def _kaggle(_progress: Progress | None) -> Iterator[Path]:
+    """Kaggle's collection through kagglehub, which keeps it in its own cache and draws its own progress bar."""
+    try:
+        import kagglehub
+    except ImportError as error:
+        raise DataError("kagglehub is not installed: install it.") from error
+    logging.getLogger("kagglehub").setLevel(logging.ERROR)  # it writes to standard output
+    try:
+        with _requests_time_out():
+            folder = Path(kagglehub.dataset_download(KAGGLE_DATASET))
+    except Exception as error:  # its own, requests', zipfile's, the system's: whatever it is, the next origin is tried
+        raise DataError(f"the download failed, {type(error).__name__}: check the network.") from error
+    yield folder
+
+
+@contextlib.contextmanager
+def _requests_time_out() -> Iterator[None]:
+    """kagglehub 1.0 asks its API without any timeout, and so waits for ever on a network that swallows packets."""
+    import requests
+
+    send = requests.Session.send
+
+    def bounded(session, request, **options):
+        return send(session, request, **options | {"timeout": options.get("timeout") or TIMEOUTS})
+
+    requests.Session.send = bounded
+    try:
+        yield
+    finally:
+        requests.Session.send = send
+
+
+@contextlib.contextmanager
+def _tensorflow(progress: Progress | None) -> Iterator[Path]:
+    """TensorFlow's flower_photos, downloaded into the cache and unpacked for as long as it is needed."""
+    connect, stall = TIMEOUTS
+    archive = download(
+        TENSORFLOW_URL,
+        _downloads() / "flower_photos.tgz",
+        sha256=TENSORFLOW_SHA256,
+        size=TENSORFLOW_BYTES,
+        progress=progress,
+        connect_timeout=connect,
+        stall_timeout=stall,
+    )
+    with tempfile.TemporaryDirectory(dir=_downloads()) as folder:
+        yield extract(archive, Path(folder) / "photos")
+
+
+def _downloads() -> Path:
+    return cache_dir() / "downloads"
+
+
+ORIGINS = (Origin("Kaggle", _kaggle), Origin("TensorFlow", _tensorflow))

@@ -1,0 +1,98 @@
+"""Files and folders that appear whole: written beside, synced, renamed. A kill leaves the old one or the new."""
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write ``content`` to ``path`` so that a reader, or a kill, never meets half a file."""
+    path = Path(path)
+    beside = _beside(path)
+    try:
+        with open(beside, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON, whole."""
+    write_whole(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new empty folder to fill; on leaving without an error it takes the place of ``folder``.
+
+    A folder cannot be replaced in one step everywhere, so for an instant only ``<folder>.old`` exists: readers
+    call ``recover_folder`` first.
+    """
+    folder = Path(folder)
+    beside, old = _beside(folder), _old(folder)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        _sync_files(beside)
+        _replace_folder(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Put back the previous version of ``folder`` if a kill fell between the two renames; drop it otherwise."""
+    folder = Path(folder)
+    old = _old(folder)
+    if not old.exists():
+        return
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):  # the writer finished its rename meanwhile, or we may only read here
+            os.replace(old, folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left half-written in ``folder``. Only for who knows that nobody writes there now."""
+    for path in Path(folder).glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _replace_folder(new: Path, folder: Path) -> None:
+    while True:
+        recover_folder(folder)
+        if folder.exists():
+            os.replace(folder, _old(folder))
+        try:
+            return os.replace(new, folder)
+        except OSError:
+            if not folder.exists():  # else a reader took us for killed between the renames, and put the old one back
+                raise
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _sync_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())

@@ -1,0 +1,308 @@
+"""Every hyperparameter, with its type, range, unit, default and one line of help; and the presets.
+
+A recipe is data. The command line's options, the Train tab's controls and a run's ``recipe.json`` are all made
+from the fields below: to add a hyperparameter, add a field here and use it in one place.
+"""
+
+import dataclasses
+import json
+import math
+import reprlib
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from flowers.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What a person needs to know to set one hyperparameter; every control and every check is made from it."""
+
+    name: str
+    kind: type
+    default: Any
+    group: str
+    title: str
+    help: str
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    off: float | None = None  # for augmentations: the value at which nothing happens
+
+    def parse(self, value: Any) -> Any:
+        """``value`` (a string from a command line, a number from a page or a JSON file) as this knob's type.
+
+        Raises UsageError, in one sentence, for what is not of the type, not finite or out of range.
+        """
+        if self.kind is str:
+            return self._parse_text(value)
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise UsageError(f"{self.name} must be a number, not {_shown(value)}: give {self.range}.") from None
+        if not math.isfinite(number) or not self.low <= number <= self.high:
+            raise UsageError(f"{self.name} cannot be {_shown(number)}: give {self.range}.")
+        if self.kind is float:
+            return number
+        if number != int(number):
+            raise UsageError(f"{self.name} must be a whole number, not {_shown(number)}: give {self.range}.")
+        return int(number)
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words, such as ``a whole number from 1 to 512`` or ``one of auto, cpu``."""
+        if self.kind is str:
+            return f"one of {', '.join(self.choices)}"
+        what = "a whole number" if self.kind is int else "a number"
+        return f"{what} from {self.low:g} to {self.high:g}" + (f" ({self.unit})" if self.unit else "")
+
+    def _parse_text(self, value: Any) -> str:
+        value = value.strip() if isinstance(value, str) else value
+        if not isinstance(value, str) or not value:
+            raise UsageError(f"{self.name} must be a word, not {_shown(value)}: give {self.range}.")
+        # `init` also takes a checkpoint, so only a closed list of choices is checked here.
+        if value not in self.choices and "CHECKPOINT" not in self.choices:
+            raise UsageError(f"{self.name} cannot be {_shown(value)}: give {self.range}.")
+        return value
+
+
+def _shown(value: Any) -> str:
+    """A value as it was given, cut to what fits into a sentence."""
+    return f"{value:.10g}" if isinstance(value, float) else reprlib.repr(value)
+
+
+def _knob(default: Any, group: str, title: str, help: str, **details: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"group": group, "title": title, "help": help, **details})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what training does to a photo set. The defaults are the report's.
+
+    Raises UsageError when a value is not of its type, not finite or out of its range.
+    """
+
+    backbone: str = _knob(
+        "resnet18", "Model", "Network", "The network that looks at the photos.", choices=("resnet18",)
+    )
+    init: str = _knob(
+        "imagenet",
+        "Model",
+        "Starting weights",
+        "imagenet: a network that has already seen a million photos; scratch: random weights; "
+        "or a checkpoint to go on from.",
+        choices=("imagenet", "scratch", "CHECKPOINT"),
+    )
+
+    epochs: int = _knob(25, "Training", "Epochs", "How often the network sees every training photo.", low=1, high=1000)
+    batch_size: int = _knob(
+        32,
+        "Training",
+        "Batch size",
+        "Photos per step: larger is steadier, smaller learns more often.",
+        low=1,
+        high=1024,
+        unit="photos",
+    )
+    learning_rate: float = _knob(
+        0.001,
+        "Training",
+        "Learning rate",
+        "How far each step moves the weights: too small crawls, too large forgets.",
+        low=1e-7,
+        high=10,
+    )
+    momentum: float = _knob(
+        0.9, "Training", "Momentum", "How much of the last step's direction the next step keeps.", low=0, high=0.999
+    )
+    weight_decay: float = _knob(
+        0.0, "Training", "Weight decay", "Pulls weights towards zero, against learning by heart.", low=0, high=1
+    )
+    lr_step: int = _knob(
+        7,
+        "Training",
+        "Epochs between drops",
+        "After this many epochs the learning rate drops.",
+        low=1,
+        high=1000,
+        unit="epochs",
+    )
+    lr_gamma: float = _knob(
+        0.1,
+        "Training",
+        "Size of a drop",
+        "What the learning rate is multiplied by at each drop; 1 keeps it constant.",
+        low=1e-4,
+        high=1,
+    )
+
+    crop_min_area: float = _knob(
+        0.08,
+        "Augmentation",
+        "Smallest crop",
+        "Random crops keep at least this part of the photo.",
+        low=0.01,
+        high=1,
+        off=1,
+        unit="of the area",
+    )
+    flip: float = _knob(
+        0.5,
+        "Augmentation",
+        "Mirror",
+        "The chance that a photo is mirrored left to right.",
+        low=0,
+        high=1,
+        off=0,
+        unit="chance",
+    )
+    rotation: float = _knob(
+        30.0,
+        "Augmentation",
+        "Rotation",
+        "Turned by a random angle up to this, either way.",
+        low=0,
+        high=180,
+        off=0,
+        unit="degrees",
+    )
+    brightness: float = _knob(
+        0.2, "Augmentation", "Brightness", "Made darker or brighter by up to this factor.", low=0, high=0.9, off=0
+    )
+    contrast: float = _knob(
+        0.2, "Augmentation", "Contrast", "Made flatter or harder by up to this factor.", low=0, high=0.9, off=0
+    )
+    saturation: float = _knob(
+        0.2, "Augmentation", "Saturation", "Made paler or more colourful by up to this factor.", low=0, high=0.9, off=0
+    )
+    hue: float = _knob(
+        0.1,
+        "Augmentation",
+        "Hue",
+        "Colours turned round the colour wheel by up to this; small is best, since colour tells a rose from a tulip.",
+        low=0,
+        high=0.5,
+        off=0,
+        unit="turns",
+    )
+    shear: float = _knob(
+        10.0,
+        "Augmentation",
+        "Shear",
+        "Slanted sideways by a random angle up to this.",
+        low=0,
+        high=60,
+        off=0,
+        unit="degrees",
+    )
+    zoom: float = _knob(
+        0.2, "Augmentation", "Scale", "Shrunk or enlarged by up to this factor.", low=0, high=0.9, off=0
+    )
+
+    val_fraction: float = _knob(
+        0.2,
+        "Photos",
+        "Validation part",
+        "The part of the photos that is held back to check the network.",
+        low=0.05,
+        high=0.5,
+        unit="of the photos",
+    )
+    split_seed: int = _knob(0, "Photos", "Split seed", "Another number holds back other photos.", low=0, high=2**31 - 1)
+
+    seed: int = _knob(
+        0,
+        "Machine",
+        "Training seed",
+        "Another number gives another order, other augmentations and another last layer.",
+        low=0,
+        high=2**31 - 1,
+    )
+    device: str = _knob(
+        "auto", "Machine", "Device", "auto takes a GPU if there is one.", choices=("auto", "cpu", "cuda", "mps")
+    )
+    precision: str = _knob(
+        "auto",
+        "Machine",
+        "Precision",
+        "auto measures for a second which is faster here.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    workers: int = _knob(
+        4,
+        "Machine",
+        "Loader threads",
+        "Threads that read and augment photos while the network computes.",
+        low=1,
+        high=64,
+    )
+
+    def __post_init__(self) -> None:
+        for knob in KNOBS.values():
+            # Numbers arrive as strings or floats from pages and command lines; the stored recipe is always exact.
+            object.__setattr__(self, knob.name, knob.parse(getattr(self, knob.name)))
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """This recipe with some values changed. Raises UsageError for an unknown name or a bad value."""
+        for name in changes:
+            knob(name)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """The recipe of ``to_dict``'s values; what is missing takes its default. Raises UsageError as ``replace``."""
+        return cls().replace(**values)
+
+    def to_json(self) -> str:
+        """The recipe as the text of a ``recipe.json``."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def command_line(self, preset: str) -> str:
+        """The shortest options that give this recipe from ``preset``: ``--preset report --epochs 3``."""
+        base = PRESETS[preset].to_dict()
+        changed = [
+            f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+            for name, value in self.to_dict().items()
+            if value != base[name]
+        ]
+        return " ".join([f"--preset {preset}", *changed])
+
+
+KNOBS: dict[str, Knob] = {
+    field.name: Knob(name=field.name, kind=field.type, default=field.default, **field.metadata)
+    for field in dataclasses.fields(Recipe)
+}
+
+PRESETS: dict[str, Recipe] = {
+    # The report itself: 25 epochs of SGD on a ResNet18, five augmentations. About 40 minutes on two cores with
+    # bfloat16 units, two hours without.
+    "report": Recipe(),
+    # A first look on any machine: three epochs, no drops, milder augmentation. Minutes, not hours.
+    "quick": Recipe(epochs=3, lr_step=3, crop_min_area=0.5, rotation=15, hue=0.02, shear=0, zoom=0),
+}
+
+
+def knob(name: str) -> Knob:
+    """The knob of that name; UsageError names the closest one when there is none."""
+    import difflib
+
+    if name in KNOBS:
+        return KNOBS[name]
+    close = difflib.get_close_matches(name, KNOBS, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the hyperparameters are {', '.join(KNOBS)}."
+    raise UsageError(f"There is no hyperparameter called {name!r}: {hint}")
+
+
+def preset(name: str) -> Recipe:
+    """The recipe of a preset; UsageError lists the presets when there is none of that name."""
+    if name not in PRESETS:
+        raise UsageError(f"There is no preset called {name!r}: the presets are {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -1,0 +1,82 @@
+"""The page: header, tabs, and how it is served."""
+
+import argparse
+import os
+from collections.abc import Sequence
+
+import gradio as gr
+
+from flowers.studio import api, augment, classify, common, evaluate, train
+from flowers.studio.theme import CSS, theme
+from flowers.training.process import stop_all_started_here
+
+LOGO = (
+    '<svg viewBox="-50 -50 100 100" aria-hidden="true">'
+    + "".join(f'<ellipse cy="-27" rx="13" ry="21" fill="#d9486e" transform="rotate({a})"/>' for a in range(0, 360, 72))
+    + '<circle r="13" fill="#f2bd3a"/></svg>'
+)
+HEADER = f"""
+<header id="header">{LOGO}
+<div><h1>flowers</h1><p>Teach a neural network to tell flowers apart, and watch it learn.</p></div>
+<button type="button" id="dark" aria-label="Switch between light and dark"
+ onclick="document.body.classList.toggle('dark')">◐</button></header>
+"""
+KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
+
+
+def build() -> gr.Blocks:
+    """The whole page, not yet served."""
+    with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
+        gr.HTML(HEADER, container=False, padding=False)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Classify", id="classify"):
+                answering = classify.build()
+            with gr.Tab("Train", id="train"):
+                training = train.build(page)
+            with gr.Tab("Augment", id="augment"):
+                augment.build(tabs, training)
+            with gr.Tab("Evaluate", id="evaluate") as evaluating_tab:
+                evaluating = evaluate.build()
+        api.build()
+        # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
+        page.load(common.refresh_checkpoints, None, [answering], api_visibility="private", show_progress="hidden")
+        gr.on(
+            [page.load, evaluating_tab.select],
+            common.refresh_choices,
+            None,
+            [evaluating.checkpoint, evaluating.source],
+            api_visibility="private",
+            show_progress="hidden",
+        )
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the page: ``python app.py [--host H] [--port P] [--share]``."""
+    parser = argparse.ArgumentParser(prog="python app.py", description="The studio, in the browser.")
+    parser.add_argument("--host", default=None, help="address to listen on (127.0.0.1, or GRADIO_SERVER_NAME)")
+    parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
+    parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
+    options = parser.parse_args(arguments)
+    # On a Space the code folder is read-only and uploads belong in the temporary folder, which is Gradio's default.
+    page = build().queue(default_concurrency_limit=4, max_size=200)
+    try:
+        page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=options.share,
+            theme=theme(),
+            css_paths=CSS,
+            max_file_size=common.MAX_UPLOAD,
+            footer_links=["api", "gradio", "settings"],
+            enable_monitoring=False,
+            strict_cors=True,
+            ssr_mode=False,
+            show_error=False,
+            favicon_path=None,
+            inbrowser=False,
+            pwa=False,
+            quiet=bool(os.environ.get("CI")),
+        )
+    finally:
+        stop_all_started_here()

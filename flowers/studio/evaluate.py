@@ -1,0 +1,208 @@
+"""The Evaluate tab: a checkpoint on a photo set, and what it gets right, class by class."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from flowers.data.dataset import scan
+from flowers.data.decode import decode_image
+from flowers.data.sources import KNOWN, resolve
+from flowers.errors import FlowersError, UsageError
+from flowers.evaluation.evaluate import SPLITS, Evaluation, Outcome, evaluate
+from flowers.evaluation.figures import SHOWN, confusion_figure, confusion_summary, figure_svg
+from flowers.evaluation.metrics import standard_error
+from flowers.studio import common
+
+EMPTY = "Choose a checkpoint and photos, press Evaluate, and see what the network gets right, and where it goes wrong."
+NO_MISTAKES = "Not one mistake: there is no gallery to show. Try it on harder photos."
+PARTS = {"val": "Held back (validation)", "train": "Training", "all": "All"}
+SIDE = 480  # pixels at most of a gallery photo
+MANY = 8  # classes: from here on the matrix takes the page's whole width
+
+
+@dataclass(frozen=True)
+class EvaluateTab:
+    """What the page refreshes: its choices come and go."""
+
+    checkpoint: gr.Dropdown
+    source: gr.Dropdown
+
+
+def build() -> EvaluateTab:
+    """Lay out the tab and wire it. Call inside a ``gr.Tab``."""
+    with gr.Row(equal_height=True):
+        checkpoint = gr.Dropdown(
+            common.checkpoint_choices(), value=common.default_checkpoint(), label="Checkpoint",
+            info="Which network answers.", elem_id="evaluate-checkpoint", scale=3, min_width=240,
+        )  # fmt: skip
+        source = gr.Dropdown(
+            common.source_choices(), value=common.default_choice(), label="Photos",
+            info="What it is asked. Their folders tell what is right.", elem_id="evaluate-source",
+            scale=3, min_width=240,
+        )  # fmt: skip
+        split = gr.Radio(
+            [(title, part) for part, title in PARTS.items()], value="val", label="Part",
+            info="The parts are those the checkpoint was trained with.", elem_id="evaluate-split", scale=4,
+            min_width=300,
+        )  # fmt: skip
+    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
+    results = gr.HTML(common.note(EMPTY), elem_id="evaluate-results", container=False, padding=False)
+    mistakes = gr.Gallery(
+        label="The worst mistakes", show_label=False, elem_id="evaluate-mistakes", visible=False, columns=5,
+        height="auto", object_fit="cover", format="jpeg", interactive=False, buttons=["fullscreen"],
+    )  # fmt: skip
+    start.click(
+        _press_evaluate,
+        [checkpoint, source, split],
+        [results, mistakes],
+        api_visibility="private",
+        concurrency_id=common.COMPUTE,
+        concurrency_limit=1,
+        show_progress_on=results,
+    )
+    return EvaluateTab(checkpoint, source)
+
+
+# What the page, and the API, can ask for
+
+
+def measure(
+    checkpoint: str | None, source: str | None, split: str = "val", progress: Callable[..., Any] | None = None
+) -> Evaluation:
+    """Evaluate one of the offered checkpoints on one of the offered photo sets.
+
+    ``progress`` is called as a ``gr.Progress`` is. Raises UsageError for what is not offered, and whatever fetching,
+    reading and answering the photos raise, all of them FlowersErrors.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"There is no part called {split!r}: choose one of {', '.join(SPLITS)}.")
+    if not checkpoint and not common.default_checkpoint():
+        raise UsageError("No checkpoint is chosen: choose one, or train one in the Train tab.")
+    report = (lambda *_, **__: None) if progress is None else progress  # a gr.Progress is false: it has a length of 0
+
+    def counting(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: report((done, total), desc=what, unit="photos")
+
+    report(None, desc="Loading the checkpoint")
+    classifier = common.load_classifier(checkpoint)
+    folder = resolve(
+        common.source_of(source),
+        progress=lambda done, total: report(done / total if total else 0, desc="Fetching the photos"),
+    )
+    dataset = scan(folder, counting("Reading the photos"))
+    name = source if source in KNOWN else None
+    return evaluate(classifier, dataset, split, source=name, progress=counting("Classifying"))
+
+
+def _press_evaluate(
+    checkpoint: str | None,
+    source: str | None,
+    split: str,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
+) -> tuple[str, dict]:
+    try:
+        result = measure(checkpoint, source, split, progress)
+        photos = [(_photo(result, item), _caption(result, item)) for item in result.worst()]
+    except FlowersError as error:
+        return common.note(str(error), "problem"), gr.update(value=None, visible=False)
+    return results_html(result), gr.update(value=photos, visible=bool(photos), selected_index=None)
+
+
+def _photo(result: Evaluation, outcome: Outcome) -> Image.Image:
+    """A small copy: the file itself may be huge, or in a format that browsers do not draw."""
+    image = decode_image(result.root / outcome.path, min_side=SIDE)
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def _caption(result: Evaluation, outcome: Outcome) -> str:
+    truth, answer = result.classes[outcome.label], result.classes[outcome.predicted]
+    return f"{truth}, answered {answer} {outcome.confidence:.0%}"
+
+
+# The results as HTML
+
+
+def results_html(result: Evaluation) -> str:
+    """Headline, table and confusion matrix as cards, in the page's own colours."""
+    many = " many" if len(result.classes) > MANY else ""
+    cards = f"{_headline(result)}{_table(result)}{_matrix(result)}{_gallery_title(result)}"
+    return f'<div class="evaluation{many}">{cards}</div>'
+
+
+def _headline(result: Evaluation) -> str:
+    count, wrong = len(result.outcomes), sum(item.wrong for item in result.outcomes)
+    present = [row.f1 for row in result.per_class if row.photos]
+    stats = {
+        "one standard error": f"± {100 * standard_error(result.accuracy, count):.1f} points",
+        "photos": f"{count:,}",
+        "mistakes": f"{wrong:,}",
+        "mean F1": f"{np.mean(present):.1%}",
+    }
+    items = "".join(f'<div><dt>{name}</dt><dd class="value">{value}</dd></div>' for name, value in stats.items())
+    happy = "" if wrong else f"<p>{NO_MISTAKES}</p>"
+    return (
+        f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
+        f'<p class="sub">accuracy</p></div><dl class="stats">{items}</dl>{happy}<p class="facts">{_facts(result)}</p>'
+        "</section>"
+    )
+
+
+def _facts(result: Evaluation) -> str:
+    """What was measured, and how much it says about photos to come."""
+    part = {"val": "the held-back part of", "train": "the training part of", "all": "all of"}[result.split]
+    if not result.same_set:
+        worth = "This is not the photo set that it was trained on."
+    elif result.split == "val":
+        worth = "It has not learnt from any of these photos."
+    else:
+        these = "these very photos" if result.split == "train" else "most of these photos"
+        worth = f"It has learnt from {these}: expect less of it on new ones."
+    files = "One file of the set cannot" if result.unreadable == 1 else f"{result.unreadable} files of the set cannot"
+    left_out = f" {files} be read, and had to be left out." if result.unreadable else ""
+    name, source = common.escape(result.checkpoint), common.escape(result.source)
+    return f"<b>{name}</b> on {part} <b>{source}</b>. {worth}{left_out}"
+
+
+def _table(result: Evaluation) -> str:
+    answered = result.confusion.sum(0)
+    rows = []
+    for row, called in zip(result.per_class, answered, strict=True):
+        precision = f"{row.precision:.1%}" if called else "–"
+        recall = f"{row.recall:.1%}" if row.photos else "–"
+        f1 = f"{row.f1:.1%}" if called or row.photos else "–"
+        cells = "".join(f"<td>{cell}</td>" for cell in (f"{row.photos:,}", precision, recall, f1))
+        rows.append(f'<tr><th scope="row">{common.escape(row.name)}</th>{cells}</tr>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Class", "Photos", "Precision", "Recall", "F1"))
+    return (
+        '<section class="card by-class"><h3 id="by-class">Class by class</h3>'
+        '<div class="scroll" tabindex="0" role="region" aria-labelledby="by-class">'
+        f'<table class="plain" aria-labelledby="by-class"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        '<p class="hint"><b>Precision</b>: of the photos it called so, how many are. '
+        "<b>Recall</b>: of the photos that are, how many it called so. <b>F1</b> lies between the two.</p></section>"
+    )
+
+
+def _matrix(result: Evaluation) -> str:
+    confusion = result.confusion
+    svg = figure_svg(confusion_figure(confusion, result.classes), confusion_summary(confusion, result.classes))
+    only = f" Here the {SHOWN} classes with most mistakes." if len(result.classes) > SHOWN else ""
+    return (
+        '<section class="card figure"><h3 id="taken-for">What it takes for what</h3>'
+        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="taken-for">{svg}</div>'
+        f'<p class="hint">The deeper the colour, the larger the share of a row. Pink is wrong.{only}</p></section>'
+    )
+
+
+def _gallery_title(result: Evaluation) -> str:
+    wrong = sum(item.wrong for item in result.outcomes)
+    if not wrong:
+        return ""
+    shown = len(result.worst())
+    which = f"The {shown} it was most sure of." if wrong > shown else "The surest first."
+    return f'<div class="title"><h3>Its worst mistakes</h3><p class="hint">{which} Click one to enlarge it.</p></div>'

@@ -1,0 +1,38 @@
+"""Photos to try at once: the report's where they are on this machine, painted ones of the garden otherwise."""
+
+import functools
+from pathlib import Path
+
+from flowers.data.garden import render_flower
+from flowers.data.sources import CLASSES, available, resolve
+from flowers.files import whole_folder
+from flowers.paths import cache_dir
+
+# One photo of each class, all from the part that training with the default split holds back.
+PHOTOS = (
+    "daisy/13953307149_f8de6a768c_m.jpg",
+    "dandelion/11775820493_10fedf4bff_n.jpg",
+    "rose/4764674741_82b8f93359_n.jpg",
+    "sunflower/5043409856_395300dbe5_m.jpg",
+    "tulip/112951022_4892b1348b_n.jpg",
+)
+PAINTED_SEEDS = {"daisy": 6, "dandelion": 0, "rose": 7, "sunflower": 4, "tulip": 7}  # pretty ones
+
+
+@functools.cache
+def photos() -> list[str]:
+    """Paths of one example of each class."""
+    if available("flowers5"):
+        found = [resolve("flowers5") / path for path in PHOTOS]
+        if all(path.exists() for path in found):
+            return [str(path) for path in found]
+    return [str(path) for path in sorted(_painted().iterdir())]
+
+
+def _painted() -> Path:
+    folder = cache_dir() / "examples-v1"
+    if not folder.exists():
+        with whole_folder(folder) as new:
+            for name in CLASSES:
+                render_flower(name, PAINTED_SEEDS[name], size=448).save(new / f"{name}.jpg", quality=92)
+    return folder

@@ -1,0 +1,343 @@
+"""The Train tab. It starts and stops a training process, and for the rest only reads the run's folder."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from flowers.errors import FlowersError, UsageError
+from flowers.recipe import KNOBS, PRESETS, Knob, preset
+from flowers.studio import common
+from flowers.studio.theme import BATCHES, TRAINING, VALIDATION
+from flowers.training import process
+from flowers.training.log import duration
+from flowers.training.run import Run, Status, list_runs
+from flowers.training.story import Point, Story, read_story
+
+LATEST = "latest"  # the run at work, or else the newest
+TICK_SECONDS = 1
+LOG_LINES = 60
+OPEN_GROUP = "Training"
+UPLOAD_LIMITS = {"max_files": 20_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
+NO_RUN = "No run yet: press Start, and the curves appear here."
+COLOURS = {"batches": BATCHES, "training": TRAINING, "validation": VALIDATION}
+LOSS_CURVES = ["batches", "training", "validation"]  # drawn in this order
+ACCURACY_CURVES = ["training", "validation"]
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    """What other tabs need of this one."""
+
+    knobs: dict[str, gr.components.Component]  # control by recipe field
+
+
+def build(page: gr.Blocks) -> TrainTab:
+    """Lay out the tab and wire it. Call inside a ``gr.Tab`` of ``page``."""
+    with gr.Row(elem_id="train-grid"):
+        with gr.Column(elem_id="train-choose"):
+            chosen = gr.Dropdown(
+                list(PRESETS), value="report", label="Preset", elem_id="train-preset",
+                info="A whole recipe: it sets everything below, and you may change it.",
+            )  # fmt: skip
+            source = gr.Dropdown(
+                common.source_choices(), value=common.default_choice(), label="Photos", elem_id="train-source",
+                info="What to learn from. A fifth is held back to check on.",
+            )  # fmt: skip
+            with gr.Accordion("My own photos", open=False):
+                archive = gr.File(
+                    label="A zip of class folders", file_types=[".zip"], height=120, elem_id="train-zip"
+                )  # fmt: skip
+                gr.Markdown("One folder for each class, with its photos inside. Any classes, two or more.",
+                            elem_classes="hint")  # fmt: skip
+            start = gr.Button("Start", variant="primary", elem_id="train-start")
+            with gr.Row():
+                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="train-stop", min_width=100)
+                resume = gr.Button("Resume", interactive=False, elem_id="train-resume", min_width=100)
+            message = gr.HTML(elem_id="train-message", container=False, padding=False)
+        with gr.Column(elem_id="train-live"):
+            shown = gr.Dropdown(
+                _run_choices(), value=LATEST, label="Run", elem_id="train-run", info="The curves of any run."
+            )
+            card = gr.HTML(common.note(NO_RUN), elem_id="train-status", container=False, padding=False)
+            loss = _plot("Loss", "loss", LOSS_CURVES)
+            accuracy = _plot("Accuracy", "accuracy", ACCURACY_CURVES, [0, 1])
+            with gr.Accordion("Log", open=False):
+                log = gr.Textbox(
+                    label="The run's log.txt", lines=14, max_lines=14, interactive=False, autoscroll=True,
+                    elem_id="train-log", buttons=["copy"],
+                )  # fmt: skip
+
+        with gr.Column(elem_id="train-knobs"):
+            knobs = _controls()
+
+    seen = gr.State("")
+    live = [card, loss, accuracy, log, start, stop, resume, shown, seen]
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    chosen.input(lambda name: list(preset(name).to_dict().values()), chosen, list(knobs.values()), **private)
+    archive.upload(_receive_zip, archive, [source, message], api_visibility="private", concurrency_id=common.COMPUTE)
+    start.click(_press_start, [chosen, source, *knobs.values()], [message, shown, seen], **private).then(
+        _watch, [shown, seen], live, **private
+    )
+    stop.click(_press_stop, shown, message, **private).then(_watch, [shown, seen], live, **private)
+    resume.click(_press_resume, shown, [message, shown, seen], **private).then(_watch, [shown, seen], live, **private)
+    shown.input(_watch, [shown, seen], live, **private)
+    timer = gr.Timer(TICK_SECONDS)
+    timer.tick(_watch, [shown, seen], live, **private, queue=False)
+    page.load(lambda: (gr.update(choices=common.source_choices()), gr.update(choices=_init_choices())), None,
+              [source, knobs["init"]], **private)  # fmt: skip
+    return TrainTab(knobs)
+
+
+# What the page, and the API, can ask for
+
+
+def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Start a run and answer with its status. Raises UsageError for bad settings and while another run is at work."""
+    recipe = preset(preset_name).replace(**settings)
+    if recipe.init not in [value for _, value in _init_choices()]:
+        raise UsageError(f"There are no starting weights called {recipe.init!r}: choose one of those in the list.")
+    run = process.start(recipe, common.source_of(source), preset_name)
+    return describe(run)
+
+
+def stop(run_name: str | None = None) -> dict[str, Any]:
+    """Ask a run to stop after its current batch. Raises UsageError when it is not at work."""
+    run = _find(run_name)
+    if run is None or not run.status().active:
+        raise UsageError("No training is going on, so there is nothing to stop.")
+    run.request_stop()
+    return describe(run)
+
+
+def status(run_name: str | None = None) -> dict[str, Any]:
+    """How a run is doing. Raises UsageError when there is none of that name."""
+    run = _find(run_name)
+    return describe(run) if run else {"run": None, "state": "none", "message": NO_RUN}
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """A run's state and story, ready for JSON."""
+    now = run.status()
+    return {"run": run.name, "state": now.state, "message": now.message, **read_story(run).to_dict()}
+
+
+def _find(name: str | None) -> Run | None:
+    """A run by its name; the one at work, or else the newest, for ``latest`` or nothing.
+
+    Only among the runs in the runs folder: a visitor must not name folders of the server.
+    """
+    runs = list_runs()
+    if name in (None, "", LATEST):
+        return process.active_run() or next(iter(runs), None)
+    run = next((run for run in runs if run.name == name), None)
+    if run is None:
+        raise UsageError(f"There is no run called {name!r} any more: choose another.")
+    return run
+
+
+# Controls
+
+
+def _controls() -> dict[str, gr.components.Component]:
+    """One control for each hyperparameter, by group, made from the recipe's fields."""
+    controls = {}
+    for group in dict.fromkeys(knob.group for knob in KNOBS.values()):
+        with gr.Accordion(group, open=group == OPEN_GROUP), gr.Row():
+            for knob in (knob for knob in KNOBS.values() if knob.group == group):
+                controls[knob.name] = _control(knob)
+    return {name: controls[name] for name in KNOBS}
+
+
+def _control(knob: Knob) -> gr.components.Component:
+    title = knob.title + (f" ({knob.unit})" if knob.unit else "")
+    said = {"value": knob.default, "label": title, "info": knob.help, "elem_id": f"knob-{knob.name}", "min_width": 150}
+    if knob.name == "init":
+        return gr.Dropdown(_init_choices(), **said)
+    if knob.kind is str:
+        return gr.Dropdown(list(knob.choices), **said)
+    if knob.off is not None:
+        return gr.Slider(knob.low, knob.high, step=1 if knob.high > 10 else 0.01, **said)
+    # Without minimum and maximum: the recipe checks the range itself, in a sentence.
+    return gr.Number(**said)
+
+
+def _init_choices() -> list[tuple[str, str]]:
+    return [("ImageNet", "imagenet"), ("Random weights (scratch)", "scratch"), *common.checkpoint_choices()]
+
+
+def _run_choices() -> list[tuple[str, str]]:
+    return [("The latest", LATEST), *((run.name, run.name) for run in list_runs()[:50])]
+
+
+def _plot(title: str, y: str, series: list[str], y_lim: list[float] | None = None) -> gr.LinePlot:
+    # Only its data may change later: anything else makes Gradio rebuild the chart, which flickers.
+    return gr.LinePlot(
+        _frame([], y, series), x="epoch", y=y, color="curve", color_title=" ", title=title, x_title="epochs", y_title=y, y_lim=y_lim,
+        color_map={name: COLOURS[name] for name in series}, colors_in_legend=series, height=260,
+        show_label=False, elem_id=f"train-{y}", buttons=[],
+    )  # fmt: skip
+
+
+def _frame(points: list[Point], y: str, series: list[str]) -> pd.DataFrame:
+    """Points as the plot wants them.
+
+    It starts with two empty points of every curve: the plot fixes its colours and axes by the first frame it is given.
+    """
+    points = [*(Point(x, math.nan, name) for name in series for x in (0, 1)), *points]
+    return pd.DataFrame(
+        {
+            "epoch": [float(point.x) for point in points],
+            y: [float(point.y) for point in points],
+            "curve": [point.series for point in points],
+        }
+    )
+
+
+# Events
+
+
+def _press_start(preset_name: str, source: str, *values: Any) -> tuple:
+    try:
+        start(preset_name, source, dict(zip(KNOBS, values, strict=True)))
+    except FlowersError as error:
+        return common.note(str(error), "problem"), gr.skip(), gr.skip()
+    return "", gr.update(choices=_run_choices(), value=LATEST), ""
+
+
+def _press_stop(shown: str) -> str:
+    try:
+        stop(shown)
+    except FlowersError as error:
+        return common.note(str(error), "problem")
+    return ""
+
+
+def _press_resume(shown: str) -> tuple:
+    try:
+        run = _find(shown)
+        if run is None:
+            raise UsageError("There is no run to resume: start one.")
+        process.resume(run)
+    except FlowersError as error:
+        return common.note(str(error), "problem"), gr.skip(), gr.skip()
+    return "", LATEST, ""
+
+
+def _receive_zip(path: str, progress: gr.Progress = gr.Progress()) -> tuple:  # noqa: B008 - how Gradio finds it
+    from flowers.data.dataset import scan
+    from flowers.data.sources import unpack
+
+    try:
+        folder = unpack(path, **UPLOAD_LIMITS)
+        dataset = scan(folder, lambda done, total: progress((done, total), desc="Reading photos", unit="photos"))
+    except FlowersError as error:
+        return gr.skip(), common.note(str(error), "problem")
+    counts = ", ".join(f"{count} {name}" for name, count in dataset.counts.items())
+    left_out = f" Left out: {' '.join(item.reason for item in dataset.unreadable[:5])}" if dataset.unreadable else ""
+    choices = [*common.source_choices(), (f"My zip ({len(dataset)} photos)", str(folder))]
+    return gr.update(choices=choices, value=str(folder)), common.note(f"Your photos: {counts}.{left_out}")
+
+
+def _watch(shown: str, seen: str) -> tuple:
+    """Updates for the live part of the page; nothing at all when nothing has happened since ``seen``."""
+    try:
+        run = _find(shown)
+    except FlowersError:
+        run, shown = _find(LATEST), LATEST
+    choices = _run_choices()
+    if run is None:
+        return (*[gr.skip()] * 4, gr.update(interactive=True), *[gr.update(interactive=False)] * 2, gr.skip(), seen)
+    now = run.status()
+    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {len(choices)}"
+    if sign == seen:
+        return (gr.skip(),) * 9
+    story = read_story(run)
+    busy = now.active or process.active_run() is not None
+    return (
+        status_card(run, now, story),
+        _frame(story.loss, "loss", LOSS_CURVES),
+        _frame(story.accuracy, "accuracy", ACCURACY_CURVES),
+        "\n".join(run.log().splitlines()[-LOG_LINES:]),
+        gr.update(interactive=not busy),
+        gr.update(interactive=now.active and now.state != "stopping"),
+        gr.update(interactive=not busy and now.state in ("stopped", "interrupted", "failed")),
+        gr.update(choices=choices, value=shown),
+        sign,
+    )
+
+
+def _events_size(run: Run) -> int:
+    try:
+        return (run.folder / "events.jsonl").stat().st_size
+    except OSError:
+        return 0
+
+
+# The status card
+
+
+def status_card(run: Run, now: Status, story: Story) -> str:
+    """Where a run is, as HTML: a headline, a bar, the numbers people ask for."""
+    headline, detail = _headline(now, story)
+    percent = round(100 * (1 if story.finished else story.progress))
+    stats = "".join(
+        f'<div><div class="what">{what}</div><div class="value">{value}</div></div>' for what, value in _stats(story)
+    )
+    kind = "card problem" if now.state == "failed" else "card"
+    return (
+        f'<section class="{kind}"><h2>{headline}</h2><p class="sub">{common.escape(detail)}</p>'
+        f'<div class="progress" role="progressbar" aria-label="Training" aria-valuenow="{percent}" aria-valuemin="0" '
+        f'aria-valuemax="100"><span style="width:{percent}%"></span></div>'
+        f'<div class="stats">{stats}</div>'
+        f'<p class="facts">Run <b>{common.escape(run.name)}</b>. {common.escape(story.machine)}</p></section>'
+    )
+
+
+def _headline(now: Status, story: Story) -> tuple[str, str]:
+    reached = f"Epoch {min(story.epoch + 1, story.epochs)} of {story.epochs}"
+    match now.state:
+        case "queued":
+            return "Starting", "The training process is waking up."
+        case "done":
+            return "Trained", f"All {story.epochs} epochs are done, in {duration(story.seconds)}."
+        case "failed":
+            return "That did not work", now.message
+        case "stopped":
+            return "Stopped", f"{reached}. Resume goes on from here."
+        case "interrupted":
+            return "Interrupted", f"{reached}. {now.message}"
+    if not story.epochs:
+        return "Getting ready", now.message or "Reading the photos and the starting weights."
+    if now.state == "stopping":
+        return "Stopping", f"{reached}. The current batch is being finished."
+    return reached, _pace(story)
+
+
+def _pace(story: Story) -> str:
+    if story.validating:
+        work = f"Checking on photo {story.validating[0]} of {story.validating[1]} held back"
+    else:
+        work = f"Batch {story.step} of {story.steps}"
+    left = "" if story.seconds_left is None else f" · about {_rough(story.seconds_left)} left"
+    return work + left
+
+
+def _rough(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _stats(story: Story) -> list[tuple[str, str]]:
+    best = "–" if story.best_val_accuracy is None else f"{story.best_val_accuracy:.2%}"
+    what = "Best accuracy" if story.best_epoch is None else f"Best accuracy (epoch {story.best_epoch + 1})"
+    validated = [point.y for point in story.accuracy if point.series == "validation"]
+    return [
+        (what, best),
+        ("Last accuracy", f"{validated[-1]:.2%}" if validated else "–"),
+        ("Learning rate", "–" if story.learning_rate is None else f"{story.learning_rate:g}"),
+        ("Time so far", duration(story.seconds)),
+    ]

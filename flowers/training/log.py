@@ -1,0 +1,34 @@
+"""The report's log format, line by line from the events."""
+
+from flowers.training.events import Epoch, Event, Finished, Started
+
+
+def log_lines(event: Event, epochs: int) -> str | None:
+    """What ``log.txt`` and the terminal say of an event; None for those that only move the progress bar."""
+    match event:
+        case Started():
+            resumed = "Going on" if event.epoch or event.step else "Training"
+            return (
+                f"{resumed}: {event.train_photos} photos to learn from, {event.val_photos} held back, "
+                f"{len(event.classes)} classes. {event.machine}\n"
+            )
+        case Epoch():
+            return (
+                f"Epoch {event.epoch}/{epochs - 1}\n"
+                f"{'-' * 10}\n"
+                f"Learning Rate: {event.learning_rate:.6g}\n"
+                f"train Loss: {event.train_loss:.4f} Acc: {event.train_accuracy:.4f}\n"
+                f"val Loss: {event.val_loss:.4f} Acc: {event.val_accuracy:.4f}\n"
+            )
+        case Finished():
+            ended = "stopped" if event.stopped else "complete"
+            best = "none yet" if event.best_val_accuracy is None else f"{event.best_val_accuracy:.4f}"
+            return f"Training {ended} in {duration(event.seconds)}\nBest val Acc: {best}"
+    return None
+
+
+def duration(seconds: float) -> str:
+    """Seconds as the report writes them: ``20m 18s``; with hours when there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m {rest}s" if hours else f"{minutes}m {rest}s"

@@ -1,0 +1,197 @@
+"""Start, watch and stop a training process. The page that started it may close, reload or crash: the run goes on."""
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+
+from filelock import FileLock, Timeout
+
+from flowers.data.dataset import PhotoDataset, open_dataset
+from flowers.errors import FlowersError, UsageError
+from flowers.paths import PROJECT, runs_dir
+from flowers.recipe import Recipe
+from flowers.training.events import Event
+from flowers.training.log import log_lines
+from flowers.training.run import Run, list_runs
+
+HEARTBEAT_SECONDS = 5
+
+logger = logging.getLogger(__name__)
+
+
+def perform(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Train (or go on training) ``run`` in this process: the events pass through, the folder is kept up to date.
+
+    Raises FlowersError when the work cannot be done, after having written why into the run's status.
+    """
+    with run.lock():
+        run.tidy()
+        if run.status().state != "queued":  # to stop a queued run is to stop this very start
+            run.clear_stop()
+        run.set_status("running")
+        try:
+            with _Heartbeat(run) as heartbeat:
+                dataset = open_dataset(run.source, heartbeat.tell_progress)
+                heartbeat.message = ""
+                finished = yield from _record(run, dataset, lambda: stop() or run.stop_requested())
+        except BaseException as error:
+            state, message = _explain(error, run)
+            with contextlib.suppress(OSError):  # on a full disk the status cannot be told either
+                run.set_status(state, message)
+            if isinstance(error, FlowersError) or not isinstance(error, Exception):
+                raise
+            raise FlowersError(message) from error
+        run.set_status("done" if finished else "stopped")
+
+
+def start(recipe: Recipe, source: str | None, preset: str) -> Run:
+    """Create a run and start a process that trains it.
+
+    Raises UsageError when another run is being trained: there is one machine, and two would both crawl.
+    """
+    with _one_at_a_time():
+        run = Run.create(None, recipe, source, preset)
+        _spawn(run)
+        return run
+
+
+def resume(run: Run) -> None:
+    """Start a process that goes on with ``run``. Raises UsageError as ``start``, or when the run is complete."""
+    with _one_at_a_time():
+        if run.status().state == "done":
+            raise UsageError(f"The run {run.name} is complete: start a new one, which may begin from it.")
+        run.clear_stop()
+        run.set_status("queued")
+        _spawn(run)
+
+
+def active_run() -> Run | None:
+    """The run that a process is working on, if any."""
+    return next((run for run in list_runs() if run.status().active), None)
+
+
+def stop_all_started_here() -> None:
+    """Ask the processes that this one started to stop after their current batch; their runs can be resumed."""
+    for process, run in _started:
+        if process.poll() is None:
+            run.request_stop()
+
+
+_started: list[tuple[subprocess.Popen, Run]] = []
+
+
+def _spawn(run: Run) -> None:
+    output = open(run.folder / "process.txt", "ab")  # noqa: SIM115 - the child keeps it
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flowers", "resume", str(run.folder), "--background"],
+        # The child stays in this folder, so that relative paths (FLOWERS_RUNS, a starting checkpoint) mean the same.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # Ctrl-C in the studio's terminal is for the studio
+    )
+    output.close()
+    _started.append((process, run))
+    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay behind as a zombie
+
+
+class _one_at_a_time:
+    """Two people may press Start in the same instant: whoever comes second is told."""
+
+    def __enter__(self) -> None:
+        folder = runs_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(folder / ".start.lock")
+        try:
+            self.lock.acquire(timeout=10)
+        except Timeout:
+            raise UsageError("Somebody else is starting a training right now: wait a moment and try again.") from None
+        if run := active_run():
+            self.lock.release()
+            raise UsageError(
+                f"The run {run.name} is being trained now, and this machine trains one at a time: watch it below, "
+                "or wait until it ends."
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def _record(run: Run, dataset: PhotoDataset, stop: Callable[[], bool]) -> Iterator[Event]:
+    """Train, writing every event into the run's files; returns whether all epochs were done."""
+    from flowers.training.train import train
+
+    recipe = run.recipe
+    finished = False
+    for event in train(recipe, dataset, run=run, stop=stop):
+        run.append(event)
+        if lines := log_lines(event, recipe.epochs):
+            run.append_log(lines)
+        if event.kind == "finished":
+            finished = not event.stopped
+        yield event
+    return finished
+
+
+def _explain(error: BaseException, run: Run) -> tuple[str, str]:
+    """State and message of a run that an error ended."""
+    if not isinstance(error, Exception):  # Ctrl-C, or whoever read the events went away
+        return "stopped", ""
+    if isinstance(error, FlowersError):
+        return "failed", str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return "failed", "This machine ran out of memory: choose a smaller batch size and resume."
+    if isinstance(error, OSError):
+        return (
+            "failed",
+            f"The run folder could not be written ({error.strerror or error}): free some disk space and resume.",
+        )
+    with contextlib.suppress(OSError), open(run.folder / "process.txt", "a", encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return (
+        "failed",
+        f"Training failed unexpectedly: the details are in {run.folder / 'process.txt'}; resume to try again.",
+    )
+
+
+class _Heartbeat:
+    """Rewrites the status every few seconds, so that a reader knows that the process lives, and what it waits for."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.message = ""
+        self.told = 0.0
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._beat_until_over, daemon=True)
+
+    def __enter__(self) -> "_Heartbeat":
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+
+    def tell_progress(self, done: int, total: int | None) -> None:
+        """Say how far the photos are, at most once a second."""
+        self.message = f"Getting the photos ready: {done / total:.0%}." if total else "Getting the photos ready."
+        if time.monotonic() - self.told > 1:
+            self.told = time.monotonic()
+            self._beat()
+
+    def _beat_until_over(self) -> None:
+        while not self.over.wait(HEARTBEAT_SECONDS):
+            self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self.run.set_status("stopping" if self.run.stop_requested() else "running", self.message)
+        except OSError:  # a full disk: training itself will say so
+            logger.warning("the heartbeat of %s could not be written", self.run.name)

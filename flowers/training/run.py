@@ -1,0 +1,360 @@
+"""The run folder: training writes it, everything else only reads it.
+
+recipe.json    every hyperparameter
+data.json      the photo set as it was asked for, and the preset it was started from
+events.jsonl   what training said, one JSON object a line
+status.json    queued, running, stopping, stopped, done or failed; process id; heartbeat; message
+log.txt        the same story in the report's format
+best/  last/   checkpoint folders; last/ adds what resuming needs
+stop           there when somebody asked the run to stop
+lock           held by the training process for as long as it lives
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from flowers.errors import FlowersError, UsageError
+from flowers.files import recover_folder, remove_leftovers, write_json, write_whole
+from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
+from flowers.paths import runs_dir
+from flowers.recipe import Recipe
+from flowers.training.events import Event
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "interrupted")
+ACTIVE = ("queued", "running", "stopping")
+QUEUED_SECONDS = 60  # a queued run whose process has not shown up by then never will
+
+
+@dataclass
+class Position:
+    """Where in its work a run is. Sums are over the photos of the current epoch."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: float = 0.0
+    seen: int = 0
+    best_epoch: int | None = None
+    best_val_accuracy: float | None = None
+    seconds: float = 0.0
+
+    def add(self, loss: float, accuracy: float, photos: int) -> None:
+        """Count one batch of ``photos`` with these means."""
+        self.step += 1
+        self.loss_sum += loss * photos
+        self.correct += accuracy * photos
+        self.seen += photos
+
+    def next_epoch(self) -> None:
+        """Stand at the beginning of the next epoch."""
+        self.epoch += 1
+        self.step, self.loss_sum, self.correct, self.seen = 0, 0.0, 0.0, 0
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that resuming needs."""
+
+    position: Position
+    digest: str  # of the photo set
+    weights: dict[str, "torch.Tensor"]
+    optimizer: dict[str, Any]  # as torch's Optimizer.load_state_dict takes it
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run is doing; ``message`` is a sentence when there is something to say."""
+
+    state: str
+    pid: int | None = None
+    heartbeat: float = 0.0  # seconds since 1970
+    message: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is, or is about to be, working on the run."""
+        return self.state in ACTIVE
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which people call the run by."""
+        return self.folder.name
+
+    @classmethod
+    def create(cls, folder: Path | None, recipe: Recipe, source: str | None, preset: str = "report") -> "Run":
+        """A new, queued run. Raises UsageError when the folder already holds something."""
+        folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(
+                f"The folder {folder} is not empty: choose another, or go on with the run in it by "
+                f"`python -m flowers resume {folder}`."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            run = cls(folder)
+            run.set_status("queued")
+            write_json(folder / "data.json", {"source": source, "preset": preset})
+            write_whole(folder / "recipe.json", recipe.to_json())
+        except OSError as error:
+            raise FlowersError(
+                f"The run folder {folder} cannot be written ({error.strerror}): choose another with --run or "
+                "FLOWERS_RUNS."
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """An existing run, by folder or by name among the runs. Raises UsageError when there is none."""
+        for candidate in (Path(folder).expanduser(), runs_dir() / folder):
+            if (candidate / "recipe.json").is_file():
+                return cls(candidate.resolve())
+        raise UsageError(f"There is no run in {folder}: give a run's folder, such as runs/2026-01-31-1200-report.")
+
+    # What it was asked to do
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run's recipe. Raises FlowersError when the file is damaged."""
+        return Recipe.from_dict(self._read_json("recipe.json"))
+
+    @property
+    def source(self) -> str | None:
+        """The photo set, as it was asked for."""
+        return self._read_json("data.json").get("source")
+
+    @property
+    def preset(self) -> str:
+        """The preset the recipe was made from."""
+        return self._read_json("data.json").get("preset", "report")
+
+    # How it is doing
+
+    def status(self) -> Status:
+        """The state now. A process that was killed cannot say so: its run reads as interrupted."""
+        try:
+            status = Status(**json.loads((self.folder / "status.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return Status("interrupted", message="The run's status cannot be read: resume it.")
+        if not status.active or self.is_locked():
+            return status
+        if status.state == "queued" and time.time() - status.heartbeat < QUEUED_SECONDS:
+            return status
+        return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
+
+    def set_status(self, state: str, message: str = "") -> None:
+        """Write ``status.json`` with this process's id and the time."""
+        assert state in STATES
+        write_json(self.folder / "status.json", asdict(Status(state, os.getpid(), time.time(), message)))
+
+    def request_stop(self) -> None:
+        """Ask the training process to stop after its current batch."""
+        (self.folder / "stop").touch()
+
+    def stop_requested(self) -> bool:
+        """Whether somebody asked for a stop."""
+        return (self.folder / "stop").exists()
+
+    def clear_stop(self) -> None:
+        """Forget an earlier wish to stop."""
+        (self.folder / "stop").unlink(missing_ok=True)
+
+    def lock(self) -> AbstractContextManager:
+        """Enter it to train: ``with run.lock():``. The operating system lets go of it however the process ends.
+
+        Raises UsageError when another process trains in this folder.
+        """
+        try:
+            return FileLock(self.folder / "lock").acquire(timeout=2)  # is_locked() of a reader holds it for an instant
+        except Timeout:
+            raise UsageError(f"The run {self.name} is already being trained by another process: wait for it.") from None
+
+    def is_locked(self) -> bool:
+        """Whether a living process trains in this folder."""
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=0.05, poll_interval=0.01)  # longer than another reader holds it
+        except Timeout:
+            return True
+        except OSError:  # a folder we may only read
+            return False
+        lock.release()
+        return False
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half-written; only for who holds the lock."""
+        remove_leftovers(self.folder)
+
+    # What it said
+
+    def append(self, event: Event) -> None:
+        """Add a line to ``events.jsonl``. A line that a kill cut short stays alone on its line and is skipped."""
+        with open(self.folder / "events.jsonl", "ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(event.to_dict()).encode() + b"\n")
+
+    def append_log(self, text: str) -> None:
+        """Add lines to ``log.txt``."""
+        with open(self.folder / "log.txt", "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def log(self) -> str:
+        """The text of ``log.txt``."""
+        try:
+            return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def events(self) -> list[dict[str, Any]]:
+        """What training said, as one story: what a kill made it say twice is told once."""
+        story: list[dict[str, Any]] = []
+        for event in self._lines():
+            if event["kind"] == "started":
+                here = (event["epoch"], event["step"])
+                story = [e for e in story if e["kind"] != "finished" and _when(e) <= here]
+            story.append(event)
+        return story
+
+    # What it saved
+
+    def save(
+        self,
+        which: str,
+        checkpoint: Checkpoint,
+        model: "nn.Module",
+        optimizer: "torch.optim.Optimizer",
+        position: Position,
+        digest: str,
+    ) -> None:
+        """Write ``best/`` or ``last/``; the last also gets what resuming needs. Raises CheckpointError."""
+        extra = _pack_state(optimizer, position, digest) if which == "last" else {}
+        save_checkpoint(self.folder / which, model.state_dict(), checkpoint, extra=extra)
+
+    def load_state(self) -> TrainingState | None:
+        """What ``last/`` holds; None when no checkpoint was written yet. Raises CheckpointError when damaged."""
+        folder = self.folder / "last"
+        recover_folder(folder)
+        if not folder.exists():
+            return None
+        return _unpack_state(folder)
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a best checkpoint to answer with."""
+        recover_folder(self.folder / "best")
+        return (self.folder / "best").exists()
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            values = json.loads((self.folder / name).read_text())
+            if not isinstance(values, dict):
+                raise ValueError("not an object")
+            return values
+        except (OSError, ValueError) as error:
+            raise FlowersError(
+                f"The run {self.name} is damaged: its {name} cannot be read; start a new run."
+            ) from error
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        try:
+            lines = (self.folder / "events.jsonl").read_bytes().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:  # cut short by a kill, or being written this instant
+                continue
+            if isinstance(event, dict) and "kind" in event:
+                yield event
+
+
+def list_runs(folder: Path | None = None) -> list[Run]:
+    """The runs in a folder (default: the user's), newest first."""
+    found = [Run(path.parent) for path in (folder or runs_dir()).glob("*/recipe.json")]
+    return sorted(found, key=lambda run: (run.folder / "recipe.json").stat().st_mtime, reverse=True)
+
+
+def _new_folder(preset: str) -> Path:
+    stem = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9-]+', '-', preset)}"
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        if not (folder := runs_dir() / (stem + suffix)).exists():
+            return folder
+    raise FlowersError("A hundred runs were started in one second: wait a moment and try again.")
+
+
+def _when(event: Mapping[str, Any]) -> tuple[int, int]:
+    """(epochs, steps) done when the event was told."""
+    if event["kind"] in ("epoch", "samples"):
+        return event["epoch"] + 1, 0
+    if event["kind"] == "validating":
+        return event["epoch"] + 1, -1  # told only on the way to the epoch's end
+    return event["epoch"], event["step"]
+
+
+def _pack_state(optimizer: "torch.optim.Optimizer", position: Position, digest: str) -> dict[str, str | bytes]:
+    """``training.json`` and ``training.safetensors``: torch's optimizer state without a pickle."""
+    import torch
+    from safetensors.torch import save
+
+    state = optimizer.state_dict()
+    tensors, scalars = {}, {}
+    for parameter, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"{parameter}.{name}"] = value.detach().cpu().contiguous()
+            elif value is not None:
+                scalars[f"{parameter}.{name}"] = value
+    described = {
+        "position": asdict(position),
+        "digest": digest,
+        "param_groups": state["param_groups"],
+        "scalars": scalars,
+    }
+    return {"training.json": json.dumps(described), "training.safetensors": save(tensors)}
+
+
+def _unpack_state(folder: Path) -> TrainingState:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from flowers.errors import CheckpointError
+
+    try:
+        described = json.loads((folder / "training.json").read_text())
+        values: dict[int, dict[str, Any]] = {}
+        for key, value in {**described["scalars"], **load_file(folder / "training.safetensors")}.items():
+            parameter, name = key.split(".", 1)
+            values.setdefault(int(parameter), {})[name] = value
+        return TrainingState(
+            position=Position(**described["position"]),
+            digest=described["digest"],
+            weights=load_weights(folder),
+            optimizer={"state": values, "param_groups": described["param_groups"]},
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The last checkpoint of the run {folder.parent.name} is damaged: start a new run from its best with "
+            f"init={folder.parent}."
+        ) from error

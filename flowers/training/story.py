@@ -1,0 +1,131 @@
+"""What a run's events amount to: the curves, where it is, how long it will take. The page and the API read this."""
+
+import functools
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from flowers.training.run import Run
+
+MAX_STEP_POINTS = 240  # a browser's line plot slows past about a thousand points
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve; ``x`` counts epochs, with the part of the epoch as fraction."""
+
+    x: float
+    y: float
+    series: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run so far."""
+
+    epochs: int = 0
+    steps: int = 0  # in an epoch
+    epoch: int = 0  # 0-based, the one at work
+    step: int = 0  # steps of it done
+    validating: tuple[int, int] | None = None  # photos done and in all, while it validates
+    learning_rate: float | None = None
+    best_epoch: int | None = None
+    best_val_accuracy: float | None = None  # 0..1
+    seconds: float = 0.0  # of training so far
+    seconds_left: float | None = None  # None until it can be told
+    machine: str = ""
+    finished: bool = False
+    loss: list[Point] = field(default_factory=list)
+    accuracy: list[Point] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)  # the last epoch's
+    classes: list[str] = field(default_factory=list)
+
+    @property
+    def progress(self) -> float:
+        """The part of all steps that is done, 0..1."""
+        if not self.epochs:
+            return 0.0
+        return min(1.0, (self.epoch + self.step / self.steps) / self.epochs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, ready for JSON."""
+        return {**asdict(self), "progress": self.progress}
+
+
+def read_story(run: Run) -> Story:
+    """The story of a run, read again only when its events have grown."""
+    path = run.folder / "events.jsonl"
+    try:
+        status = path.stat()
+    except OSError:
+        return Story()
+    return _read_story(run, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _read_story(run: Run, _size: int, _time: int) -> Story:
+    return tell(run.events())
+
+
+def tell(events: list[dict[str, Any]]) -> Story:
+    """The story that a list of events, as ``Run.events`` returns it, tells."""
+    starts = [event for event in events if event["kind"] == "started"]
+    if not starts:
+        return Story()
+    start, last = starts[-1], events[-1]
+    steps = [event for event in events if event["kind"] == "step"]
+    epochs = [event for event in events if event["kind"] == "epoch"]
+    samples = [event for event in events if event["kind"] == "samples"]
+    best = next((event for event in reversed(epochs) if event["best"]), None)
+    epoch, step = _position(events, start)
+    return Story(
+        epochs=start["epochs"],
+        steps=start["steps"],
+        epoch=epoch,
+        step=step,
+        validating=(last["done"], last["total"]) if last["kind"] == "validating" else None,
+        learning_rate=(steps or epochs or [{"learning_rate": None}])[-1]["learning_rate"],
+        best_epoch=best and best["epoch"],
+        best_val_accuracy=best and best["val_accuracy"],
+        seconds=last.get("seconds", epochs[-1]["seconds"] if epochs else start["seconds"]),
+        seconds_left=_seconds_left(start, events, epoch, step),
+        machine=start["machine"],
+        finished=last["kind"] == "finished" and not last["stopped"],
+        loss=_step_points(steps, start["steps"])
+        + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]
+        + [Point(e["epoch"] + 1, e["val_loss"], "validation") for e in epochs],
+        accuracy=[Point(e["epoch"] + 1, e["train_accuracy"], "training") for e in epochs]
+        + [Point(e["epoch"] + 1, e["val_accuracy"], "validation") for e in epochs],
+        samples=samples[-1]["predictions"] if samples else [],
+        classes=start["classes"],
+    )
+
+
+def _position(events: list[dict[str, Any]], start: dict[str, Any]) -> tuple[int, int]:
+    for event in reversed(events):
+        if event["kind"] in ("step", "started"):
+            return event["epoch"], event["step"]
+        if event["kind"] == "epoch":
+            return event["epoch"] + 1, 0
+        if event["kind"] == "validating":
+            return event["epoch"], start["steps"]
+    return start["epoch"], start["step"]
+
+
+def _seconds_left(start: dict[str, Any], events: list[dict[str, Any]], epoch: int, step: int) -> float | None:
+    """From the rate since the last start; what was done before may have been done on another machine."""
+    done = (epoch + step / start["steps"]) - (start["epoch"] + start["step"] / start["steps"])
+    spent = max((e["seconds"] for e in events if "seconds" in e), default=0) - start["seconds"]
+    if done * start["steps"] < 3:  # the first steps are slow
+        return None
+    return spent / done * max(0.0, start["epochs"] - epoch - step / start["steps"])
+
+
+def _step_points(steps: list[dict[str, Any]], steps_an_epoch: int) -> list[Point]:
+    """Single batches' losses, averaged in equal groups so that at most MAX_STEP_POINTS remain."""
+    group = -(-len(steps) // MAX_STEP_POINTS) or 1
+    points = []
+    for start in range(0, len(steps), group):
+        part = steps[start : start + group]
+        x = part[-1]["epoch"] + part[-1]["step"] / steps_an_epoch
+        points.append(Point(x, sum(event["loss"] for event in part) / len(part), "batches"))
+    return points

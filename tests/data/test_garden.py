@@ -1,0 +1,170 @@
+"""The garden: reproducible, varied, learnable by shape and not by mean colour, written whole or not at all."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flowers.data.garden import CLASSES, render_flower, render_garden
+from flowers.errors import DataError, UsageError
+
+SIZE = 64
+LEARNT, HELD_OUT = 30, 12  # photos of each class
+
+
+@pytest.fixture(scope="module")
+def photos():
+    """(class, photo, SIZE, SIZE, 3) in 0..1."""
+    several = [[np.asarray(render_flower(kind, seed, SIZE)) for seed in range(LEARNT + HELD_OUT)] for kind in CLASSES]
+    return np.array(several, np.float32) / 255
+
+
+def difference(one, other) -> float:
+    """Mean absolute difference of two pictures, in levels of 0..255."""
+    return float(np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32)).mean())
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("size", [16, 97])
+def test_a_flower_is_an_rgb_picture_of_the_size_asked_for(kind, size):
+    picture = render_flower(kind, 3, size)
+    assert (picture.mode, picture.size) == ("RGB", (size, size))
+
+
+def test_one_seed_gives_the_same_bytes_in_every_process():
+    script = (
+        "import hashlib; from flowers.data.garden import CLASSES, render_flower;"
+        f"print(hashlib.sha256(b''.join(render_flower(k, 5, {SIZE}).tobytes() for k in CLASSES)).hexdigest())"
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    for _ in range(2):
+        here = b"".join(render_flower(kind, 5, SIZE).tobytes() for kind in CLASSES)
+        assert hashlib.sha256(here).hexdigest() == elsewhere
+
+
+def test_no_two_pictures_are_alike(photos):
+    flat = photos.reshape(-1, SIZE * SIZE * 3)
+    apart = np.array([np.abs(flat[i + 1 :] - flat[i]).mean(1).min() for i in range(len(flat) - 1)])
+    assert apart.min() > 10 / 255  # grain alone, at its strongest, would make 6
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_seed_gives_the_same_scene_at_every_size(kind):
+    for seed in range(4):
+        small, large = render_flower(kind, seed, SIZE), render_flower(kind, seed, 3 * SIZE).reduce(3)
+        assert difference(small, large) < 0.4 * difference(small, render_flower(kind, seed + 100, SIZE))
+
+
+def test_the_classes_differ_in_shape_and_not_in_mean_colour(photos):
+    """Nearest mean colour is near chance, 0.2, while ridge regression on outlines and colours learns the classes."""
+    truth = np.repeat(np.arange(len(CLASSES)), HELD_OUT)
+    colour = photos.mean((2, 3))
+    centres = colour[:, :LEARNT].mean(1)
+    distance = np.linalg.norm(colour[:, LEARNT:].reshape(-1, 1, 3) - centres, axis=2)
+    assert (distance.argmin(1) == truth).mean() < 0.5
+
+    features = np.array([[outlines_and_colours(photo) for photo in several] for several in photos])
+    known, unknown = features[:, :LEARNT].reshape(-1, features.shape[2]), features[:, LEARNT:]
+    centre = known.mean(0)
+    target = np.repeat(np.eye(len(CLASSES)), LEARNT, axis=0) - 1 / len(CLASSES)
+    gram = (known - centre).T @ (known - centre) + 0.2 * np.eye(known.shape[1])
+    scores = (unknown.reshape(-1, known.shape[1]) - centre) @ np.linalg.solve(gram, (known - centre).T @ target)
+    assert (scores.argmax(1) == truth).mean() > 0.6
+
+
+def outlines_and_colours(photo) -> np.ndarray:
+    """Orientations of edges in 4 by 4 cells, 8 bins each, and a histogram of the middle's colours, 4 bins a channel."""
+    down, across = np.gradient(photo.mean(2))
+    strength, bins = np.hypot(down, across), (np.arctan2(down, across) % np.pi / np.pi * 8).astype(int) % 8
+    cells = np.arange(SIZE) * 4 // SIZE
+    where = (cells[:, None] * 4 + cells) * 8 + bins
+    edges = np.bincount(where.ravel(), strength.ravel(), 128)
+    middle = photo[SIZE // 6 : -SIZE // 6, SIZE // 6 : -SIZE // 6].reshape(-1, 3)
+    colours = np.bincount((middle * 3.999).astype(int) @ [16, 4, 1], minlength=64)
+    return np.concatenate([np.sqrt(edges / edges.sum()), np.sqrt(colours / colours.sum())])
+
+
+def test_dandelions_are_both_yellow_and_white(photos):
+    middles = photos[CLASSES.index("dandelion"), :, SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4]
+    red, green, blue = np.moveaxis(middles, -1, 0)
+    yellow = ((red > 0.5) & (green > 0.4) & (blue < 0.6 * green)).mean((1, 2))
+    assert (yellow > 0.3).sum() >= 10
+    assert (yellow < 0.1).sum() >= 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed", "size"), [("orchid", 0, 64), ("Rose", 0, 64), ("rose", -1, 64), ("rose", 0, 8)]
+)
+def test_what_the_garden_cannot_paint_is_refused_in_a_sentence(kind, seed, size):
+    with pytest.raises(UsageError, match=r"^The garden .*\.$"):
+        render_flower(kind, seed, size)
+
+
+def test_a_garden_is_folders_of_numbered_photos(tmp_path):
+    folder, seen = tmp_path / "new" / "garden", []
+    render_garden(
+        folder, per_class=2, size=32, progress=lambda done, total: seen.append((done, total, folder.exists()))
+    )
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")) == [
+        f"{kind}/{kind}-000{number}.jpg" for kind in CLASSES for number in (1, 2)
+    ]
+    for path in folder.rglob("*.jpg"):
+        with Image.open(path) as photo:
+            assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", (32, 32))
+    assert seen == [(done, 10, False) for done in range(1, 11)]  # the folder is not there before it is whole
+    assert [path.name for path in folder.parent.iterdir()] == ["garden"]
+
+
+def test_gardens_of_one_seed_are_equal_and_of_two_seeds_share_no_photo(tmp_path):
+    for name, seed in (("one", 0), ("same", 0), ("other", 1)):
+        render_garden(tmp_path / name, per_class=2, seed=seed, size=32)
+    one, same, other = (
+        [p.read_bytes() for p in sorted((tmp_path / n).rglob("*.jpg"))] for n in ("one", "same", "other")
+    )
+    assert one == same
+    assert not set(one) & set(other)
+
+
+def test_a_garden_that_is_there_is_left_alone(tmp_path):
+    folder = tmp_path / "garden"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    render_garden(folder, per_class=1, size=32, progress=lambda *_: pytest.fail("painted again"))
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def test_an_interrupted_garden_leaves_nothing(tmp_path):
+    def interrupt(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_garden(tmp_path / "garden", per_class=1, size=32, progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_gardeners_the_first_to_finish_wins(tmp_path):
+    folder = tmp_path / "garden"
+
+    def overtake(done, total):
+        if done == 2:
+            folder.mkdir()
+            (folder / "first.txt").write_text("first")
+
+    render_garden(folder, per_class=1, size=32, progress=overtake)
+    assert [path.name for path in tmp_path.iterdir()] == ["garden"]
+    assert [path.name for path in folder.iterdir()] == ["first.txt"]
+
+
+def test_a_garden_that_cannot_be_is_refused_in_a_sentence(tmp_path):
+    for asked in ({"per_class": 0}, {"seed": -1}):
+        with pytest.raises(UsageError, match=r"^A garden needs .*\.$"):
+            render_garden(tmp_path / "garden", **asked)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"^The garden cannot be written to .*choose another folder\.$"):
+        render_garden(tmp_path / "file" / "garden", per_class=1, size=32)

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Sets up everything the tests need (an environment, a browser) and runs them. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
+
+# Any Chromium will do: the system's, else the distribution's package, else Playwright's own download.
+if ! command -v chromium >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq && apt-get install -y -qq chromium >/dev/null
+  else
+    .venv/bin/playwright install chromium
+  fi
+fi
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check --quiet .
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,66 @@
+"""Which room may know of which; and that the light ones stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flowers.paths import PROJECT
+
+PACKAGE = PROJECT / "flowers"
+MODULES = sorted(path.relative_to(PROJECT).as_posix() for path in PACKAGE.rglob("*.py"))
+LIGHT = ["flowers", "flowers.recipe", "flowers.cli", "flowers.data.dataset", "flowers.data.sources", "flowers.classifier",
+         "flowers.models.checkpoint", "flowers.training.run", "flowers.training.process", "flowers.training.story"]  # fmt: skip
+# Room -> the rooms it may not know, also not inside a function or for a type.
+FORBIDDEN = {
+    "data": {"models", "training", "evaluation", "classifier", "cli", "studio"},
+    "recipe": {"data", "models", "training", "evaluation", "classifier", "cli", "studio"},
+    "files": {"data", "models", "training", "evaluation", "classifier", "cli", "studio", "recipe"},
+    "models": {"data", "recipe", "training", "evaluation", "classifier", "cli", "studio"},
+    "classifier": {"training", "evaluation", "recipe", "cli", "studio"},
+    "training": {"evaluation", "classifier", "cli", "studio"},
+    "evaluation": {"training", "cli", "studio"},
+    "cli": {"studio"},
+    "studio": {"cli"},
+}
+
+
+def room(path: str) -> str:
+    """``flowers/data/decode.py`` -> ``data``; ``flowers/cli.py`` -> ``cli``."""
+    return Path(path).with_suffix("").parts[1]
+
+
+def imported(path: str) -> set[str]:
+    """The rooms of flowers that a file imports from, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse((PROJECT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports would slip past this test"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name.split(".")[1] for name in names if name.startswith("flowers.")}
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_importing_it_loads_neither_torch_nor_gradio(name):
+    script = f"import sys, {name}; print(*{{'torch', 'torchvision', 'gradio', 'matplotlib'}} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_imports_point_one_way(path):
+    forbidden = FORBIDDEN.get(room(path), set())
+    assert not imported(path) & forbidden
+
+
+def test_the_check_sees_the_imports_that_are_there():
+    assert {"data", "models", "recipe", "errors"} <= imported("flowers/training/train.py")
+
+
+def test_only_the_entrances_know_cli_and_studio():
+    knowing = {path for path in MODULES if imported(path) & {"cli", "studio"} and room(path) != "studio"}
+    assert knowing <= {"flowers/__main__.py"}
