@@ -53,7 +53,7 @@ def recover_folder(folder: Path) -> None:
     """Put back the previous version of ``folder`` if a kill fell between the two renames; drop it otherwise."""
     folder = Path(folder)
     old = _old(folder)
-    if not old.exists():
+    if not os.path.exists(old):  # unlike Path.exists it also takes an impossible name for absent
         return
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)

@@ -58,7 +58,8 @@ class Knob:
         if self.kind is str:
             return f"one of {', '.join(self.choices)}"
         what = "a whole number" if self.kind is int else "a number"
-        return f"{what} from {self.low:g} to {self.high:g}" + (f" ({self.unit})" if self.unit else "")
+        low, high = (f"{bound}" if self.kind is int else f"{bound:g}" for bound in (self.low, self.high))
+        return f"{what} from {low} to {high}" + (f" ({self.unit})" if self.unit else "")
 
     def _parse_text(self, value: Any) -> str:
         value = value.strip() if isinstance(value, str) else value

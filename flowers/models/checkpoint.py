@@ -8,6 +8,7 @@ No pickle is ever loaded.
 """
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -167,9 +168,9 @@ def find_checkpoint(name: str | Path) -> Checkpoint:
     for folder in (given, BUNDLED_CHECKPOINTS / name, runs_dir() / name):
         recover_folder(folder / "best")
         for candidate in (folder, folder / "best"):
-            if (candidate / CARD).is_file():
+            if os.path.isfile(candidate / CARD):  # unlike Path.is_file it also takes an impossible name for absent
                 return read_checkpoint(candidate)
-    if (given / "recipe.json").is_file():
+    if os.path.isfile(given / "recipe.json"):
         raise CheckpointError(f"The run {given.name} has no checkpoint yet: let it finish its first epoch.")
     bundled = ", ".join(bundled_checkpoints()) or "none"
     raise CheckpointError(

@@ -31,14 +31,13 @@ EMPTY = "Drop a photo here, or click an example, to see what training makes of i
 
 def build(tabs: gr.Tabs, training: Any) -> None:
     """Lay out the tab and wire it. Call inside a ``gr.Tab`` of ``tabs``; ``training.knobs`` holds Train's controls."""
-    photos = examples.photos()
     with gr.Row(elem_id="augment", equal_height=False):
         with gr.Column(elem_id="augment-choice", min_width=0):
             photo = common.PhotoInput(
-                value=photos[0], label="Photo", sources=["upload", "webcam", "clipboard"], height=230,
+                value=examples.photos()[0], label="Photo", sources=["upload", "webcam", "clipboard"], height=230,
                 elem_id="augment-photo", buttons=[], placeholder="Drop a photo here\nor click to choose one",
             )  # fmt: skip
-            gr.Examples(photos, inputs=photo, label="Or try one of these")
+            examples.build(photo)
         with gr.Column(elem_id="augment-result", min_width=0):
             with gr.Row(elem_id="augment-bar"):
                 # Without minimum and maximum: the recipe checks the range itself, in a sentence.

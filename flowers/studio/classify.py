@@ -25,7 +25,7 @@ def build() -> gr.Dropdown:
             )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
             answer = gr.HTML(common.note(EMPTY), elem_id="classify-answer", container=False, padding=False)
-            gr.Examples(examples.photos(), inputs=photo, label="Or try one of these")
+            examples.build(photo)
             checkpoint = gr.Dropdown(
                 common.checkpoint_choices(),
                 value=common.default_checkpoint(),

@@ -20,7 +20,7 @@ from flowers.studio import common
 EMPTY = "Choose a checkpoint and photos, press Evaluate, and see what the network gets right, and where it goes wrong."
 NO_MISTAKES = "Not one mistake: there is no gallery to show. Try it on harder photos."
 PARTS = {"val": "Held back (validation)", "train": "Training", "all": "All"}
-SIDE = 480  # pixels at most of a gallery photo
+SIDE = 600  # pixels at most of a gallery photo
 MANY = 8  # classes: from here on the matrix takes the page's whole width
 
 
@@ -87,7 +87,7 @@ def measure(
     def counting(what: str) -> Callable[[int, int], None]:
         return lambda done, total: report((done, total), desc=what, unit="photos")
 
-    report(None, desc="Loading the checkpoint")
+    report(0, desc="Loading the checkpoint")
     classifier = common.load_classifier(checkpoint)
     folder = resolve(
         common.source_of(source),
@@ -137,18 +137,14 @@ def results_html(result: Evaluation) -> str:
 def _headline(result: Evaluation) -> str:
     count, wrong = len(result.outcomes), sum(item.wrong for item in result.outcomes)
     present = [row.f1 for row in result.per_class if row.photos]
-    stats = {
-        "one standard error": f"± {100 * standard_error(result.accuracy, count):.1f} points",
-        "photos": f"{count:,}",
-        "mistakes": f"{wrong:,}",
-        "mean F1": f"{np.mean(present):.1%}",
-    }
+    stats = {"photos": f"{count:,}", "mistakes": f"{wrong:,}", "mean F1": f"{np.mean(present):.1%}"}
     items = "".join(f'<div><dt>{name}</dt><dd class="value">{value}</dd></div>' for name, value in stats.items())
     happy = "" if wrong else f"<p>{NO_MISTAKES}</p>"
+    error = 100 * standard_error(result.accuracy, count)
     return (
         f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
-        f'<p class="sub">accuracy</p></div><dl class="stats">{items}</dl>{happy}<p class="facts">{_facts(result)}</p>'
-        "</section>"
+        f'<p class="sub">accuracy, ± {error:.1f} points</p></div><dl class="stats">{items}</dl>'
+        f'{happy}<p class="facts">{_facts(result)}</p></section>'
     )
 
 
@@ -165,7 +161,7 @@ def _facts(result: Evaluation) -> str:
     files = "One file of the set cannot" if result.unreadable == 1 else f"{result.unreadable} files of the set cannot"
     left_out = f" {files} be read, and had to be left out." if result.unreadable else ""
     name, source = common.escape(result.checkpoint), common.escape(result.source)
-    return f"<b>{name}</b> on {part} <b>{source}</b>. {worth}{left_out}"
+    return f"<b>{name}</b> on {part} <b>{source}</b>. {worth}{left_out} ± is one standard error."
 
 
 def _table(result: Evaluation) -> str:

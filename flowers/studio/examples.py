@@ -3,6 +3,8 @@
 import functools
 from pathlib import Path
 
+import gradio as gr
+
 from flowers.data.garden import render_flower
 from flowers.data.sources import CLASSES, available, resolve
 from flowers.files import whole_folder
@@ -36,3 +38,12 @@ def _painted() -> Path:
             for name in CLASSES:
                 render_flower(name, PAINTED_SEEDS[name], size=448).save(new / f"{name}.jpg", quality=92)
     return folder
+
+
+def build(photo: gr.Image) -> None:
+    """A row of buttons, each with its picture and its name, that put an example into ``photo``."""
+    with gr.Row(elem_classes="examples"):
+        for path in map(Path, photos()):
+            name = path.stem if path.stem in CLASSES else path.parent.name
+            button = gr.Button(name, icon=path, size="sm", min_width=0, elem_classes="example")
+            button.click(functools.partial(str, path), None, photo, api_visibility="private", queue=False)

@@ -126,7 +126,7 @@ class Run:
     def open(cls, folder: str | Path) -> "Run":
         """An existing run, by folder or by name among the runs. Raises UsageError when there is none."""
         for candidate in (Path(folder).expanduser(), runs_dir() / folder):
-            if (candidate / "recipe.json").is_file():
+            if os.path.isfile(candidate / "recipe.json"):
                 return cls(candidate.resolve())
         raise UsageError(f"There is no run in {folder}: give a run's folder, such as runs/2026-01-31-1200-report.")
 

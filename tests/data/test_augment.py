@@ -117,7 +117,7 @@ def test_a_variant_depends_on_seed_epoch_and_photo_alone():
 
 def test_the_draws_are_the_same_on_every_machine():
     """Runs are resumed on other machines: Python's generator, seeded by a string, is the same everywhere."""
-    assert [photo_rng(0, 0, 0).randrange(10**6), photo_rng(1, 2, 3).randrange(10**6)] == [0, 0]
+    assert [photo_rng(0, 0, 0).randrange(10**6), photo_rng(1, 2, 3).randrange(10**6)] == [268626, 28784]
 
 
 def test_variants_repeat_and_differ_from_each_other():

@@ -42,7 +42,9 @@ def test_the_frame_is_torchvisions_resize_and_centre_crop(size):
 def test_the_frame_is_the_centre():
     image = Image.new("RGB", (400, 200), "black")
     image.paste("white", (100, 0, 300, 200))
-    assert Preprocessing(size=50, resize=50).frame(image).getextrema() == ((255, 255),) * 3
+    frame = Preprocessing(size=50, resize=50).frame(image)
+    assert frame.crop((1, 0, 49, 50)).getextrema() == ((255, 255),) * 3  # the outermost columns blend with black
+    assert frame.getpixel((0, 9)) == frame.getpixel((49, 9))
 
 
 def test_pixels_are_channels_first_and_unchanged():

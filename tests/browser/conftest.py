@@ -1,0 +1,122 @@
+"""The real app as a subprocess on a free port, and a real Chromium to drive it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SLOW = 120_000  # milliseconds: the machine may be busy, and an assertion that waits costs nothing when it is not
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A running app."""
+
+    url: str
+    runs: Path
+    process: subprocess.Popen
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory) -> Studio:
+    """The app, as on a bare machine: no photos, no ImageNet weights, an empty cache."""
+    home = tmp_path_factory.mktemp("studio")
+    port = _free_port()
+    log = home / "app.log"
+    # Tests share the machine with what they test: an unset FLOWERS_DATA and an empty TORCH_HOME make it a bare one.
+    environment = {name: value for name, value in os.environ.items() if name != "FLOWERS_DATA"}
+    environment |= {
+        "FLOWERS_CACHE": str(home / "cache"),
+        "FLOWERS_RUNS": str(home / "runs"),
+        "TORCH_HOME": str(home / "torch"),
+        "GRADIO_TEMP_DIR": str(home / "gradio"),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    }
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_served(url, process, log)
+        yield Studio(url, home / "runs", process, log)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium with a pretended camera."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,  # None: the one that `playwright install chromium` brought
+            args=[
+                "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+                "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+            ],
+        )  # fmt: skip
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(studio, chromium, request, tmp_path_factory):
+    """``open_page(width=1280)`` opens the studio as another visitor; pictures of the pages are kept on failure."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=SLOW)
+    contexts = []
+
+    def open_(width: int = 1280, query: str = ""):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=["camera"])
+        context.set_default_timeout(SLOW)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{studio.url}/{query}")
+        page.get_by_role("tab", name="Classify").wait_for()
+        return page
+
+    yield open_
+    failed = getattr(request.node, "failed", False)
+    for number, context in enumerate(contexts):
+        for page in context.pages if failed else []:
+            folder = ROOT / "test-results"
+            folder.mkdir(exist_ok=True)
+            page.screenshot(path=folder / f"{request.node.name}-{number}.png", full_page=True)
+        context.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_served(url: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        assert process.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError(f"the app did not answer: {log.read_text()}")

@@ -1,0 +1,1 @@
+"""The Evaluate tab: a checkpoint measured on the garden."""

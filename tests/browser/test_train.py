@@ -1,0 +1,136 @@
+"""The Train tab: a whole training in the browser, watched by two visitors."""
+
+import re
+
+from playwright.sync_api import expect
+
+from flowers.training.run import list_runs
+
+
+def open_train(page) -> None:
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator("#train-start")).to_be_visible()
+
+
+def set_number(page, knob: str, value: float) -> None:
+    page.locator(f"#knob-{knob} input").first.fill(str(value))
+    page.locator(f"#knob-{knob} input").first.blur()
+
+
+def choose(page, dropdown: str, option: str) -> None:
+    page.locator(f"#{dropdown} input").click()
+    page.get_by_role("option", name=option).first.click()
+
+
+def headline(page):
+    return page.locator("#train-status h2")
+
+
+def message(page):
+    return page.locator("#train-message")
+
+
+def from_bundled_weights(page) -> None:
+    page.get_by_role("button", name="Model").click()
+    choose(page, "knob-init", "flowers-resnet18")
+
+
+def press_start(page) -> None:
+    expect(page.locator("#train-start")).to_be_enabled()
+    page.locator("#train-start").click()
+
+
+def test_a_training_on_the_garden_from_start_to_end(open_page, studio):
+    first = open_page()
+    open_train(first)
+    choose(first, "train-source", "The garden")
+    from_bundled_weights(first)
+    set_number(first, "epochs", 3)
+    set_number(first, "batch_size", 16)
+    press_start(first)
+    expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
+    expect(headline(first)).to_have_text(re.compile("Epoch . of 3"))
+    expect(first.locator("#train-stop")).to_be_enabled()
+    # The curve moves within the first epoch.
+    expect(first.locator("#train-loss svg, #train-loss canvas").first).to_be_visible()
+
+    # A second visitor sees the same run, is told why another cannot start, and the first may leave.
+    second = open_page()
+    open_train(second)
+    expect(headline(second)).to_have_text(re.compile("Epoch . of 3"))
+    expect(second.locator("#train-start")).to_be_disabled()
+    first.close()
+
+    # Meanwhile photos are still answered.
+    second.get_by_role("tab", name="Classify").click()
+    second.get_by_role("button", name="daisy").first.click()
+    expect(second.locator("#classify-answer h2")).to_be_visible()
+    open_train(second)
+
+    second.reload()
+    open_train(second)
+    expect(headline(second)).to_have_text("Trained", timeout=300_000)
+    expect(second.locator("#train-status")).to_contain_text("100" if False else "Best accuracy")
+    expect(second.locator("#train-start")).to_be_enabled()
+
+    run = list_runs(studio.runs)[0]
+    epochs = [event for event in run.events() if event["kind"] == "epoch"]
+    assert [event["epoch"] for event in epochs] == [0, 1, 2]
+    assert epochs[-1]["train_accuracy"] > epochs[0]["train_accuracy"]
+    assert run.status().state == "done"
+    assert "Training complete in" in run.log()
+
+    # The new checkpoint answers at once.
+    second.reload()
+    choose(second, "classify-checkpoint", run.name)
+    second.get_by_role("button", name="daisy").first.click()
+    expect(second.locator("#classify-answer .facts")).to_contain_text(run.name)
+
+
+def test_stop_then_resume(open_page, studio):
+    page = open_page()
+    open_train(page)
+    choose(page, "train-source", "The garden")
+    from_bundled_weights(page)
+    set_number(page, "epochs", 2)
+    press_start(page)
+    expect(headline(page)).to_have_text(re.compile("Epoch 1 of 2"))
+    expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
+    page.locator("#train-stop").click()
+    expect(headline(page)).to_have_text("Stopped")
+    expect(page.locator("#train-resume")).to_be_enabled()
+    page.locator("#train-resume").click()
+    expect(headline(page)).to_have_text("Trained", timeout=300_000)
+    epochs = [event["epoch"] for event in list_runs(studio.runs)[0].events() if event["kind"] == "epoch"]
+    assert epochs == [0, 1]
+
+
+def test_bad_values_are_told_in_a_sentence_and_nothing_starts(open_page, studio):
+    page = open_page()
+    open_train(page)
+    expect(page.locator("#train-start")).to_be_enabled()
+    before = len(list_runs(studio.runs))
+    set_number(page, "epochs", 0)
+    press_start(page)
+    expect(message(page)).to_contain_text("epochs cannot be 0: give a whole number from 1 to 1000.")
+    set_number(page, "epochs", 1.5)
+    press_start(page)
+    expect(message(page)).to_contain_text("epochs must be a whole number, not 1.5")
+    assert len(list_runs(studio.runs)) == before
+
+
+def test_without_imagenet_weights_the_run_says_what_to_choose(open_page):
+    page = open_page()
+    open_train(page)
+    choose(page, "train-source", "The garden")
+    press_start(page)
+    expect(headline(page)).to_have_text("That did not work")
+    expect(page.locator("#train-status")).to_contain_text("init=scratch")
+
+
+def test_a_preset_sets_every_control(open_page):
+    page = open_page()
+    open_train(page)
+    expect(page.locator("#knob-epochs input")).to_have_value("25")
+    choose(page, "train-preset", "quick")
+    expect(page.locator("#knob-epochs input")).to_have_value("3")
