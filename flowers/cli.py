@@ -149,9 +149,12 @@ def _recipe(options: argparse.Namespace) -> Recipe:
 
 def _absolute(source: str | None) -> str | None:
     """A run may be resumed from another folder, so a path is remembered in full; a known name stays a name."""
-    from flowers.data.sources import KNOWN
+    from flowers.data.sources import KNOWN, resolve
 
-    return source if source is None or source in KNOWN else str(Path(source).expanduser().resolve())
+    if source is None or source in KNOWN:
+        return source
+    resolve(source)  # a mistaken path is told now, before there is a run
+    return str(Path(source).expanduser().resolve())
 
 
 def _perform(run: Any, quiet: bool) -> None:
@@ -231,6 +234,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         raise UsageError(f"--augmented cannot be {options.augmented}: give a number of views, or 0 for clean photos.")
     classifier = Classifier.load(options.checkpoint)
     dataset = open_dataset(options.data)
+    for item in dataset.unreadable:
+        print(f"Left out: {item.reason}", file=sys.stderr)
     with progress_bar("Looking at photos", unit=" photos") as progress:
         result = evaluate(classifier, dataset, options.split, views=options.augmented, progress=progress)
     print(report_text(result))

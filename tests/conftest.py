@@ -74,7 +74,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """``small_network`` for every ``python -m flowers`` started from here; Python runs sitecustomize.py at its start."""
+    """``small_network`` for every ``python -m flowers`` started from here: Python runs sitecustomize.py first."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "sitecustomize.py").write_text(
         "import dataclasses\n"

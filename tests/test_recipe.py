@@ -91,7 +91,24 @@ def test_a_number_outside_its_range_is_refused(item, data):
 @pytest.mark.parametrize("item", NUMBERS, ids=lambda item: item.name)
 @pytest.mark.parametrize(
     "value",
-    [None, True, False, "", " ", "abc", "1,5", "nan", "inf", "-inf", "1e999", "99999999999\n", [], {}, 10**400, -(10**400)],
+    [
+        None,
+        True,
+        False,
+        "",
+        " ",
+        "abc",
+        "1,5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e999",
+        "99999999999\n",
+        [],
+        {},
+        10**400,
+        -(10**400),
+    ],
     ids=lambda value: repr(value)[:12],
 )
 def test_what_is_no_number_in_range_is_refused(item, value):

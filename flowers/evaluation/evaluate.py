@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowers.data.dataset import PhotoDataset
-from flowers.errors import CheckpointError, DataError
+from flowers.errors import CheckpointError
 from flowers.evaluation.metrics import ClassMetrics, accuracy, class_metrics, confusion_matrix, standard_error
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def evaluate(
     code did it. ``source`` is what the answer calls the photo set (its folder's name); ``progress`` gets (answers
     given, answers in all).
 
-    Raises CheckpointError when the checkpoint does not know one of the photo set's classes, DataError when the split
-    is empty, DecodeError when a photo has become unreadable.
+    Raises CheckpointError when the checkpoint does not know one of the photo set's classes, DataError when the set
+    is too small for that split, DecodeError when a photo has become unreadable.
     """
     from flowers.data.loader import PhotoLoader
     from flowers.recipe import Recipe
@@ -113,8 +113,6 @@ def evaluate(
     relabel = _relabel(classifier, dataset)
     recipe = Recipe.from_dict(classifier.checkpoint.recipe)
     indices = _indices(dataset, split, recipe)
-    if not indices:
-        raise DataError("No photo of this set is held back, it is too small for that: evaluate all of its photos.")
     loader = PhotoLoader(dataset, classifier.preprocessing, workers)
 
     def batches() -> Iterator:

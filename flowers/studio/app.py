@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import threading
 from collections.abc import Sequence
 
 import gradio as gr
@@ -29,7 +30,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Classify", id="classify"):
+            with gr.Tab("Classify", id="classify") as answering_tab:
                 answering = classify.build()
             with gr.Tab("Train", id="train"):
                 training = train.build(page)
@@ -39,7 +40,14 @@ def build() -> gr.Blocks:
                 evaluating = evaluate.build()
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
-        page.load(common.refresh_checkpoints, None, [answering], api_visibility="private", show_progress="hidden")
+        gr.on(
+            [page.load, answering_tab.select],
+            common.refresh_checkpoints,
+            None,
+            answering,
+            api_visibility="private",
+            show_progress="hidden",
+        )
         gr.on(
             [page.load, evaluating_tab.select],
             common.refresh_choices,
@@ -58,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
     options = parser.parse_args(arguments)
-    # On a Space the code folder is read-only and uploads belong in the temporary folder, which is Gradio's default.
     page = build().queue(default_concurrency_limit=4, max_size=200)
+    threading.Thread(target=common.warm_up, daemon=True).start()
     try:
         page.launch(
             server_name=options.host,
@@ -73,9 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             strict_cors=True,
             ssr_mode=False,
             show_error=False,
-            favicon_path=None,
-            inbrowser=False,
-            pwa=False,
             quiet=bool(os.environ.get("CI")),
         )
     finally:

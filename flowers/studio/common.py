@@ -1,5 +1,6 @@
 """What every tab needs: uploads as raw files, the choices of checkpoints and photo sets, errors as sentences."""
 
+import contextlib
 import functools
 import html
 import os
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.data.sources import KNOWN, available
@@ -91,6 +93,12 @@ def refresh_choices() -> tuple[dict, dict]:
     return refresh_checkpoints(), gr.update(choices=source_choices())
 
 
+def warm_up() -> None:
+    """Answer a blank photo, so that the first visitor does not wait for imports, weights and kernels."""
+    if default_checkpoint():
+        load_classifier(None).classify(Image.new("RGB", (256, 256)))
+
+
 # Photo sets
 
 
@@ -102,7 +110,7 @@ def source_choices() -> list[tuple[str, str]]:
     for name, known in KNOWN.items():
         where = "" if available(name) else ", will be downloaded"
         choices.append((f"{known.title} ({known.count:,} photos{where})", name))
-    return choices
+    return choices + [(f"Zip {_zip_name(folder)}", folder) for folder in _uploads_trained_on()]
 
 
 def default_choice() -> str:
@@ -116,12 +124,34 @@ def source_of(choice: str | None) -> str:
     """The photo set behind a choice, as ``open_dataset`` takes it. Raises UsageError for anything not offered."""
     if choice == "FLOWERS_DATA" and _own_folder():
         return str(Path(_own_folder()).resolve())
-    if choice in KNOWN:
+    if isinstance(choice, str) and choice in KNOWN:
         return choice
-    uploads = (cache_dir() / "zips").resolve()
-    if choice and uploads in Path(choice).resolve().parents and Path(choice).is_dir():
+    if _is_upload(choice):
         return choice
     raise UsageError("That photo set is not here any more: choose another, or upload the zip again.")
+
+
+def _uploads_trained_on() -> list[str]:
+    """Uploaded sets that a run has learnt from, so that its checkpoint can be evaluated on them."""
+    folders = {}
+    for run in list_runs():
+        with contextlib.suppress(FlowersError):  # a damaged run
+            if _is_upload(run.source):
+                folders[run.source] = None
+    return list(folders)
+
+
+def _zip_name(folder: str) -> str:
+    """The first letters of the zip's content hash: its file's name is not kept."""
+    return Path(folder).resolve().relative_to((cache_dir() / "zips").resolve()).parts[0][:6]
+
+
+def _is_upload(choice: Any) -> bool:
+    """Whether ``choice`` is the folder of a zip that a visitor uploaded, and nothing else on the server."""
+    if not isinstance(choice, str) or "\0" in choice:
+        return False
+    uploads = (cache_dir() / "zips").resolve()
+    return uploads in Path(choice).resolve().parents and Path(choice).is_dir()
 
 
 def _own_folder() -> str | None:

@@ -64,7 +64,7 @@ def build(page: gr.Blocks) -> TrainTab:
             card = gr.HTML(common.note(NO_RUN), elem_id="train-status", container=False, padding=False)
             loss = _plot("Loss", "loss", LOSS_CURVES)
             accuracy = _plot("Accuracy", "accuracy", ACCURACY_CURVES, [0, 1])
-            with gr.Accordion("Log", open=False):
+            with gr.Accordion("Log"):
                 log = gr.Textbox(
                     label="The run's log.txt", lines=14, max_lines=14, interactive=False, autoscroll=True,
                     elem_id="train-log", buttons=["copy"],

@@ -30,6 +30,7 @@ class Started(Event):
     device: str
     precision: str
     machine: str  # one sentence: what was chosen for this machine, and why
+    left_out: list[str]  # a sentence for each file that could not be read
     seconds: float  # training time before this start
 
 

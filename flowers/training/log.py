@@ -11,6 +11,7 @@ def log_lines(event: Event, epochs: int) -> str | None:
             return (
                 f"{resumed}: {event.train_photos} photos to learn from, {event.val_photos} held back, "
                 f"{len(event.classes)} classes. {event.machine}\n"
+                + "".join(f"Left out: {reason}\n" for reason in event.left_out)
             )
         case Epoch():
             return (

@@ -69,6 +69,7 @@ def train(
             device=machine.device.type,
             precision=machine.precision,
             machine=machine.why,
+            left_out=[item.reason for item in dataset.unreadable],
             seconds=clock.seconds(),
         )
         saved = time.monotonic()
@@ -146,8 +147,8 @@ def _load_start(
     """Copy a checkpoint's weights; its last layer only where it tells the same classes apart."""
     if checkpoint.backbone != backbone_name:
         raise CheckpointError(
-            f"The checkpoint {checkpoint.name} is a {checkpoint.backbone}, not a {backbone_name}: choose that network, "
-            "or other starting weights."
+            f"The checkpoint {checkpoint.name} holds a network {checkpoint.backbone}, not {backbone_name}: choose "
+            "that network, or other starting weights."
         )
     weights = load_weights(checkpoint.folder)
     if checkpoint.classes != classes:

@@ -34,7 +34,8 @@ def studio(tmp_path_factory) -> Studio:
     port = _free_port()
     log = home / "app.log"
     # Tests share the machine with what they test: an unset FLOWERS_DATA and an empty TORCH_HOME make it a bare one.
-    environment = {name: value for name, value in os.environ.items() if name != "FLOWERS_DATA"}
+    bare = {"FLOWERS_DATA", "OMP_NUM_THREADS"}
+    environment = {name: value for name, value in os.environ.items() if name not in bare}
     environment |= {
         "FLOWERS_CACHE": str(home / "cache"),
         "FLOWERS_RUNS": str(home / "runs"),

@@ -113,6 +113,18 @@ def test_unreadable_files_are_named_and_left_out(tmp_path):
         assert item.reason.endswith(".")
 
 
+def test_a_film_among_the_photos_is_not_read_into_memory(tmp_path):
+    fill(tmp_path, {"rose": [1, 2], "tulip": [3, 4]})
+    (tmp_path / "rose" / "film.mov").touch()
+    try:
+        os.truncate(tmp_path / "rose" / "film.mov", 10**12)  # a hole: it takes no room on the disk
+    except OSError:
+        pytest.skip("this file system has no files with holes")
+    assert [item.reason for item in scan(tmp_path).unreadable] == [
+        "film.mov is larger than 50 MB: save it smaller and try again."
+    ]
+
+
 @pytest.mark.parametrize(
     ("classes", "said"),
     [

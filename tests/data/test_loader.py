@@ -58,7 +58,9 @@ def test_augmented_batches_do_not_depend_on_threads_or_batches(garden_set):
         loader = PhotoLoader(garden_set, SMALL, workers)
         results.append(joined(loader.augmented(order, batch_size, recipe, epoch=2)))
         # A resumed epoch shows the rest of the photos just as they would have been.
-        results.append(joined([*loader.augmented(order[:16], 8, recipe, 2), *loader.augmented(order[16:], 8, recipe, 2)]))
+        results.append(
+            joined([*loader.augmented(order[:16], 8, recipe, 2), *loader.augmented(order[16:], 8, recipe, 2)])
+        )
         loader.close()
     for pixels, labels in results[1:]:
         assert torch.equal(pixels, results[0][0])

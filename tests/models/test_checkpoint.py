@@ -13,8 +13,15 @@ from flowers.errors import CheckpointError
 from flowers.models import checkpoint as module
 from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import (
-    CARD, MAX_SHARD, Checkpoint, find_checkpoint, load_model, load_weights, read_checkpoint, save_checkpoint,
-)  # fmt: skip
+    CARD,
+    MAX_SHARD,
+    Checkpoint,
+    find_checkpoint,
+    load_model,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
 from flowers.paths import runs_dir
 
 CLASSES = ("daisy", "rose", "tulip")
@@ -62,7 +69,9 @@ def test_a_checkpoint_comes_back_bit_for_bit(folder, weights):
     assert read.created
     loaded = load_weights(folder)
     assert loaded.keys() == weights.keys()
-    assert all(torch.equal(loaded[name], weights[name]) and loaded[name].dtype == weights[name].dtype for name in weights)
+    assert all(
+        torch.equal(loaded[name], weights[name]) and loaded[name].dtype == weights[name].dtype for name in weights
+    )
     assert sorted(path.name for path in folder.iterdir()) == [CARD, "model.safetensors"]
 
 
@@ -92,7 +101,12 @@ def test_half_precision_in_shards_is_small_and_nearly_the_same(tmp_path, weights
 def test_saving_again_replaces_all_of_it(tmp_path, weights):
     save_checkpoint(tmp_path / "c", weights, DESCRIPTION, half=True, max_shard=MAX_SHARD)
     save_checkpoint(tmp_path / "c", weights, DESCRIPTION, extra={"more.txt": "text", "more.bin": b"\x00"})
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [CARD, "model.safetensors", "more.bin", "more.txt"]
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == [
+        CARD,
+        "model.safetensors",
+        "more.bin",
+        "more.txt",
+    ]
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(folder, weights, monkeypatch):
@@ -157,7 +171,18 @@ def test_a_run_without_a_checkpoint_is_told_so(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "null", "5", "{}", '{"format": 1}', '{"format": "one"}', "\x00\x01", '{"format": 1, "backbone": 3,'],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "5",
+        "{}",
+        '{"format": 1}',
+        '{"format": "one"}',
+        "\x00\x01",
+        '{"format": 1, "backbone": 3,',
+    ],
 )
 def test_a_damaged_card_is_told(folder, content):
     (folder / CARD).write_text(content)

@@ -1,0 +1,139 @@
+"""The confusion matrix as an SVG: sound XML for any class name, and nothing that touches the page around it."""
+
+import re
+import threading
+import warnings
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowers.evaluation.figures import (
+    INK,
+    RIGHT,
+    SHOWN,
+    WRONG,
+    confusion_figure,
+    confusion_summary,
+    figure_svg,
+    most_confused,
+)
+
+SVG = "{http://www.w3.org/2000/svg}"
+FIVE = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+CONFUSION = np.array([[20, 0, 0, 3, 1], [0, 23, 1, 0, 0], [1, 0, 20, 0, 7], [0, 0, 0, 23, 1], [1, 0, 1, 0, 22]])
+
+
+def draw(confusion: np.ndarray, classes) -> str:
+    return figure_svg(confusion_figure(confusion, classes), confusion_summary(confusion, classes))
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def squares(svg: str, colour: str) -> list[float]:
+    """Opacities of the squares of a colour."""
+    return [float(opacity) for opacity in re.findall(rf"fill: {colour}; opacity: ([\d.]+)", svg)]
+
+
+@pytest.fixture(scope="module")
+def five() -> str:
+    return draw(CONFUSION, FIVE)
+
+
+def test_it_shows_every_count_and_both_axes(five):
+    shown = texts(five)
+    assert sorted(text for text in shown if text.isdigit()) == sorted(str(count) for count in CONFUSION[CONFUSION > 0])
+    assert all(shown.count(name) == 2 for name in FIVE)
+
+
+def test_right_is_green_wrong_is_pink_and_a_larger_share_is_deeper(five):
+    right, wrong = squares(five, RIGHT), squares(five, WRONG)
+    shares = CONFUSION / CONFUSION.sum(1, keepdims=True)
+    mistakes = [shares[i, j] for i in range(5) for j in range(5) if i != j and CONFUSION[i, j]]
+    assert np.argsort(right).tolist() == np.argsort(np.diag(shares)).tolist()
+    assert np.argsort(wrong, kind="stable").tolist() == np.argsort(mistakes, kind="stable").tolist()
+    assert 0.1 < min(wrong) < max(wrong) < max(right) < 0.8
+
+
+def test_it_takes_the_pages_colour_and_font_and_leaves_no_trace_in_the_page(five):
+    root = ElementTree.fromstring(five)
+    assert root.tag == f"{SVG}svg"
+    assert "currentColor" in five
+    assert INK not in five
+    assert "font-family" not in five
+    assert not [element for element in root.iter() if element.get("id")]
+    assert {element.tag for element in root.iter()} == {f"{SVG}{name}" for name in ("svg", "g", "path", "text")}
+    assert "url(" not in five
+    painted = set(re.findall(r"fill: ([^;\"]+)", five))
+    assert painted == {"none", "currentColor", RIGHT, WRONG}  # no ground of its own
+
+
+def test_a_screen_reader_is_told_the_matrix_in_a_sentence(five):
+    root = ElementTree.fromstring(five)
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == (
+        "Confusion matrix of 5 classes: 108 of 124 photos answered rightly; the most frequent mistake is to answer "
+        "tulip for rose, 7 times."
+    )
+    assert confusion_summary(np.eye(2, dtype=int), "ab") == (
+        "Confusion matrix of 2 classes: 2 of 2 photos answered rightly."
+    )
+
+
+EVIL = ["<script>alert(1)</script>", "$x^2$", "$", r"\frac", "a&b", "a -- b", 'q"', "\0", "\ud800", "日本", "a\nb"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(max_size=40) | st.sampled_from(EVIL), min_size=2, max_size=4))
+def test_any_class_name_gives_sound_xml_without_markup_of_its_own(names):
+    confusion = np.arange(len(names) ** 2).reshape(len(names), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw(confusion, names)
+    root = ElementTree.fromstring(svg.encode())
+    assert {element.tag for element in root.iter()} == {f"{SVG}{name}" for name in ("svg", "g", "path", "text")}
+
+
+def test_names_are_shown_as_they_are_or_shortened():
+    shown = texts(draw(np.eye(4, dtype=int), ["<script>", "$x^2$", "日本の花", "x" * 200]))
+    assert all(shown.count(name) == 2 for name in ("<script>", "$x^2$", "日本の花"))
+    assert max(map(len, shown)) < 30
+
+
+@pytest.mark.parametrize("count", [2, 9, 20])
+def test_its_squares_stay_large_enough_for_their_numbers(count):
+    svg = ElementTree.fromstring(draw(np.full((count, count), 100), [f"class {i}" for i in range(count)]))
+    assert float(svg.get("width")) / count > 40  # CSS pixels
+    assert float(svg.get("width")) < 1200
+
+
+def test_of_very_many_classes_the_most_confused_are_shown():
+    classes = [f"c{i}" for i in range(SHOWN + 10)]
+    confusion = np.diag(np.full(len(classes), 9))
+    for i in range(0, SHOWN, 2):  # the first SHOWN are mixed up in pairs
+        confusion[i, i + 1] = i + 1
+    assert most_confused(confusion, SHOWN) == list(range(SHOWN))
+    assert most_confused(confusion, 2) == [SHOWN - 2, SHOWN - 1]
+    shown = set(texts(draw(confusion, classes)))
+    assert shown >= set(classes[:SHOWN])
+    assert not shown & set(classes[SHOWN:])
+
+
+def test_a_class_without_photos_is_drawn_empty():
+    assert squares(draw(np.array([[3, 0], [0, 0]]), "ab"), WRONG) == []
+
+
+def test_it_can_be_drawn_in_several_threads_and_leaves_matplotlibs_settings_alone(five):
+    before, drawn = dict(matplotlib.rcParams), []
+    threads = [threading.Thread(target=lambda: drawn.append(draw(CONFUSION, FIVE))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn == [five] * 4
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,432 @@
+"""The command line: what it prints, its exit statuses, and one sentence for every mistake."""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from flowers import cli
+from flowers.data import garden as garden_module
+from flowers.data.preprocess import Preprocessing
+from flowers.errors import FlowersError
+from flowers.models.backbones import BACKBONES
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, save_checkpoint
+from flowers.paths import PROJECT, cache_dir, runs_dir
+from flowers.recipe import KNOBS
+from flowers.training.run import Run, list_runs
+from tests.conftest import TINY
+
+CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network that knows nothing, which is enough to be asked."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("checkpoints") / "untaught"
+    weights = BACKBONES["resnet18"].build(5).state_dict()
+    save_checkpoint(folder, weights, Checkpoint("resnet18", CLASSES, Preprocessing(64, 72).to_dict(), TINY.to_dict()))
+    return folder
+
+
+@pytest.fixture
+def flowers(capsys):
+    """Run a command in this process: exit status, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = cli.main([str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def assert_sentence(error: str) -> None:
+    lines = error.splitlines()
+    assert len(lines) == 1, error
+    assert re.fullmatch(r"flowers: \S.*[.?]", lines[0]), error
+    assert "Traceback" not in error
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["train", "--preset", "reprot"], "the presets are report, quick"),
+        (["train", "--dance"], "Unrecognized arguments: --dance"),
+        (["train", "--epochs"], "expected one argument"),
+        (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),
+        (["train", "--epochs", "2.5"], "epochs must be a whole number, not 2.5"),
+        (["train", "--epochs", "many"], "epochs must be a number, not 'many'"),
+        (["train", "--learning-rate=-1"], "learning_rate cannot be -1"),
+        (["train", "--learning-rate", "inf"], "learning_rate cannot be inf"),
+        (["train", "--device", "toaster"], "device cannot be 'toaster': give one of auto, cpu, cuda, mps"),
+        (["train", "--set", "epochs"], "--set epochs has no value: write --set epochs=VALUE"),
+        (["train", "--set", "epoch=3"], "did you mean epochs?"),
+        (["train", "--set", "=3"], "There is no hyperparameter called ''"),
+        (["train", "--set", "epochs="], "epochs must be a number, not ''"),
+        (["train", "--set", "hue=0.6"], "hue cannot be 0.6: give a number from 0 to 0.5 (turns)"),
+        (["train", "--data", "gardn"], "There is no photo set named 'gardn'"),
+        (["resume"], "required: RUN"),
+        (["resume", "absent"], "There is no run in absent"),
+        (["resume", "two\nlines"], "There is no run in two lines"),
+        (["evaluate"], "required: CHECKPOINT"),
+        (["evaluate", "x", "--split", "half"], "invalid choice: 'half'"),
+        (["evaluate", "x", "--augmented", "two"], "invalid int value: 'two'"),
+        (["evaluate", "x", "--augmented", "-1"], "--augmented cannot be -1"),
+        (["classify"], "required: PHOTO"),
+        (["data"], "required: ACTION"),
+        (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
+        (["export", "x", "y"], "required: --to"),
+        (["export", "x", "--to", "onnx", "y"], "invalid choice: 'onnx'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_the_command_is_one_sentence_and_status_2(flowers, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = flowers(*arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert_sentence(err)
+    assert not list_runs(), "no run is left behind"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--data", "absent/folder"], "There is no folder or zip at absent/folder"),
+        (["train", "--data", "file.txt"], "file.txt"),
+        (["evaluate", "absent"], "There is no checkpoint 'absent'"),
+        (["evaluate", "empty"], "There is no checkpoint 'empty'"),
+        (["evaluate", "UNTAUGHT", "--data", "absent.zip"], "There is no folder or zip at absent.zip"),
+        (["evaluate", "UNTAUGHT", "--data", "empty"], "The folder empty holds 0 class folders"),
+        (["classify", "--checkpoint", "file.txt", "photo.jpg"], "There is no checkpoint 'file.txt'"),
+        (["classify", "--checkpoint", "UNTAUGHT", "absent.jpg"], "absent.jpg cannot be found"),
+        (["classify", "--checkpoint", "UNTAUGHT", "file.txt"], "file.txt"),
+        (["data", "check", "empty"], "The folder empty holds 0 class folders"),
+        (["export", "absent", "--to", "half", "new"], "There is no checkpoint 'absent'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_failure_of_the_work_is_one_sentence_and_status_1(
+    flowers, tmp_path, monkeypatch, checkpoint, arguments, said
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("not a photo")
+    status, out, err = flowers(*(checkpoint if argument == "UNTAUGHT" else argument for argument in arguments))
+    assert (status, out) == (1, "")
+    assert said in err
+    assert_sentence(err)
+    assert not list_runs()
+
+
+def test_an_error_of_the_system_is_a_sentence(flowers, checkpoint, garden, tmp_path):
+    status, _, err = flowers("evaluate", checkpoint, "--data", garden, "--json", tmp_path / "absent" / "numbers.json")
+    assert status == 1
+    assert "could not be used (No such file or directory)." in err.splitlines()[-1]
+
+
+def test_a_damaged_run_is_a_sentence(flowers, tmp_path):
+    run = Run.create(tmp_path / "run", TINY, None)
+    (run.folder / "recipe.json").write_text("{")
+    status, _, err = flowers("resume", run.folder)
+    assert (status, err.splitlines()) == (
+        1, ["flowers: The run run is damaged: its recipe.json cannot be read; start a new run."]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["evaluate"], ["classify"], ["data"], ["export"]])
+def test_help_is_there(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*command, "--help"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: python -m flowers")
+
+
+def test_every_hyperparameter_is_an_option_with_its_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name, knob in KNOBS.items():
+        assert f"--{name.replace('_', '-')} X" in text
+        assert knob.help in text
+        assert str(knob.default) in text
+
+
+def test_the_program_itself_ends_with_the_status_and_no_traceback():
+    for arguments, status in ((["train", "--epochs", "0"], 2), (["classify", "--checkpoint", "absent", "x"], 1)):
+        ended = subprocess.run(
+            [sys.executable, "-m", "flowers", *arguments], cwd=PROJECT, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stdout) == (status, "")
+        assert_sentence(ended.stderr)
+
+
+# train and resume
+
+
+@pytest.mark.usefixtures("small_network")
+def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
+    folder = tmp_path / "run"
+    options = TINY.command_line("report").split()
+    status, out, err = flowers("train", "--data", garden, "--run", folder, "--quiet", *options)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"The run is in {folder}"
+    assert lines[1].startswith("Training: 30 photos to learn from, 10 held back, 5 classes. Training on the CPU")
+    pattern = []
+    for epoch in (0, 1):
+        pattern += [
+            rf"Epoch {epoch}/1", "-{10}", r"Learning Rate: 0\.01", r"train Loss: \d+\.\d{4} Acc: [01]\.\d{4}",
+            r"val Loss: \d+\.\d{4} Acc: [01]\.\d{4}", "",
+        ]  # fmt: skip
+    pattern += [r"Training complete in \d+m \d+s", r"Best val Acc: [01]\.\d{4}"]
+    assert re.fullmatch("\n".join(pattern), "\n".join(lines[3:])), out
+
+    run = Run.open(folder)
+    assert run.log().splitlines() == lines[1:]
+    assert (run.recipe, run.source, run.preset) == (TINY, str(garden), "report")
+    assert run.status().state == "done"
+    best = max(event["val_accuracy"] for event in run.events() if event["kind"] == "epoch")
+    assert lines[-1] == f"Best val Acc: {best:.4f}"
+
+    status, _, err = flowers("resume", folder)
+    assert status == 2
+    assert "is complete" in err
+    status, _, err = flowers("train", "--data", garden, "--run", folder, *options)
+    assert status == 2
+    assert "is not empty" in err
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_run_of_its_own_name_with_a_bar(flowers, garden, monkeypatch):
+    monkeypatch.setenv("FLOWERS_DATA", str(garden))
+    status, out, err = flowers("train", *TINY.replace(epochs=1).command_line("quick").split())
+    assert status == 0
+    (run,) = list_runs()
+    assert run.folder.parent == runs_dir()
+    assert run.name.endswith("-quick")
+    assert "4/4" in err
+    assert "Epoch 0/0" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes"),
+    [
+        (["--epochs", "3"], {"epochs": 3}),
+        (["--set", "epochs=3", "--set", " hue = 0.3 "], {"epochs": 3, "hue": 0.3}),
+        (["--epochs", "3", "--set", "epochs=4"], {"epochs": 3}),
+        (["--learning-rate=1e-4", "--init", "my run"], {"learning_rate": 1e-4, "init": "my run"}),
+    ],
+)
+def test_options_and_settings_make_the_recipe(arguments, changes):
+    options = cli._parser().parse_args(["train", "--preset", "quick", *arguments])
+    assert cli._recipe(options) == cli.preset("quick").replace(**changes)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_missing_imagenet_weights_end_in_a_sentence(flowers, garden, tmp_path, monkeypatch):
+    def offline(*_args, **_kwargs):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    status, _, err = flowers("train", "--data", garden, "--run", tmp_path / "run", "--quiet")
+    assert status == 1
+    assert_sentence(err.splitlines()[-1])
+    assert "init=scratch" in err.splitlines()[-1]
+    assert Run.open(tmp_path / "run").status().state == "failed"
+
+
+# evaluate
+
+
+def test_evaluate_prints_and_writes_the_same_numbers(flowers, checkpoint, garden, tmp_path):
+    status, out, err = flowers("evaluate", checkpoint, "--data", garden, "--json", tmp_path / "numbers.json")
+    assert status == 0, err
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert (numbers["checkpoint"], numbers["split"], numbers["photos"]) == ("untaught", "val", 10)
+    assert numbers["classes"] == list(CLASSES)
+    assert sum(map(sum, numbers["confusion"])) == 10
+    right = sum(numbers["confusion"][i][i] for i in range(5))
+    assert numbers["accuracy"] == right / 10
+    assert f"accuracy {right / 10:.2%}" in out
+    assert "untaught on 10 photos (val, clean)" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "photos", "said"),
+    [
+        (["--split", "all"], 40, "40 photos (all, clean)"),
+        (["--split", "train"], 30, "30 photos (train, clean)"),
+        (["--augmented", "2"], 20, "10 photos (val, 2 augmented views each)"),
+    ],
+)
+def test_evaluate_takes_the_part_asked_for(flowers, checkpoint, garden, tmp_path, options, photos, said):
+    status, out, _ = flowers("evaluate", checkpoint, "--data", garden, *options, "--json", tmp_path / "n.json")
+    assert status == 0
+    assert json.loads((tmp_path / "n.json").read_text())["photos"] == photos
+    assert said in out
+
+
+def test_evaluate_refuses_other_classes(flowers, checkpoint, garden, tmp_path):
+    shutil.copytree(garden, tmp_path / "set")
+    (tmp_path / "set" / "rose").rename(tmp_path / "set" / "orchid")
+    status, _, err = flowers("evaluate", checkpoint, "--data", tmp_path / "set")
+    assert status == 1
+    assert "does not know the class orchid" in err
+
+
+# classify
+
+
+def test_classify_names_the_flower(flowers, checkpoint, garden):
+    photos = sorted(garden.rglob("*.jpg"))[:3]
+    status, out, err = flowers("classify", "--checkpoint", checkpoint, *photos)
+    assert (status, err) == (0, "")
+    for line, photo in zip(out.splitlines(), photos, strict=True):
+        name, share = rf"({'|'.join(CLASSES)})", r"\d+\.\d%"
+        assert re.fullmatch(rf"{re.escape(str(photo))}: {name} {share} \({name} {share}, {name} {share}\)", line)
+
+
+def test_classify_as_json(flowers, checkpoint, garden):
+    status, out, _ = flowers("classify", "--checkpoint", checkpoint, "--json", garden / "rose")
+    assert status == 0
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert [answer["photo"] for answer in answers] == [str(p) for p in sorted((garden / "rose").iterdir())]
+    for answer in answers:
+        assert list(answer["confidences"]) == list(CLASSES)
+        assert sum(answer["confidences"].values()) == pytest.approx(1, abs=1e-5)
+        assert answer["confidences"][answer["label"]] == answer["confidence"] == max(answer["confidences"].values())
+
+
+def test_a_bad_photo_among_good_ones_does_not_keep_the_others_from_their_answers(flowers, checkpoint, garden, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    good = garden / "rose" / "rose-0001.jpg"
+    status, out, err = flowers("classify", "--checkpoint", checkpoint, good, tmp_path / "bad.jpg", good)
+    assert status == 1
+    assert len(out.splitlines()) == 2
+    assert err.startswith("flowers: bad.jpg")
+    assert_sentence(err)
+
+
+def test_classify_takes_names_that_are_not_text(checkpoint, garden, tmp_path):
+    folder = os.fsencode(tmp_path)
+    try:
+        shutil.copy(garden / "rose" / "rose-0001.jpg", folder + b"/ros\xe9.jpg")
+    except OSError:
+        pytest.skip("this file system takes only names that are text")
+    command = [sys.executable, "-m", "flowers", "classify", "--checkpoint", checkpoint, folder + b"/ros\xe9.jpg"]
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert rb"ros\udce9.jpg: " in ended.stdout
+
+
+# data
+
+
+def test_data_list(flowers):
+    status, out, _ = flowers("data", "list")
+    assert status == 0
+    assert re.search(r"^flowers5 +2848 photos  to be fetched", out, re.MULTILINE)
+    assert re.search(r"^garden +300 photos  here", out, re.MULTILINE)
+    assert out.endswith("The default is garden.\n")
+
+
+def test_data_fetch_paints_the_garden(flowers, monkeypatch):
+    small = functools.partial(garden_module.render_garden, size=32)
+    monkeypatch.setattr(garden_module, "render_garden", lambda folder, **how: small(folder, **{**how, "per_class": 2}))
+    status, out, _ = flowers("data", "fetch", "garden")
+    assert status == 0
+    assert "painted here" in out
+    assert str(cache_dir()) in out
+    status, out, _ = flowers("data", "check", "garden")
+    assert status == 0
+    assert out.startswith("10 photos in 5 classes under")
+
+
+def test_data_check_finds_what_is_wrong(flowers, garden, tmp_path):
+    root = shutil.copytree(garden, tmp_path / "set")
+    shutil.copy(root / "rose" / "rose-0001.jpg", root / "tulip" / "same.jpg")
+    (root / "daisy" / "bad.jpg").write_bytes(b"x")
+    status, out, _ = flowers("data", "check", root)
+    assert status == 0
+    assert "1 unreadable files, left out\n  bad.jpg" in out
+    assert "1 groups of one picture under two labels\n  rose/rose-0001.jpg = tulip/same.jpg" in out
+
+
+# export
+
+
+def test_the_half_answers_nearly_as_the_whole(flowers, checkpoint, garden, tmp_path):
+    status, out, err = flowers("export", checkpoint, "--to", "half", tmp_path / "new" / "small")
+    assert (status, err) == (0, "")
+    assert "small" in out
+    sizes = [path.stat().st_size for path in (tmp_path / "new" / "small").iterdir()]
+    assert max(sizes) < 10_000_000
+    small = read_checkpoint(tmp_path / "new" / "small")
+    assert dataclasses.replace(small, folder=checkpoint) == find_checkpoint(checkpoint)
+    answers = []
+    for which in (checkpoint, tmp_path / "new" / "small"):
+        _, out, _ = flowers("classify", "--checkpoint", which, "--json", garden)
+        answers.append([json.loads(line)["confidences"] for line in out.splitlines()])
+    assert len(answers[0]) == 40
+    for whole, half in zip(*answers, strict=True):
+        assert half == pytest.approx(whole, abs=1e-2)
+
+
+def test_an_export_replaces_a_checkpoint_but_no_other_folder(flowers, checkpoint, garden, tmp_path):
+    photos = shutil.copytree(garden, tmp_path / "photos")
+    (tmp_path / "file").touch()
+    for precious in (photos, tmp_path / "file", tmp_path):
+        status, _, err = flowers("export", checkpoint, "--to", "half", precious)
+        assert status == 2
+        assert "is not a checkpoint: choose another folder" in err
+        assert_sentence(err)
+    assert len(list(photos.rglob("*.jpg"))) == 40
+    (tmp_path / "empty").mkdir()
+    for _ in range(2):
+        assert flowers("export", checkpoint, "--to", "half", tmp_path / "empty")[0] == 0
+    assert find_checkpoint(tmp_path / "empty").classes == CLASSES
+
+
+def test_an_error_with_line_breaks_is_still_one_line(flowers, monkeypatch, tmp_path):
+    def fails(*_):
+        raise FlowersError("The file a\nb is bad:\n choose another.")
+
+    monkeypatch.setattr(cli, "_data_list", fails)
+    assert flowers("data", "list") == (1, "", "flowers: The file a b is bad: choose another.\n")
+
+
+def test_ctrl_c_outside_training_is_one_line(flowers, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_data_list", interrupted)
+    assert flowers("data", "list") == (1, "", "flowers: Interrupted.\n")
+
+
+def test_a_photo_is_classified_upright(flowers, checkpoint, garden, tmp_path):
+    """A camera's note "turn me" must not change the answer."""
+    upright = Image.open(garden / "rose" / "rose-0001.jpg")
+    upright.save(tmp_path / "a.png")
+    turned, exif = upright.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "b.png", exif=exif)
+    _, out, _ = flowers("classify", "--checkpoint", checkpoint, "--json", tmp_path)
+    first, second = (json.loads(line)["confidences"] for line in out.splitlines())
+    assert first == pytest.approx(second, abs=1e-6)

@@ -1,0 +1,208 @@
+"""Training in a process of its own: started, watched and stopped through nothing but the run folder."""
+
+import os
+import sys
+import time
+
+import pytest
+import torch
+
+from flowers.data.preprocess import Preprocessing
+from flowers.errors import DataError, FlowersError, UsageError
+from flowers.models.backbones import BACKBONES
+from flowers.models.checkpoint import Checkpoint, save_checkpoint
+from flowers.paths import runs_dir
+from flowers.training import process
+from flowers.training.process import active_run, perform, resume, start
+from flowers.training.run import Run
+from flowers.training.story import read_story
+from tests.conftest import TINY
+
+DEADLINE = 120  # seconds
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(monkeypatch):
+    started = []
+    monkeypatch.setattr(process, "_started", started)
+    yield
+    for child, _ in started:
+        child.kill()
+        child.wait(30)
+
+
+def wait_until(condition, run: Run) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        said = run.folder / "process.txt"
+        assert time.monotonic() < end, said.read_text() if said.exists() else "nothing was said"
+        time.sleep(0.01)
+
+
+def wait_for_state(run: Run, state: str) -> None:
+    wait_until(lambda: run.status().state == state, run)
+
+
+@pytest.mark.usefixtures("small_network_in_children")
+def test_a_run_is_started_watched_stopped_and_resumed(garden, tmp_path, monkeypatch):
+    """With relative folders, as a person would set them: they mean the same to the process that trains."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FLOWERS_RUNS", "my-runs")
+    earlier = BACKBONES["resnet18"].build(5).state_dict()
+    card = Checkpoint("resnet18", tuple(sorted(p.name for p in garden.iterdir())), Preprocessing(64, 72).to_dict())
+    save_checkpoint(runs_dir() / "earlier" / "best", earlier, card)
+    recipe = TINY.replace(epochs=3, init="earlier")
+
+    assert active_run() is None
+    run = start(recipe, str(garden), "quick")
+    assert run.folder.parent == tmp_path / "my-runs"
+    assert active_run() == run
+    with pytest.raises(UsageError, match=rf"^The run {run.name} is being trained now.*one at a time.*\.$"):
+        start(recipe, str(garden), "report")
+    with pytest.raises(UsageError, match="one at a time"):
+        resume(run)
+
+    wait_until(lambda: read_story(run).step > 0, run)
+    assert run.status().state == "running"
+    assert run.status().pid == process._started[0][0].pid
+    run.request_stop()
+    wait_for_state(run, "stopped")
+    assert active_run() is None
+    stopped_at = read_story(run)
+    assert not stopped_at.finished
+    assert "Training stopped in" in run.log()
+
+    resume(run)
+    wait_for_state(run, "done")
+    story = read_story(run)
+    assert story.finished
+    assert story.progress == 1
+    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
+    assert "Going on: 30 photos" in run.log()
+    assert "Training complete in" in run.log()
+    with pytest.raises(UsageError, match="is complete: start a new one"):
+        resume(run)
+    for child, _ in process._started:
+        assert child.wait(30) == 0
+
+
+@pytest.mark.usefixtures("small_network_in_children")
+def test_a_run_that_is_stopped_while_it_waits_never_begins(garden):
+    run = start(TINY.replace(epochs=50), str(garden), "quick")
+    run.request_stop()
+    wait_for_state(run, "stopped")
+    assert not any(event["kind"] == "step" for event in run.events())
+
+
+@pytest.mark.usefixtures("small_network_in_children")
+def test_a_start_that_fails_says_why_in_the_status(tmp_path):
+    run = start(TINY, str(tmp_path / "absent"), "quick")
+    wait_for_state(run, "failed")
+    assert "There is no folder or zip at" in run.status().message
+    said = (run.folder / "process.txt").read_text()
+    assert "Traceback" not in said
+    assert active_run() is None
+
+
+def test_all_that_was_started_here_is_asked_to_stop(tmp_path):
+    import subprocess
+
+    alive, dead = (Run.create(tmp_path / name, TINY, None) for name in ("alive", "dead"))
+    sleeping = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    process._started += [(sleeping, alive), (ended, dead)]
+    process.stop_all_started_here()
+    sleeping.stdin.close()
+    assert (alive.stop_requested(), dead.stop_requested()) == (True, False)
+
+
+# perform, in this process
+
+
+@pytest.fixture
+def run(garden, tmp_path, small_network) -> Run:
+    return Run.create(tmp_path / "run", TINY, str(garden))
+
+
+def test_the_folder_tells_what_the_events_told(run):
+    events = list(perform(run))
+    assert run.status().state == "done"
+    assert run.events() == [event.to_dict() for event in events]
+    assert "Epoch 1/1" in run.log()
+    assert not run.is_locked()
+
+
+def test_a_wish_to_stop_ends_it_after_the_batch(run):
+    events = []
+    for event in perform(run):
+        events.append(event)
+        if event.kind == "step":
+            run.request_stop()
+    assert [event.kind for event in events] == ["started", "step", "finished"]
+    assert run.status().state == "stopped"
+    # Going on means that the earlier wish is over.
+    assert [event.kind for event in perform(run)].count("step") == 7
+    assert run.status().state == "done"
+
+
+def test_a_reader_who_leaves_stops_the_run(run):
+    work = perform(run)
+    for event in work:
+        if event.kind == "step":
+            break
+    work.close()
+    assert run.status().state == "stopped"
+    assert not run.is_locked()
+
+
+def test_a_failure_is_told_in_the_status(run, tmp_path):
+    gone = Run.create(tmp_path / "other", TINY, str(tmp_path / "absent"))
+    with pytest.raises(DataError, match="There is no folder or zip") as caught:
+        list(perform(gone))
+    assert (gone.status().state, gone.status().message) == ("failed", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "ran out of memory: choose a smaller batch size"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), "ran out of memory"),
+        (OSError(30, "Read-only file system"), r"could not be written \(Read-only file system\)"),
+        (ZeroDivisionError("a mistake of ours"), "Training failed unexpectedly: the details are in"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_goes_wrong_is_a_sentence(run, monkeypatch, error, said):
+    def fails(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr("flowers.training.train._learn", fails)
+    with pytest.raises(FlowersError, match=said) as caught:
+        list(perform(run))
+    assert (run.status().state, run.status().message) == ("failed", str(caught.value))
+    assert len(str(caught.value).splitlines()) == 1
+    details = run.folder / "process.txt"
+    assert details.exists() == isinstance(error, ZeroDivisionError)
+    if details.exists():
+        assert "a mistake of ours" in details.read_text()
+
+
+def test_the_heartbeat_goes_on_between_events(run, monkeypatch):
+    monkeypatch.setattr(process, "HEARTBEAT_SECONDS", 0.01)
+    work = perform(run)
+    next(work)
+    first = run.status().heartbeat
+    wait_until(lambda: run.status().heartbeat > first, run)
+    run.request_stop()
+    wait_until(lambda: run.status().state == "stopping", run)
+    assert run.status().pid == os.getpid()
+    list(work)
+    assert run.status().state == "stopped"
+
+
+def test_what_a_kill_left_half_written_is_cleared_away(run):
+    (run.folder / ".last.0123abcd.tmp").mkdir()
+    (run.folder / ".last.0123abcd.tmp" / "model.safetensors").touch()
+    next(perform(run))
+    assert not (run.folder / ".last.0123abcd.tmp").exists()

@@ -1,0 +1,451 @@
+"""The run folder: whatever happens to the process, what is left can be read and gone on from."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from flowers import cli, files
+from flowers.errors import CheckpointError, FlowersError, UsageError
+from flowers.models.checkpoint import find_checkpoint, load_model, load_weights
+from flowers.paths import PROJECT, runs_dir
+from flowers.recipe import Recipe
+from flowers.training import run as module
+from flowers.training.events import Epoch, Samples, Started, Step, Validating
+from flowers.training.process import perform
+from flowers.training.run import Position, Run, list_runs
+from flowers.training.story import read_story
+from flowers.training.train import train
+from tests.conftest import TINY
+
+DEADLINE = 120  # seconds until a child that says nothing counts as stuck
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    return Run.create(tmp_path / "run", TINY, "garden", "quick")
+
+
+def started(epoch: int = 0, step: int = 0) -> Started:
+    return Started(epoch, step, 3, 2, 30, 10, ["daisy", "rose"], "cpu", "float32", "The CPU.", [], 0.0)
+
+
+def step(epoch: int, number: int) -> Step:
+    return Step(epoch, number, 1.5, 0.25, 0.01, 1.0)
+
+
+def epoch(number: int) -> Epoch:
+    return Epoch(number, 0.01, 1.0, 0.5, 1.1, 0.4, True, 2.0)
+
+
+def positions(events: list[dict]) -> list[tuple]:
+    return [(event["kind"], event.get("epoch"), event.get("step")) for event in events]
+
+
+# Creating and finding
+
+
+def test_a_run_remembers_what_it_was_asked(run):
+    found = Run.open(run.folder)
+    assert found == run
+    assert (found.recipe, found.source, found.preset, found.name) == (TINY, "garden", "quick", "run")
+    assert found.status().state == "queued"
+    assert found.status().active
+    assert found.events() == []
+    assert found.load_state() is None
+    assert not found.has_checkpoint()
+
+
+def test_runs_are_named_by_time_and_found_by_name():
+    runs = [Run.create(None, TINY, None, "report") for _ in range(3)]
+    assert len({run.folder for run in runs}) == 3
+    for number, run in enumerate(runs):
+        assert run.folder.parent == runs_dir()
+        assert Run.open(run.name) == run
+        os.utime(run.folder / "recipe.json", (number, number))
+    assert list_runs() == runs[::-1]
+
+
+def test_a_folder_that_is_in_use_is_refused(tmp_path, run):
+    for taken in (run.folder, tmp_path):
+        with pytest.raises(UsageError, match="is not empty: choose another"):
+            Run.create(taken, TINY, None)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not empty"):
+        Run.create(tmp_path / "file", TINY, None)
+    (tmp_path / "empty").mkdir()
+    assert Run.create(tmp_path / "empty", TINY, None).recipe == TINY
+
+
+@pytest.mark.parametrize("name", ["absent", "", "x" * 5000, "a\0b"])
+def test_a_run_that_is_not_there_is_told(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="There is no run in"):
+        Run.open(name)
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "data.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "5", "\x00\x00", "cut"])
+def test_a_damaged_file_is_told(run, name, content):
+    path = run.folder / name
+    path.write_text(path.read_text()[:20] if content == "cut" else content)
+    with pytest.raises(FlowersError, match=rf"The run run is damaged: its {name} cannot be read.*\.$"):
+        _ = run.recipe if name == "recipe.json" else run.source
+
+
+def test_a_recipe_with_a_bad_value_is_told(run):
+    (run.folder / "recipe.json").write_text(json.dumps({**TINY.to_dict(), "epochs": -1}))
+    with pytest.raises(UsageError, match="epochs cannot be -1"):
+        _ = run.recipe
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"nonsense": 1}', '{"state": "done"'])
+def test_a_damaged_status_reads_as_interrupted(run, content):
+    (run.folder / "status.json").write_text(content)
+    assert run.status().state == "interrupted"
+
+
+# Who works on it
+
+
+def test_the_status_of_a_dead_process_is_interrupted(run):
+    for state in ("running", "stopping"):
+        run.set_status(state)
+        assert run.status().state == "interrupted"
+        with run.lock():
+            assert run.status().state == state
+            assert run.status().pid == os.getpid()
+        assert run.status().state == "interrupted"
+    for state in ("done", "failed", "stopped"):
+        run.set_status(state, "Why.")
+        assert (run.status().state, run.status().message) == (state, "Why.")
+
+
+def test_a_queued_run_whose_process_never_came_is_interrupted(run, monkeypatch):
+    assert run.status().state == "queued"
+    monkeypatch.setattr(module, "QUEUED_SECONDS", -1)
+    assert run.status().state == "interrupted"
+
+
+def test_only_one_may_train(run):
+    with run.lock():
+        assert run.is_locked()
+        with pytest.raises(UsageError, match="already being trained by another process"):
+            run.lock()
+    assert not run.is_locked()
+    with run.lock():
+        assert run.is_locked()
+
+
+def test_many_readers_never_take_a_dead_run_for_alive(run):
+    """Looking whether a run is locked takes its lock for an instant; two who look at once must not fool each other."""
+    run.set_status("running")
+    seen = []
+
+    def look():
+        seen.extend(run.status().state for _ in range(100))
+
+    readers = [threading.Thread(target=look) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert set(seen) == {"interrupted"}
+
+
+def test_a_reader_does_not_keep_a_trainer_out(run):
+    reader = FileLock(run.folder / "lock", thread_local=False)
+    reader.acquire()
+    threading.Timer(0.2, reader.release).start()
+    with run.lock():
+        assert run.is_locked()
+
+
+def test_a_wish_to_stop_is_kept_until_forgotten(run):
+    assert not run.stop_requested()
+    run.request_stop()
+    run.request_stop()
+    assert run.stop_requested()
+    run.clear_stop()
+    run.clear_stop()
+    assert not run.stop_requested()
+
+
+# The story
+
+
+def test_events_come_back(run):
+    told = [started(), step(0, 1), step(0, 2), Validating(0, 10, 10, 1.5), epoch(0), Samples(0, [])]
+    for event in told:
+        run.append(event)
+    assert run.events() == [event.to_dict() for event in told]
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_line_cut_short_is_skipped_and_ends_where_it_was_cut(run, cut):
+    for event in (started(), step(0, 1), step(0, 2)):
+        run.append(event)
+    path = run.folder / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert positions(run.events()) == [("started", 0, 0), ("step", 0, 1), *([("step", 0, 2)] if cut == 1 else [])]
+    run.append(started(0, 1))
+    run.append(step(0, 2))
+    assert positions(run.events()) == [("started", 0, 0), ("step", 0, 1), ("started", 0, 1), ("step", 0, 2)]
+
+
+@pytest.mark.parametrize("rubbish", [b"\x00" * 40, b"null", b"[1]", b"5", b"{}", b'{"kind"', b"\xff\xfe", b""])
+def test_rubbish_among_the_events_is_skipped(run, rubbish):
+    run.append(started())
+    with open(run.folder / "events.jsonl", "ab") as file:
+        file.write(rubbish + b"\n")
+    run.append(step(0, 1))
+    assert positions(run.events()) == [("started", 0, 0), ("step", 0, 1)]
+
+
+def test_what_was_done_twice_is_told_once(run):
+    """Killed in the second epoch, gone on from the end of the first; then killed while validating."""
+    first = [started(), step(0, 1), step(0, 2), Validating(0, 10, 10, 1.0), epoch(0), Samples(0, []), step(1, 1)]
+    second = [started(1, 0), step(1, 1), step(1, 2), Validating(1, 8, 10, 1.0)]
+    third = [started(1, 1), step(1, 2), Validating(1, 10, 10, 1.0), epoch(1), Samples(1, [])]
+    for event in (*first, *second, *third):
+        run.append(event)
+    assert positions(run.events()) == [
+        ("started", 0, 0), ("step", 0, 1), ("step", 0, 2), ("validating", 0, None), ("epoch", 0, None),
+        ("samples", 0, None), ("started", 1, 0), ("step", 1, 1),
+        ("started", 1, 1), ("step", 1, 2), ("validating", 1, None), ("epoch", 1, None), ("samples", 1, None),
+    ]  # fmt: skip
+
+
+def test_the_log_grows_by_lines(run):
+    assert run.log() == ""
+    run.append_log("Größe 1.5×")
+    run.append_log("second")
+    assert run.log() == "Größe 1.5×\nsecond\n"
+
+
+# What it saved
+
+
+def a_network() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.rand(4, 3)).sum().backward()
+    optimizer.step()
+    return model, optimizer
+
+
+def describe(classes=("daisy", "rose")):
+    return module.Checkpoint("resnet18", classes, {})
+
+
+def test_position_and_optimizer_come_back_exactly(run):
+    model, optimizer = a_network()
+    position = Position(3, 2, 0.1 + 0.2, 7.000000001, 16, 1, 1 / 3, 12.5)
+    run.save("last", describe(), model, optimizer, position, "digest")
+    state = run.load_state()
+    assert (state.position, state.digest) == (position, "digest")
+    assert all(torch.equal(state.weights[name], tensor) for name, tensor in model.state_dict().items())
+    _, fresh = a_network()
+    fresh.load_state_dict(state.optimizer)
+    assert fresh.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
+    for key, values in optimizer.state_dict()["state"].items():
+        assert torch.equal(fresh.state_dict()["state"][key]["momentum_buffer"], values["momentum_buffer"])
+
+
+def test_the_best_needs_nothing_of_the_optimizer(run):
+    run.save("best", describe(), *a_network(), Position(), "digest")
+    assert sorted(path.name for path in (run.folder / "best").iterdir()) == ["checkpoint.json", "model.safetensors"]
+    assert run.has_checkpoint()
+
+
+@pytest.mark.parametrize("name", ["training.json", "training.safetensors", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_damaged_last_checkpoint_is_told(run, name, damage):
+    run.save("last", describe(), *a_network(), Position(), "digest")
+    path = run.folder / "last" / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        run.load_state()
+
+
+def test_a_save_that_a_kill_cut_between_its_renames_is_recovered(run):
+    run.save("last", describe(), *a_network(), Position(epoch=4), "digest")
+    (run.folder / "last").rename(run.folder / ".last.old")
+    assert run.load_state().position.epoch == 4
+    run.save("best", describe(), *a_network(), Position(), "digest")
+    (run.folder / "best").rename(run.folder / ".best.old")
+    assert run.has_checkpoint()
+    assert sorted(path.name for path in run.folder.iterdir() if path.is_dir()) == ["best", "last"]
+
+
+# The disk is full
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(garden, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", TINY.replace(epochs=3), str(garden))
+    work = perform(run)
+    for event in work:
+        if isinstance(event, Samples):
+            break
+    next(work)  # the first step of the second epoch: what the first left is saved by now
+    before = load_weights(run.folder / "last")
+
+    def no_room(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", no_room)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*free some disk space.*\.$"):
+            list(work)
+    assert run.status().state == "interrupted", "the status could not be written either"
+    after = load_weights(run.folder / "last")
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    list(perform(run))
+    assert run.status().state == "done"
+    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("small_network")
+def test_events_that_cannot_be_written_end_the_run_with_a_sentence(garden, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", TINY, str(garden))
+    real = Run.append
+
+    def append(self, event):
+        if isinstance(event, Step):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, event)
+
+    monkeypatch.setattr(Run, "append", append)
+    with pytest.raises(FlowersError, match=r"The run folder could not be written \(No space left on device\)"):
+        list(perform(run))
+    assert run.status().state == "failed"
+    assert "free some disk space and resume" in run.status().message
+
+
+# Real processes, really killed
+
+
+class Child:
+    """``python -m flowers ...``, and ways to wait for what it does."""
+
+    def __init__(self, *arguments: object):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flowers", *map(str, arguments)],
+            cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def wait_for(self, condition) -> bool:
+        """Whether ``condition()`` came true while the process lived."""
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            if self.process.poll() is not None:
+                return False
+            assert time.monotonic() < end, "the child is stuck"
+            time.sleep(0.002)
+        return True
+
+    def end(self, number: int | None = None) -> tuple[int, str, str]:
+        """Send a signal, if any; exit status and what was printed."""
+        if number:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=DEADLINE)
+        return self.process.returncode, out, err
+
+
+def train_child(garden: Path, folder: Path, recipe: Recipe) -> Child:
+    return Child("train", "--quiet", "--data", garden, "--run", folder, *recipe.command_line("report").split())
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@pytest.mark.usefixtures("small_network", "small_network_in_children")
+def test_killed_again_and_again_it_ends_as_if_never_killed(garden, garden_set, tmp_path):
+    """SIGKILL at any moment, twice of them while a checkpoint is being written. No photo is learned from twice."""
+    rng = random.Random(0)
+    recipe, folder = TINY.replace(epochs=9), tmp_path / "run"
+    events, run = folder / "events.jsonl", Run(folder)
+
+    def half_written(name: str):
+        return lambda: any(folder.glob(f".{name}.*.tmp/*"))
+
+    moments = [half_written("best"), "steps", half_written("last"), "steps", "steps", "steps"]
+    for number, moment in enumerate(moments):
+        child = train_child(garden, folder, recipe) if number == 0 else Child("resume", folder, "--quiet")
+        if moment == "steps":
+            enough = size_of(events) + rng.randrange(300, 1500)  # bytes: a few batches, anywhere in an epoch
+            moment = lambda enough=enough: size_of(events) > enough  # noqa: E731
+        assert child.wait_for(moment), child.end()
+        time.sleep(rng.random() / 20)
+        assert child.end(signal.SIGKILL)[0] == -signal.SIGKILL
+
+        assert run.status().state == "interrupted"
+        told = [event["epoch"] for event in run.events() if event["kind"] == "epoch"]
+        assert told == list(range(len(told)))
+        state = run.load_state()
+        assert (state.position.epoch if state else 0) >= len(told) - 1, "at most the epoch just told is done again"
+        if run.has_checkpoint():
+            load_model(find_checkpoint(folder))
+        read_story(run).to_dict()
+
+    assert Child("resume", folder, "--quiet").end()[0] == 0
+    assert run.status().state == "done"
+    assert not list(folder.glob(".*.tmp")), "what the kills left half-written is cleared away"
+
+    undisturbed = [event.to_dict() for event in train(recipe, garden_set)]
+    for kind in ("step", "epoch", "samples"):
+        ours, theirs = (
+            [{k: v for k, v in event.items() if k != "seconds"} for event in events if event["kind"] == kind]
+            for events in (run.events(), undisturbed)
+        )
+        assert ours == theirs
+
+
+@pytest.mark.usefixtures("small_network_in_children")
+def test_ctrl_c_stops_after_the_batch_and_resume_completes(garden, tmp_path, capsys):
+    folder = tmp_path / "run"
+    run = Run(folder)
+    child = train_child(garden, folder, TINY.replace(epochs=4))
+    assert child.wait_for(lambda: any(event["kind"] == "step" for event in run.events()))
+
+    assert run.status().state == "running"
+    assert cli.main(["resume", str(folder), "--quiet"]) == 2, "two processes on one folder"
+    said = capsys.readouterr().err
+    assert said.splitlines() == ["flowers: The run run is already being trained by another process: wait for it."]
+
+    code, out, err = child.end(signal.SIGINT)
+    assert code == 0, err
+    assert "Training stopped in" in out
+    assert f"Go on with: python -m flowers resume {folder}" in out
+    assert "Stopping after this batch" in err
+    assert "Traceback" not in err
+    assert run.status().state == "stopped"
+    state, told = run.load_state(), run.events()
+    assert told[-1]["kind"] == "finished"
+    last = next(event for event in reversed(told) if event["kind"] in ("step", "samples"))
+    expected = (last["epoch"], last["step"]) if last["kind"] == "step" else (last["epoch"] + 1, 0)
+    assert (state.position.epoch, state.position.step) == expected
+
+    code, out, err = Child("resume", folder, "--quiet").end()
+    assert code == 0, err
+    assert "Going on: 30 photos" in out
+    assert "Training complete in" in out
+    assert run.status().state == "done"
+    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2, 3]
+    assert cli.main(["resume", str(folder)]) == 2
+    assert "is complete" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+"""What a run's events amount to, and what a page may ask at any moment of a run."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowers.recipe import Recipe
+from flowers.training import story as module
+from flowers.training.events import Epoch, Finished, Prediction, Samples, Started, Step, Validating
+from flowers.training.run import Run
+from flowers.training.story import MAX_STEP_POINTS, Story, read_story, tell
+
+START = Started(0, 0, 3, 4, 30, 10, ["daisy", "rose"], "cpu", "float32", "On the CPU.", [], 0.0)
+
+
+def a_training(epochs: int = 3, steps: int = 4) -> list:
+    """The events of an undisturbed training, one second a step and two for each validation."""
+    clock, events = 0.0, [replace(START, epochs=epochs, steps=steps)]
+    for epoch in range(epochs):
+        for step in range(1, steps + 1):
+            clock += 1
+            events.append(Step(epoch, step, 2.0 - epoch - step / 10, 0.5, 0.01 / (epoch + 1), clock))
+        events += [Validating(epoch, 8, 10, clock + 1), Validating(epoch, 10, 10, clock + 2)]
+        clock += 2
+        accuracy = [0.5, 0.8, 0.6][epoch % 3]
+        best = epoch in (0, 1)
+        events.append(Epoch(epoch, 0.01, 1.5 - epoch / 2, 0.4, 1.6 - epoch / 2, accuracy, best, clock))
+        events.append(Samples(epoch, [Prediction("daisy/1.jpg", 0, epoch % 2, 0.9)]))
+    return [*events, Finished(False, epochs, 1, 0.8, clock)]
+
+
+def as_lines(events) -> list[dict]:
+    return [event.to_dict() for event in events]
+
+
+def points(story: Story, name: str, series: str) -> list[tuple[float, float]]:
+    return [(p.x, p.y) for p in getattr(story, name) if p.series == series]
+
+
+def test_nothing_told_is_an_empty_story():
+    assert tell([]) == Story()
+    assert Story().progress == 0
+
+
+def test_a_complete_training():
+    story = tell(as_lines(a_training()))
+    assert story.finished
+    assert (story.epoch, story.step, story.progress) == (3, 0, 1)
+    assert (story.best_epoch, story.best_val_accuracy) == (1, 0.8)
+    assert (story.seconds, story.seconds_left) == (18, 0)
+    assert story.validating is None
+    assert story.machine == "On the CPU."
+    assert story.classes == ["daisy", "rose"]
+    assert story.samples == [{"path": "daisy/1.jpg", "label": 0, "predicted": 0, "confidence": 0.9}]
+    assert points(story, "loss", "training") == [(1, 1.5), (2, 1.0), (3, 0.5)]
+    assert points(story, "loss", "validation") == [(1, 1.6), (2, 1.1), (3, pytest.approx(0.6))]
+    assert points(story, "accuracy", "validation") == [(1, 0.5), (2, 0.8), (3, 0.6)]
+    assert [x for x, _ in points(story, "loss", "batches")] == [i / 4 for i in range(1, 13)]
+
+
+def test_every_moment_of_a_training_can_be_told():
+    events = a_training()
+    progress, left = [], []
+    for end in range(1, len(events) + 1):
+        story = tell(as_lines(events[:end]))
+        assert json.loads(json.dumps(story.to_dict()))["progress"] == story.progress
+        assert 0 <= story.progress <= 1
+        assert story.finished == (end == len(events))
+        progress.append(story.progress)
+        if story.seconds_left is not None:
+            left.append((story.seconds_left, 18 - story.seconds))
+    assert progress == sorted(progress)
+    assert len(left) > 10
+    assert all(told == pytest.approx(true, abs=6) for told, true in left)
+
+
+def test_while_it_validates_it_says_so():
+    story = tell(as_lines(a_training()[:6]))
+    assert story.validating == (8, 10)
+    assert (story.epoch, story.step) == (0, 4)
+    assert story.learning_rate == 0.01
+
+
+def test_a_resumed_run_is_one_story_and_its_rate_is_that_of_now():
+    """Ten seconds a step before, one second a step since: what is left is told by the latter."""
+    slow = [START, *(Step(0, n, 1.0, 0.5, 0.01, 10.0 * n) for n in range(1, 4))]
+    fast = [replace(START, step=3, seconds=30.0), Step(0, 4, 1.0, 0.5, 0.01, 31.0), Step(1, 1, 1.0, 0.5, 0.01, 32.0)]
+    story = tell(as_lines(slow + fast))
+    assert story.seconds_left is None, "too early to tell"
+    story = tell(as_lines([*slow, *fast, Step(1, 2, 1.0, 0.5, 0.01, 33.0)]))
+    assert story.seconds == 33
+    assert story.seconds_left == pytest.approx(6)
+    assert (story.epoch, story.step) == (1, 2)
+
+
+def test_a_stopped_run_is_not_finished():
+    story = tell(as_lines([*a_training()[:4], Finished(True, 0, None, None, 3.0)]))
+    assert not story.finished
+    assert story.best_epoch is None
+    assert (story.epoch, story.step) == (0, 3)
+
+
+@given(st.integers(1, 3000), st.integers(1, 100))
+def test_the_curve_of_batches_is_bounded_and_keeps_its_mean(count, steps):
+    events = [{"epoch": n // steps, "step": n % steps + 1, "loss": float(n % 7)} for n in range(count)]
+    curve = module._step_points(events, steps)
+    assert len(curve) <= min(count, MAX_STEP_POINTS)
+    assert [p.x for p in curve] == sorted({p.x for p in curve})
+    assert curve[-1].x == pytest.approx(count / steps)
+    assert 0 <= min(p.y for p in curve) <= max(p.y for p in curve) <= 6
+    if count <= MAX_STEP_POINTS:
+        assert [p.y for p in curve] == [e["loss"] for e in events]
+
+
+def test_a_run_is_read_again_only_when_it_has_grown(tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", Recipe(), None)
+    assert read_story(run) == Story()
+    run.append(START)
+    first = read_story(run)
+    assert first.epochs == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "events", lambda self: pytest.fail("read again"))
+        assert read_story(run) == first
+    run.append(Step(0, 1, 1.0, 0.5, 0.01, 1.0))
+    assert read_story(run).step == 1
+    os.remove(run.folder / "events.jsonl")
+    assert read_story(run) == Story()
