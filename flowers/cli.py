@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except FlowersError as error:
         return _complain(error, 1)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         return _complain(f"The file{where} could not be used ({error.strerror or error}).", 1)
