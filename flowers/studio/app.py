@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
-from flowers.studio import api, augment, classify, common, evaluate, train
+from flowers.studio import api, augment, classify, common, evaluate, examples, train
 from flowers.studio.theme import CSS, theme
 from flowers.training.process import stop_all_started_here
 
@@ -76,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             theme=theme(),
             css_paths=CSS,
             max_file_size=common.MAX_UPLOAD,
+            allowed_paths=examples.photos(),  # these files alone: they may lie outside the temporary folder
             footer_links=["api", "gradio", "settings"],
             enable_monitoring=False,
             strict_cors=True,

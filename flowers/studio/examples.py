@@ -15,10 +15,10 @@ PHOTOS = (
     "daisy/13953307149_f8de6a768c_m.jpg",
     "dandelion/11775820493_10fedf4bff_n.jpg",
     "rose/4764674741_82b8f93359_n.jpg",
-    "sunflower/5043409856_395300dbe5_m.jpg",
+    "sunflower/20407896403_a50fef58ac_n.jpg",
     "tulip/112951022_4892b1348b_n.jpg",
 )
-PAINTED_SEEDS = {"daisy": 6, "dandelion": 0, "rose": 7, "sunflower": 4, "tulip": 7}  # pretty ones
+PAINTED_SEEDS = {"daisy": 6, "dandelion": 3, "rose": 7, "sunflower": 4, "tulip": 7}  # pretty ones
 
 
 @functools.cache

@@ -31,6 +31,7 @@ class Studio:
 def studio(tmp_path_factory) -> Studio:
     """The app, as on a bare machine: no photos, no ImageNet weights, an empty cache."""
     home = tmp_path_factory.mktemp("studio")
+    (home / "tmp").mkdir()
     port = _free_port()
     log = home / "app.log"
     # Tests share the machine with what they test: an unset FLOWERS_DATA and an empty TORCH_HOME make it a bare one.
@@ -41,6 +42,7 @@ def studio(tmp_path_factory) -> Studio:
         "FLOWERS_RUNS": str(home / "runs"),
         "TORCH_HOME": str(home / "torch"),
         "GRADIO_TEMP_DIR": str(home / "gradio"),
+        "TMPDIR": str(home / "tmp"),  # Gradio serves what lies in the temporary folder: the cache must not
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
     with open(log, "wb") as output:

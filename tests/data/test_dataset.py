@@ -245,9 +245,9 @@ def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return open(path, *args)
 
-    monkeypatch.setattr(module, "open", refusing, raising=False)
-    assert [item.reason for item in scan(tmp_path).unreadable] == ["002.png cannot be opened: Permission denied."]
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "open", refusing, raising=False)
+        assert [item.reason for item in scan(tmp_path).unreadable] == ["002.png cannot be opened: Permission denied."]
     assert scan(tmp_path).unreadable == ()
 
 

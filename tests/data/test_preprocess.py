@@ -29,6 +29,13 @@ def test_any_photo_becomes_a_square_of_the_size(width, height, size, more):
     assert frame.getextrema() == ((10, 10), (200, 200), (90, 90))
 
 
+def test_rounding_never_takes_the_square_out_of_the_photo():
+    """With ``size`` equal to ``resize`` the square is as wide as the photo, to the last bit."""
+    for side in range(8, 700):
+        frame = Preprocessing(size=224, resize=224).frame(Image.new("RGB", (side, side + 1)))
+        assert frame.size == (224, 224)
+
+
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1200, 900)])
 def test_the_frame_is_torchvisions_resize_and_centre_crop(size):
     """One resampling in place of two roundings: the same picture to within half a pixel."""
