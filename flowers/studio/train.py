@@ -23,8 +23,7 @@ OPEN_GROUP = "Training"
 UPLOAD_LIMITS = {"max_files": 20_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
 NO_RUN = "No run yet: press Start, and the curves appear here."
 COLOURS = {"batches": BATCHES, "training": TRAINING, "validation": VALIDATION}
-LOSS_CURVES = ["batches", "training", "validation"]  # drawn in this order
-ACCURACY_CURVES = ["training", "validation"]
+CURVES = {"loss": ["batches", "training", "validation"], "accuracy": ["training", "validation"]}  # by plot
 
 
 @dataclass(frozen=True)
@@ -62,11 +61,11 @@ def build(page: gr.Blocks) -> TrainTab:
                 _run_choices(), value=LATEST, label="Run", elem_id="train-run", info="The curves of any run."
             )
             card = gr.HTML(common.note(NO_RUN), elem_id="train-status", container=False, padding=False)
-            loss = _plot("Loss", "loss", LOSS_CURVES)
-            accuracy = _plot("Accuracy", "accuracy", ACCURACY_CURVES, [0, 1])
+            loss = _plot("Loss", "loss")
+            accuracy = _plot("Accuracy", "accuracy", [0, 1])
             with gr.Accordion("Log"):
                 log = gr.Textbox(
-                    label="The run's log.txt", lines=14, max_lines=14, interactive=False, autoscroll=True,
+                    label="The run's log.txt", lines=10, max_lines=10, interactive=False, autoscroll=True,
                     elem_id="train-log", buttons=["copy"],
                 )  # fmt: skip
 
@@ -172,21 +171,22 @@ def _run_choices() -> list[tuple[str, str]]:
     return [("The latest", LATEST), *((run.name, run.name) for run in list_runs()[:50])]
 
 
-def _plot(title: str, y: str, series: list[str], y_lim: list[float] | None = None) -> gr.LinePlot:
+def _plot(title: str, y: str, y_lim: list[float] | None = None) -> gr.LinePlot:
     # Only its data may change later: anything else makes Gradio rebuild the chart, which flickers.
     return gr.LinePlot(
-        _frame([], y, series), x="epoch", y=y, color="curve", color_title=" ", title=title, x_title="epochs", y_title=y, y_lim=y_lim,
-        color_map={name: COLOURS[name] for name in series}, colors_in_legend=series, height=260,
-        show_label=False, elem_id=f"train-{y}", buttons=[],
+        _frame([], y, KNOBS["epochs"].default), x="epoch", y=y, color="curve", color_title=" ", title=title,
+        x_title="epochs", y_title=y, y_lim=y_lim, color_map={name: COLOURS[name] for name in CURVES[y]},
+        colors_in_legend=CURVES[y], height=260, show_label=False, elem_id=f"train-{y}", buttons=[],
     )  # fmt: skip
 
 
-def _frame(points: list[Point], y: str, series: list[str]) -> pd.DataFrame:
+def _frame(points: list[Point], y: str, epochs: int) -> pd.DataFrame:
     """Points as the plot wants them.
 
-    It starts with two empty points of every curve: the plot fixes its colours and axes by the first frame it is given.
+    It starts with an empty point of every curve at both ends of the run: the plot takes its colours from the first
+    frame it is given, and its axis then spans the whole run from the start instead of shrinking the curves.
     """
-    points = [*(Point(x, math.nan, name) for name in series for x in (0, 1)), *points]
+    points = [*(Point(x, math.nan, name) for name in CURVES[y] for x in (0, epochs)), *points]
     return pd.DataFrame(
         {
             "epoch": [float(point.x) for point in points],
@@ -255,11 +255,12 @@ def _watch(shown: str, seen: str) -> tuple:
     if sign == seen:
         return (gr.skip(),) * 9
     story = read_story(run)
+    epochs = story.epochs or KNOBS["epochs"].default
     busy = now.active or process.active_run() is not None
     return (
         status_card(run, now, story),
-        _frame(story.loss, "loss", LOSS_CURVES),
-        _frame(story.accuracy, "accuracy", ACCURACY_CURVES),
+        _frame(story.loss, "loss", epochs),
+        _frame(story.accuracy, "accuracy", epochs),
         "\n".join(run.log().splitlines()[-LOG_LINES:]),
         gr.update(interactive=not busy),
         gr.update(interactive=now.active and now.state != "stopping"),
