@@ -22,7 +22,7 @@ SPLITS = ("val", "train", "all")
 class Outcome:
     """One answer and the truth."""
 
-    path: str
+    photo: str  # its path within the set; as "path", Gradio's client would try to fetch it
     label: int
     predicted: int
     confidence: float  # of the predicted class, 0..1

@@ -114,7 +114,7 @@ def _press_evaluate(
 
 def _photo(result: Evaluation, outcome: Outcome) -> Image.Image:
     """A small copy: the file itself may be huge, or in a format that browsers do not draw."""
-    image = decode_image(result.root / outcome.path, min_side=SIDE)
+    image = decode_image(result.root / outcome.photo, min_side=SIDE)
     image.thumbnail((SIDE, SIDE))
     return image
 

@@ -62,7 +62,7 @@ class Validating(Event):
 class Prediction:
     """What the network says of one validation photo."""
 
-    path: str
+    photo: str  # its path within the set
     label: int
     predicted: int
     confidence: float  # 0..1, of the predicted class

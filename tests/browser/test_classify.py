@@ -15,9 +15,11 @@ def as_file(image, name: str, format: str, mime: str) -> dict:
 
 
 def upload(page, file: dict) -> None:
-    clear = page.locator("#classify-photo").get_by_label("Clear")
-    if clear.count():
-        clear.first.click()
+    """Choose a file, after taking away the last one and its answer."""
+    remove = page.locator("#classify-photo").get_by_label("Remove Image")
+    if remove.count():
+        remove.click()
+        expect(page.locator("#classify-answer .empty")).to_be_visible()
     page.locator("#classify-photo input[type=file]").set_input_files(file)
 
 

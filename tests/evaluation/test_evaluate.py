@@ -28,14 +28,14 @@ def test_each_split_answers_exactly_its_photos_in_order(classifier, garden_set):
     expected = {"val": parts.val, "train": parts.train, "all": range(len(garden_set))}
     for split in SPLITS:
         outcomes = evaluate(classifier, garden_set, split).outcomes
-        assert [item.path for item in outcomes] == [garden_set.photos[i].path for i in expected[split]]
-        assert [CLASSES[item.label] for item in outcomes] == [item.path.split("/")[0] for item in outcomes]
+        assert [item.photo for item in outcomes] == [garden_set.photos[i].path for i in expected[split]]
+        assert [CLASSES[item.label] for item in outcomes] == [item.photo.split("/")[0] for item in outcomes]
 
 
 def test_the_answers_are_those_that_classify_gives(everything, classifier, garden_set):
     assert len({item.predicted for item in everything.outcomes}) >= 3  # or the comparison would say little
     for item in everything.outcomes:
-        answer = classifier.classify(decode_image(garden_set.root / item.path))
+        answer = classifier.classify(decode_image(garden_set.root / item.photo))
         assert answer.label == CLASSES[item.predicted]
         assert item.confidence == pytest.approx(answer.confidence, abs=1e-4)
         assert item.confidence_in_label == pytest.approx(answer.confidences[CLASSES[item.label]], abs=1e-4)
@@ -64,7 +64,7 @@ def test_the_worst_are_the_wrong_ones_the_surest_first(everything):
 def test_a_checkpoint_with_its_classes_in_another_order_is_understood(known, garden_set, tmp_path):
     result = evaluate(save_wild_checkpoint(tmp_path / "other", garden_set, known), garden_set, "all")
     assert result.classes == known
-    assert [known[item.label] for item in result.outcomes] == [item.path.split("/")[0] for item in result.outcomes]
+    assert [known[item.label] for item in result.outcomes] == [item.photo.split("/")[0] for item in result.outcomes]
     assert {row.name: row.photos for row in result.per_class} == {name: 8 * (name != "orchid") for name in known}
 
 
@@ -105,8 +105,8 @@ def test_a_photo_that_has_gone_is_named_in_a_sentence(classifier, garden, tmp_pa
 def test_augmented_views_score_each_photo_so_often_and_do_not_sharpen_the_error(classifier, garden_set):
     seen = []
     result = evaluate(classifier, garden_set, "val", views=3, progress=lambda *state: seen.append(state))
-    photos = [item.path for item in evaluate(classifier, garden_set, "val").outcomes]
-    assert [item.path for item in result.outcomes] == photos * 3
+    photos = [item.photo for item in evaluate(classifier, garden_set, "val").outcomes]
+    assert [item.photo for item in result.outcomes] == photos * 3
     confidences = np.array([item.confidence for item in result.outcomes]).reshape(3, -1)
     assert (np.abs(np.diff(confidences, axis=0)) > 1e-6).any()  # the views differ
     assert seen[-1] == (3 * len(photos), 3 * len(photos))
@@ -129,7 +129,7 @@ def test_to_dict_is_json_and_says_nothing_of_this_machines_folders(everything, g
     assert numbers["confusion"] == everything.confusion.tolist()
     assert numbers["accuracy"] == everything.accuracy
     assert [row["name"] for row in numbers["per_class"]] == list(CLASSES)
-    assert numbers["worst"][0]["path"] == everything.worst(1)[0].path
+    assert numbers["worst"][0]["photo"] == everything.worst(1)[0].photo
 
 
 def test_the_set_may_be_called_what_people_call_it(classifier, garden_set):

@@ -55,7 +55,7 @@ def test_a_complete_training():
     assert story.validating is None
     assert story.machine == "On the CPU."
     assert story.classes == ["daisy", "rose"]
-    assert story.samples == [{"path": "daisy/1.jpg", "label": 0, "predicted": 0, "confidence": 0.9}]
+    assert story.samples == [{"photo": "daisy/1.jpg", "label": 0, "predicted": 0, "confidence": 0.9}]
     assert points(story, "loss", "training") == [(1, 1.5), (2, 1.0), (3, 0.5)]
     assert points(story, "loss", "validation") == [(1, 1.6), (2, 1.1), (3, pytest.approx(0.6))]
     assert points(story, "accuracy", "validation") == [(1, 0.5), (2, 0.8), (3, 0.6)]

@@ -129,10 +129,10 @@ def test_events_say_what_is_going_on(whole):
 def test_samples_are_the_same_photos_after_every_epoch(whole, garden_set):
     _, events = whole
     first, second = of(Samples, events)
-    assert [p.path for p in first.predictions] == [p.path for p in second.predictions]
+    assert [p.photo for p in first.predictions] == [p.photo for p in second.predictions]
     held_back = {garden_set.photos[i].path: garden_set.photos[i].label for i in garden_set.split().val}
     for prediction in second.predictions:
-        assert held_back[prediction.path] == prediction.label
+        assert held_back[prediction.photo] == prediction.label
         assert 0 <= prediction.predicted < 5
         assert 0.2 <= prediction.confidence <= 1
 
