@@ -150,24 +150,30 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     return preset(options.preset).replace(**changes)
 
 
-def _absolute(source: str | None) -> str | None:
+def _absolute(source: str | None) -> str:
     """A run may be resumed from another folder, so a path is remembered in full; a known name stays a name."""
-    from flowers.data.sources import KNOWN, resolve
+    from flowers.data.sources import KNOWN, default_source, resolve
 
-    if source is None or source in KNOWN:
+    source = source or default_source()  # which may be another one when the run is resumed
+    if source in KNOWN:
         return source
     resolve(source)  # a mistaken path is told now, before there is a run
     return str(Path(source).expanduser().resolve())
 
 
 def _perform(run: Any, quiet: bool) -> None:
+    from flowers.data.download import progress_bar
     from flowers.training.log import log_lines
     from flowers.training.process import perform
 
     print(f"The run is in {run.folder}")
     epochs = run.recipe.epochs
-    with _stop_on_signal() as stopping, _bar(quiet) as bar:
-        for event in perform(run, stopping):
+    with (
+        _stop_on_signal() as stopping,
+        progress_bar("Getting the photos ready", unit="") as reading,
+        _bar(quiet) as bar,
+    ):
+        for event in perform(run, stopping, None if quiet else reading):
             bar.show(event)
             if lines := log_lines(event, epochs):
                 bar.write(lines)
@@ -235,8 +241,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.augmented < 0:
         raise UsageError(f"--augmented cannot be {options.augmented}: give a number of views, or 0 for clean photos.")
+    if options.json and not options.json.expanduser().absolute().parent.is_dir():
+        raise UsageError(f"--json {options.json} is in a folder that does not exist: make it first.")
     classifier = Classifier.load(options.checkpoint)
-    dataset = open_dataset(options.data)
+    with progress_bar("Getting the photos ready", unit="") as progress:
+        dataset = open_dataset(options.data, progress)
     for item in dataset.unreadable:
         print(f"Left out: {item.reason}", file=sys.stderr)
     with progress_bar("Looking at photos", unit=" photos") as progress:
@@ -250,9 +259,12 @@ def _classify(options: argparse.Namespace) -> int:
     from flowers.classifier import Classifier
     from flowers.data.decode import decode_image
 
+    paths = list(_photo_files(options.photos))
+    if not paths:
+        raise FlowersError(f"There is no photo in {', '.join(options.photos)}: give photo files, or a folder of them.")
     classifier = Classifier.load(options.checkpoint)
     failures = 0
-    for path in _photo_files(options.photos):
+    for path in paths:
         try:
             answer = classifier.classify(decode_image(path, min_side=classifier.preprocessing.resize))
         except FlowersError as error:
@@ -296,8 +308,11 @@ def _data_fetch(options: argparse.Namespace) -> None:
 def _data_check(options: argparse.Namespace) -> None:
     from flowers.data.dataset import open_dataset
     from flowers.data.doctor import check
+    from flowers.data.download import progress_bar
 
-    print(check(open_dataset(options.source)).text())
+    with progress_bar("Getting the photos ready", unit="") as progress:
+        dataset = open_dataset(options.source, progress)
+    print(check(dataset).text())
 
 
 def _export(options: argparse.Namespace) -> None:

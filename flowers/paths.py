@@ -1,5 +1,6 @@
-"""Where things live on this machine. The code folder is never written to: on a Space it is read-only."""
+"""Where things live on this machine. The code folder need not be writable: on a Space it is not."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -25,9 +26,9 @@ def runs_dir() -> Path:
 def _writable(folder) -> Path:
     """``folder``, created; or one under the temporary directory where it cannot be (a Space without a home)."""
     folder = Path(folder).expanduser().resolve()
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    if not os.access(folder, os.W_OK | os.X_OK):
         folder = Path(tempfile.gettempdir()) / "flowers" / folder.name
         folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -135,9 +135,29 @@ def test_a_failure_of_the_work_is_one_sentence_and_status_1(
 
 
 def test_an_error_of_the_system_is_a_sentence(flowers, checkpoint, garden, tmp_path):
-    status, _, err = flowers("evaluate", checkpoint, "--data", garden, "--json", tmp_path / "absent" / "numbers.json")
+    status, _, err = flowers("evaluate", checkpoint, "--data", garden, "--json", tmp_path)
     assert status == 1
-    assert "could not be used (No such file or directory)." in err.splitlines()[-1]
+    assert "could not be used (Is a directory)." in err.splitlines()[-1]
+
+
+def test_numbers_for_a_folder_that_is_not_there_are_refused_before_the_work(flowers, checkpoint, garden, tmp_path):
+    status, out, err = flowers("evaluate", checkpoint, "--data", garden, "--json", tmp_path / "absent" / "numbers.json")
+    assert (status, out) == (2, "")
+    assert "is in a folder that does not exist: make it first." in err
+
+
+def test_a_folder_without_photos_is_told(flowers, checkpoint, tmp_path):
+    status, out, err = flowers("classify", "--checkpoint", checkpoint, tmp_path)
+    assert (status, out) == (1, "")
+    assert "There is no photo in" in err
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_run_remembers_the_default_photos_of_its_day(flowers, garden, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLOWERS_DATA", str(garden))
+    settings = [f"--set={name}={value}" for name, value in TINY.replace(epochs=1).to_dict().items()]
+    assert flowers("train", "--run", tmp_path / "run", *settings, "--quiet")[0] == 0
+    assert Run.open(tmp_path / "run").source == str(garden)
 
 
 def test_a_damaged_run_is_a_sentence(flowers, tmp_path):

@@ -42,6 +42,12 @@ def test_there_are_commands_and_the_first_two_blocks_set_everything_up():
     assert (PROJECT / "tests/run.sh").is_file()
 
 
+def test_nothing_was_left_to_be_filled_in():
+    cards = [path.read_text() for path in (PROJECT / "checkpoints").glob("*/README.md")]
+    assert cards
+    assert not any(re.search(r"^[A-Z]{4,}$", text, re.MULTILINE) for text in (README, *cards))
+
+
 def test_pictures_in_the_readme_exist():
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
     assert pictures

@@ -26,7 +26,6 @@ CHUNK = 1 << 20  # bytes read at a time; also the longest tar header we accept, 
 SLACK = 1 << 20  # bytes any member may unpack to whatever its ratio: small empty-ish files compress very well
 MAX_DEPTH = 32  # folders within folders
 MAX_NAME = 240  # bytes of one component; file systems take 255, and a number may have to fit behind
-JUNK = {".DS_Store", "Thumbs.db", "desktop.ini"}
 # What zipfile, tarfile and gzip raise on damaged input besides OSError, found by flipping bytes.
 BROKEN = (
     zipfile.BadZipFile,
@@ -63,8 +62,7 @@ def extract(
 
     ``max_files`` counts entries (folders too), ``max_bytes`` what they unpack to, ``max_ratio`` is how many times its
     compressed size a member, and the whole, may reach. ``progress(done, total)`` counts bytes of the archive.
-    Names become NFC Unicode; a name that is taken gets a number; a system's litter (``__MACOSX``, ``.DS_Store``,
-    ``Thumbs.db``) is left out.
+    Names become NFC Unicode; a name that is taken gets a number; what ``is_litter`` is left out.
 
     Raises DataError, and leaves nothing behind, for anything that is not a sound archive of plain files within those
     limits: paths that lead outside, links, devices, encryption, bombs, truncation.
@@ -93,6 +91,11 @@ def extract(
     return folder
 
 
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or a system's own, and so no part of a photo set."""
+    return name.startswith(".") or name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
 def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int, limits, progress) -> None:
     max_files, budget, max_ratio = limits
     taken: dict[str, int] = {}
@@ -102,7 +105,7 @@ def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int,
         if entries > max_files:
             raise _too_many(archive, max_files)
         parts = _safe_parts(member.name, archive)
-        if member.open is None or _is_junk(parts):
+        if member.open is None or not parts or any(is_litter(part) for part in parts):
             continue
         room = budget - written
         if member.packed is not None:
@@ -143,10 +146,6 @@ def _safe_parts(name: str, archive: str) -> tuple[str, ...]:
     if outside or too_long or re.search(r"[\\\x00-\x1f\x7f]", name):
         raise DataError(f"{archive} holds {name[:80]!r}, which is not a path to unpack safely: make the archive again.")
     return parts
-
-
-def _is_junk(parts: tuple[str, ...]) -> bool:
-    return not parts or "__MACOSX" in parts or parts[-1] in JUNK or parts[-1].startswith("._")
 
 
 def _free_name(parts: tuple[str, ...], taken: dict[str, int]) -> Path:

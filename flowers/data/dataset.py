@@ -8,8 +8,9 @@ import hashlib
 import json
 import math
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,18 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from flowers.data.archive import is_litter
 from flowers.data.decode import MAX_BYTES, decode_image
+from flowers.data.download import Progress
 from flowers.errors import DataError, DecodeError
 from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 MAX_CLASSES = 1000
-# Of the 128 fingerprint bits. On the report's 2,848 photos every pair up to 20 is the same picture (14 pairs, five of
-# them identical files); the first two different pictures stand at 21 and 22.
+# Of the 128 fingerprint bits. On the report's 2,848 photos the 16 pairs up to 20 are each one picture (4 of them
+# identical files; the farthest stands at 19), and the pairs at 21 and 22 are not. One pair of a series, at 25, is missed.
 NEAR_DUPLICATE_BITS = 20
-_FINGERPRINT_VERSION = 1  # part of the index cache's name: bump when fingerprint() changes
-
-Progress = Callable[[int, int | None], None]  # done, in all if that is known
+THREADS = min(4, os.cpu_count() or 1)  # each may hold a photo of 120 megapixels: 0.5 GB, lossless WebP up to 1.9 GB
+_INDEX_VERSION = 2  # part of the index cache's name: bump when fingerprint() or the reasons change
 
 
 @dataclass(frozen=True)
@@ -109,29 +111,39 @@ def open_dataset(source: str | Path | None = None, progress: Progress | None = N
     return scan(resolve(source, progress=progress), progress)
 
 
-def scan(root: str | Path, progress: Progress | None = None) -> PhotoDataset:
+def scan(root: str | Path, progress: Progress | None = None, *, max_seconds: float = math.inf) -> PhotoDataset:
     """Index the class folders under ``root``. Every photo is decoded once; the facts are cached by size and time.
 
-    Raises DataError for fewer than two classes, a class without a readable photo or with fewer than two.
+    ``max_seconds`` bounds the reading, for strangers' photos: a PNG of 14 KB may hold 100 megapixels, and a JPEG of
+    140 KB keep a core busy for a minute. Raises DataError when it is not enough, for fewer than two classes, and for a
+    class with fewer than two readable photos.
     """
     root = Path(root).resolve()
     try:
-        return _scan(root, progress)
+        return _scan(root, progress, max_seconds)
     except OSError as error:
         raise DataError(
             f"{error.filename or root} cannot be read ({error.strerror or error}): check it and its permissions."
         ) from error
 
 
-def _scan(root: Path, progress: Progress | None) -> PhotoDataset:
-    folders = sorted((path for path in root.iterdir() if path.is_dir() and not _is_hidden(path)), key=lambda p: p.name)
+def forget(root: str | Path) -> None:
+    """Drop what ``scan`` has cached about ``root``, which may be gone."""
+    with contextlib.suppress(OSError):
+        _index_file(Path(root).resolve()).unlink()
+
+
+def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDataset:
+    inside = (path for path in root.iterdir() if path.is_dir() and not is_litter(path.name))
+    folders = sorted(inside, key=lambda path: path.name)
     if not 2 <= len(folders) <= MAX_CLASSES:
+        held = "1 class folder" if len(folders) == 1 else f"{len(folders)} class folders"
         raise DataError(
-            f"The folder {root.name} holds {len(folders)} class folders: it needs 2 to {MAX_CLASSES}, one for each "
-            "class, with that class's photos inside."
+            f"The folder {root.name} holds {held}: it needs 2 to {MAX_CLASSES}, one for each class, with that class's "
+            "photos inside."
         )
     files = [(label, path) for label, folder in enumerate(folders) for path in sorted(_files(folder))]
-    facts = _facts(root, [path for _, path in files], progress)
+    facts = _facts(root, [path for _, path in files], progress, max_seconds)
     photos, unreadable = [], []
     for (label, path), (sha256, fingerprint, reason) in zip(files, facts, strict=True):
         name = path.relative_to(root).as_posix()
@@ -173,13 +185,9 @@ def _check_counts(dataset: PhotoDataset) -> None:
             raise DataError(f"The class {name} has only one photo{unreadable}: it needs two, one to check on.")
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
-
-
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
-        if _is_hidden(path):
+        if is_litter(path.name):
             continue
         if path.is_dir() and not path.is_symlink():  # a link to a parent would never end
             yield from _files(path)
@@ -190,23 +198,35 @@ def _files(folder: Path) -> Iterator[Path]:
 Fact = tuple[str, str, str]  # sha256, fingerprint, reason it cannot be read ("" when it can)
 
 
-def _facts(root: Path, paths: list[Path], progress: Progress | None) -> list[Fact]:
+def _facts(root: Path, paths: list[Path], progress: Progress | None, max_seconds: float) -> list[Fact]:
     """The facts of every file, from the cache where size and modification time are unchanged."""
-    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
-    cache = cache_dir() / "index" / f"v{_FINGERPRINT_VERSION}-{name}.json"
+    cache = _index_file(root)
     known = _read_cache(cache)
-    stamps = [_stamp(path) for path in paths]
-    keys = [f"{path.relative_to(root).as_posix()}|{stamp}" for path, stamp in zip(paths, stamps, strict=True)]
+    names = [path.relative_to(root).as_posix() for path in paths]
+    keys = [f"{name}|{_stamp(path)}" for name, path in zip(names, paths, strict=True)]
     todo = [index for index, key in enumerate(keys) if key not in known]
     if todo:
+        deadline = time.monotonic() + max_seconds
         # Pillow decodes outside the interpreter lock, so threads are enough.
-        with ThreadPoolExecutor() as pool:
-            for done, (index, fact) in enumerate(zip(todo, pool.map(_fact, [paths[i] for i in todo]), strict=True), 1):
+        with ThreadPoolExecutor(THREADS) as pool:
+            facts = pool.map(_fact, [paths[i] for i in todo], [names[i] for i in todo])
+            for done, (index, fact) in enumerate(zip(todo, facts, strict=True), 1):
                 known[keys[index]] = fact
                 if progress:
                     progress(done, len(todo))
+                if time.monotonic() >= deadline:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise DataError(
+                        f"The photos in {root.name} take longer to read than the {max_seconds:.0f} seconds allowed "
+                        "here: give fewer or smaller ones."
+                    )
         _write_cache(cache, {key: known[key] for key in keys})
     return [known[key] for key in keys]
+
+
+def _index_file(root: Path) -> Path:
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    return cache_dir() / "index" / f"v{_INDEX_VERSION}-{name}.json"
 
 
 def _read_cache(path: Path) -> dict[str, Fact]:
@@ -230,15 +250,15 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size}|{status.st_mtime_ns}"
 
 
-def _fact(path: Path) -> Fact:
+def _fact(path: Path, name: str) -> Fact:
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)  # what is longer is refused; it may be a film of many gigabytes
     except OSError as error:
-        return "", "", f"{path.name} cannot be opened: {error.strerror}."
+        return "", "", f"{name} cannot be opened: {error.strerror}."
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        return sha256, fingerprint(decode_image(content, min_side=64, name=path.name)), ""
+        return sha256, fingerprint(decode_image(content, min_side=64, name=name)), ""
     except DecodeError as error:
         return sha256, "", str(error)
 

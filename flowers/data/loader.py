@@ -16,7 +16,6 @@ from PIL import Image
 
 from flowers.data.augment import augment, photo_rng
 from flowers.data.dataset import PhotoDataset
-from flowers.data.decode import decode_image
 from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.recipe import Recipe
 
@@ -29,26 +28,25 @@ Batch = tuple[torch.Tensor, torch.Tensor]  # pixels: uint8 (N, 3, size, size); l
 class PhotoLoader:
     """Reads a dataset's photos as batches, ``workers`` threads ahead of the network.
 
+    ``keep`` holds decoded photos in memory, up to CACHE_BYTES: for whoever reads them more than once.
     Batches raise DecodeError when a photo has become unreadable since the dataset was indexed.
     """
 
-    def __init__(self, dataset: PhotoDataset, preprocessing: Preprocessing, workers: int = 4) -> None:
+    def __init__(
+        self, dataset: PhotoDataset, preprocessing: Preprocessing, workers: int = 4, keep: bool = True
+    ) -> None:
         self.dataset = dataset
         self.preprocessing = preprocessing
         self.pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
         self._decoded: dict[int, Image.Image] = {}
-        self._room = CACHE_BYTES
+        self._room = CACHE_BYTES if keep else 0
         self._lock = threading.Lock()
 
     def photo(self, index: int) -> Image.Image:
-        """Photo ``index``, upright RGB, at working size: at least twice what the network sees, so crops stay sharp."""
+        """The working copy of photo ``index``."""
         if (image := self._decoded.get(index)) is not None:
             return image
-        side = 2 * self.preprocessing.size
-        image = decode_image(self.dataset.path(index), min_side=side)
-        if min(image.size) > side:
-            scale = side / min(image.size)
-            image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        image = self.preprocessing.working_copy(self.dataset.path(index))
         with self._lock:
             cost = image.width * image.height * 3
             if cost <= self._room and index not in self._decoded:

@@ -1,9 +1,12 @@
 """From an upright photo to the numbers a network sees, when nothing is left to chance."""
 
+import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+
+from flowers.data.decode import decode_image
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +23,17 @@ class Preprocessing:
     resize: int = 256  # the photo's short side before the centre square is cut out, pixels
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of red, green, blue in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
+
+    def working_copy(self, source: bytes | str | os.PathLike, name: str | None = None) -> Image.Image:
+        """A photo, upright RGB, as augmentations are given it: at least twice what the network sees where the photo
+        is that large, so that crops stay sharp, and not much more. Raises DecodeError as ``decode_image``.
+        """
+        side = 2 * self.size
+        image = decode_image(source, min_side=side, name=name)
+        if min(image.size) > side:
+            scale = side / min(image.size)
+            image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        return image
 
     def frame(self, image: Image.Image) -> Image.Image:
         """The centre square of the resized photo: RGB, ``size`` × ``size``."""

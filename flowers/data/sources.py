@@ -11,10 +11,13 @@ import hashlib
 import logging
 import lzma
 import os
+import re
 import shutil
 import tempfile
+import time
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +25,10 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from flowers.data.archive import JUNK, extract
+from flowers.data.archive import extract, is_litter
 from flowers.data.download import Progress, download, file_sha256, storage_error
 from flowers.errors import DataError, FlowersError, UsageError
-from flowers.files import recover_folder, whole_folder
+from flowers.files import recover_folder, remove_leftovers, whole_folder
 from flowers.paths import cache_dir
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
@@ -41,6 +44,7 @@ TENSORFLOW_URL = "https://storage.googleapis.com/download.tensorflow.org/example
 TENSORFLOW_BYTES = 228_813_984  # this and the checksum: tensorflow/datasets, url_checksums/tf_flowers.txt
 TENSORFLOW_SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 TIMEOUTS = (10.0, 30.0)  # seconds: to connect, and for a connection that stays silent
+DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -157,16 +161,44 @@ def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
 def unpack(archive: Path, *, progress: Progress | None = None, **limits: float) -> Path:
     """The folder of class folders in a zip (or tar.gz), unpacked into the cache once for each content.
 
+    The folder is called as the archive was when it was unpacked: ``zips_dir()/<hash>/roses`` for ``roses.zip``.
     ``limits`` are those of ``archive.extract``; give smaller ones for uploads. Raises DataError.
     """
     archive = Path(archive)
     with _reading(archive):
         content = file_sha256(archive)
-    with _lock(f"zip-{content[:16]}"):
-        folder = _cached(f"zips/{content}")
-        if not folder.is_dir():
-            extract(archive, folder, progress=progress, **limits)
-    return _class_root(folder)
+    try:
+        with _lock("zips"):
+            holder = _cached(f"zips/{content[:32]}")
+            folder = next(holder.glob("[!.]*"), None) or _unpack(archive, holder, progress, limits)
+            os.utime(holder)  # it is in use: see drop_unused_zips
+    except OSError as error:
+        raise storage_error(error, archive) from error
+    return folder
+
+
+def zips_dir() -> Path:
+    """Where archives are unpacked to."""
+    return (cache_dir() / "zips").resolve()
+
+
+def drop_zip(folder: str | Path) -> None:
+    """Remove what ``unpack`` made, and its index."""
+    with _lock("zips"):
+        _remove(Path(folder).parent)
+
+
+def drop_unused_zips(keep: Iterable[str | Path] = (), seconds: float = DAY) -> None:
+    """Remove the unpacked archives that ``unpack`` was not asked for in these ``seconds``, but for the folders ``keep``.
+
+    What killed processes left half-unpacked goes too.
+    """
+    kept = {Path(folder).resolve().parent for folder in keep}
+    with _lock("zips"):  # so nobody is unpacking
+        remove_leftovers(zips_dir())
+        for holder in zips_dir().glob("*"):
+            if holder not in kept and time.time() - holder.stat().st_mtime >= seconds:
+                _remove(holder)
 
 
 @functools.cache
@@ -176,6 +208,33 @@ def manifest() -> tuple[Entry, ...]:
         return tuple(
             Entry(row["label"], row["filename"], int(row["bytes"]), row["sha256"]) for row in csv.DictReader(file)
         )
+
+
+# Archives
+
+
+def _unpack(archive: Path, holder: Path, progress: Progress | None, limits: dict[str, float]) -> Path:
+    folder = holder / _title(archive.name)
+    with whole_folder(holder) as building:
+        everything = extract(archive, building / ".unpacked", progress=progress, **limits)
+        os.replace(_class_root(everything), building / folder.name)
+        shutil.rmtree(everything, ignore_errors=True)  # what stood around the class folders, if anything did
+    return folder
+
+
+def _title(name: str) -> str:
+    """An archive's file name without its ending, as a short folder name that every system takes."""
+    stem = re.sub(r"(\.tar)?\.\w+$", "", unicodedata.normalize("NFC", name))
+    safe = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else " " for c in stem)
+    return " ".join(safe.split()).strip(" .")[:40].strip(" .") or "zip"
+
+
+def _remove(holder: Path) -> None:
+    from flowers.data.dataset import forget
+
+    for folder in holder.glob("*"):
+        forget(folder)
+    shutil.rmtree(holder, ignore_errors=True)
 
 
 # Local
@@ -230,11 +289,7 @@ def _class_root(folder: Path) -> Path:
 
 def _subfolders(folder: Path) -> list[Path]:
     with _reading(folder):
-        return [path for path in folder.iterdir() if not _is_litter(path.name) and path.is_dir()]
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name in JUNK or name == "__MACOSX"
+        return [path for path in folder.iterdir() if not is_litter(path.name) and path.is_dir()]
 
 
 def _sizes(folder: Path) -> dict[tuple[str, str], int]:
@@ -243,7 +298,7 @@ def _sizes(folder: Path) -> dict[tuple[str, str], int]:
     for inner in _subfolders(folder) if folder.is_dir() else ():
         with _reading(inner), os.scandir(inner) as files:
             for file in files:
-                if file.is_file() and not _is_litter(file.name):
+                if file.is_file() and not is_litter(file.name):
                     sizes[inner.name, file.name] = file.stat().st_size
     return sizes
 

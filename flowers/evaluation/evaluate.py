@@ -113,7 +113,7 @@ def evaluate(
     relabel = _relabel(classifier, dataset)
     recipe = Recipe.from_dict(classifier.checkpoint.recipe)
     indices = _indices(dataset, split, recipe)
-    loader = PhotoLoader(dataset, classifier.preprocessing, workers)
+    loader = PhotoLoader(dataset, classifier.preprocessing, workers, keep=views > 1)
 
     def batches() -> Iterator:
         if not views:

@@ -1,7 +1,7 @@
 """The page: header, tabs, and how it is served."""
 
 import argparse
-import os
+import sys
 import threading
 from collections.abc import Sequence
 
@@ -67,7 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
     options = parser.parse_args(arguments)
     page = build().queue(default_concurrency_limit=4, max_size=200)
-    threading.Thread(target=common.warm_up, daemon=True).start()
     try:
         page.launch(
             server_name=options.host,
@@ -82,7 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             strict_cors=True,
             ssr_mode=False,
             show_error=False,
-            quiet=bool(os.environ.get("CI")),
+            prevent_thread_lock=True,
         )
+        threading.Thread(target=common.warm_up, daemon=True).start()
+        page.block_thread()
+    except OSError as error:  # the port is taken, or the address is not this machine's
+        sys.exit(f"flowers: The studio could not be served ({error}): choose another --port or --host.")
     finally:
         stop_all_started_here()

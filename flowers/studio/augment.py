@@ -15,7 +15,6 @@ import gradio as gr
 from PIL import Image
 
 from flowers.data.augment import AUGMENTATIONS, Augmentation, only, variants
-from flowers.data.decode import decode_image
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError, UsageError
 from flowers.recipe import KNOBS, Knob, Recipe, preset
@@ -130,13 +129,7 @@ def _photo(path: str) -> Image.Image:
 
 @functools.lru_cache(KEPT_PHOTOS)
 def _decoded(path: str, _stamp: int) -> Image.Image:
-    """The photo at the working size of training's loader: at least twice what the network sees."""
-    side = 2 * PREPROCESSING.size
-    image = decode_image(path, min_side=side, name=Path(path).name)
-    if min(image.size) > side:
-        scale = side / min(image.size)
-        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
-    return image
+    return PREPROCESSING.working_copy(path, Path(path).name)
 
 
 # Controls

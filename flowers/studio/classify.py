@@ -7,11 +7,11 @@ import gradio as gr
 
 from flowers.classifier import Answer, Classifier
 from flowers.data.decode import decode_image
-from flowers.errors import FlowersError
+from flowers.errors import FlowersError, UsageError
 from flowers.studio import common, examples
 
 # Formats that browsers do not draw: the page is sent a JPEG of what was understood.
-NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff", ".jp2"}
+NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff"}
 EMPTY = "Drop a photo of a flower, paste one, use the camera, or click an example."
 
 
@@ -21,6 +21,7 @@ def build() -> gr.Dropdown:
         with gr.Column(scale=5, min_width=300):
             photo = common.PhotoInput(
                 label="Photo", sources=["upload", "webcam", "clipboard"], height=400, elem_id="classify-photo",
+                format="png",  # a picture that we draw for the browser comes back as input: it must lose nothing
                 placeholder="Drop a photo of a flower here\nor click to choose one",
             )  # fmt: skip
         with gr.Column(scale=5, min_width=300):
@@ -71,7 +72,7 @@ def answer_file(path: str, classifier: Classifier):
 def classify(photo: str | None, checkpoint: str | None = None) -> dict:
     """Name the flower in a photo: ``{label, confidence, confidences, seconds, checkpoint}``. The API's endpoint."""
     if not photo:
-        raise gr.Error("No photo was sent: send one as `photo`.", print_exception=False)
+        raise UsageError("No photo was sent: send one as `photo`.")
     classifier = common.load_classifier(checkpoint)
     answer, _ = answer_file(photo, classifier)
     return {**answer.to_dict(), "checkpoint": classifier.checkpoint.name}

@@ -154,7 +154,7 @@ def _facts(result: Evaluation) -> str:
     if not result.same_set:
         worth = "This is not the photo set that it was trained on."
     elif result.split == "val":
-        worth = "It has not learnt from any of these photos."
+        worth = "These photos were held back while it was trained."
     else:
         these = "these very photos" if result.split == "train" else "most of these photos"
         worth = f"It has learnt from {these}: expect less of it on new ones."

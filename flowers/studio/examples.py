@@ -42,6 +42,8 @@ def _painted() -> Path:
 
 def build(photo: gr.Image) -> None:
     """A row of buttons, each with its picture and its name, that put an example into ``photo``."""
+    # Served from where they are: copies in Gradio's cache are deleted after a day, while the page still shows them.
+    gr.set_static_paths(photos())
     with gr.Row(elem_classes="examples"):
         for path in map(Path, photos()):
             name = path.stem if path.stem in CLASSES else path.parent.name

@@ -7,7 +7,9 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
+from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError, UsageError
+from flowers.models.backbones import BACKBONES
 from flowers.recipe import KNOBS, PRESETS, Knob, preset
 from flowers.studio import common
 from flowers.studio.theme import BATCHES, TRAINING, VALIDATION
@@ -21,6 +23,10 @@ TICK_SECONDS = 1
 LOG_LINES = 60
 OPEN_GROUP = "Training"
 UPLOAD_LIMITS = {"max_files": 20_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
+ZIP_HINT = (
+    "One folder for each class, with its photos inside. Any classes, two or more. Other visitors of this server can "
+    "see photos that a run has learnt from."
+)
 NO_RUN = "No run yet: press Start, and the curves appear here."
 COLOURS = {"batches": BATCHES, "training": TRAINING, "validation": VALIDATION}
 CURVES = {"loss": ["batches", "training", "validation"], "accuracy": ["training", "validation"]}  # by plot
@@ -49,8 +55,8 @@ def build(page: gr.Blocks) -> TrainTab:
                 archive = gr.File(
                     label="A zip of class folders", file_types=[".zip"], height=120, elem_id="train-zip"
                 )  # fmt: skip
-                gr.Markdown("One folder for each class, with its photos inside. Any classes, two or more.",
-                            elem_classes="hint")  # fmt: skip
+                gr.Markdown(ZIP_HINT, elem_classes="hint")
+            gr.Markdown(_weights_hint(), elem_classes="hint", visible=bool(_weights_hint()))
             start = gr.Button("Start", variant="primary", elem_id="train-start")
             with gr.Row():
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="train-stop", min_width=100)
@@ -106,7 +112,8 @@ def stop(run_name: str | None = None) -> dict[str, Any]:
     """Ask a run to stop after its current batch. Raises UsageError when it is not at work."""
     run = _find(run_name)
     if run is None or not run.status().active:
-        raise UsageError("No training is going on, so there is nothing to stop.")
+        what = f"The run {run.name} is not being trained" if run else "No training is going on"
+        raise UsageError(f"{what}, so there is nothing to stop.")
     run.request_stop()
     return describe(run)
 
@@ -155,12 +162,26 @@ def _control(knob: Knob) -> gr.components.Component:
     said = {"value": knob.default, "label": title, "info": knob.help, "elem_id": f"knob-{knob.name}", "min_width": 150}
     if knob.name == "init":
         return gr.Dropdown(_init_choices(), **said)
+    if knob.name == "backbone":
+        return gr.Dropdown(
+            [(f"{b.title}, {b.parameters / 1e6:.0f} million weights", b.name) for b in BACKBONES.values()], **said
+        )
     if knob.kind is str:
         return gr.Dropdown(list(knob.choices), **said)
     if knob.off is not None:
         return gr.Slider(knob.low, knob.high, step=1 if knob.high > 10 else 0.01, **said)
     # Without minimum and maximum: the recipe checks the range itself, in a sentence.
     return gr.Number(**said)
+
+
+def _weights_hint() -> str:
+    chosen = BACKBONES[KNOBS["backbone"].default]
+    if chosen.has_local_weights():
+        return ""
+    return (
+        f"The first Start downloads the ImageNet weights ({chosen.download / 1e6:.0f} MB). Without a network, choose "
+        "other *Starting weights* under *Model*."
+    )
 
 
 def _init_choices() -> list[tuple[str, str]]:
@@ -251,12 +272,12 @@ def _watch(shown: str, seen: str) -> tuple:
     if run is None:
         return (*[gr.skip()] * 4, gr.update(interactive=True), *[gr.update(interactive=False)] * 2, gr.skip(), seen)
     now = run.status()
-    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {len(choices)}"
+    busy = now.active or process.active_run() is not None
+    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {len(choices)} {busy}"
     if sign == seen:
         return (gr.skip(),) * 9
     story = read_story(run)
     epochs = story.epochs or KNOBS["epochs"].default
-    busy = now.active or process.active_run() is not None
     return (
         status_card(run, now, story),
         _frame(story.loss, "loss", epochs),
@@ -293,8 +314,18 @@ def status_card(run: Run, now: Status, story: Story) -> str:
         f'<div class="progress" role="progressbar" aria-label="Training" aria-valuenow="{percent}" aria-valuemin="0" '
         f'aria-valuemax="100"><span style="width:{percent}%"></span></div>'
         f'<div class="stats">{stats}</div>'
-        f'<p class="facts">Run <b>{common.escape(run.name)}</b>. {common.escape(story.machine)}</p></section>'
+        f'<p class="facts">Run <b>{common.escape(run.name)}</b>. {common.escape(story.machine)} The same from a '
+        f"terminal: <code>{common.escape(_command(run))}</code></p></section>"
     )
+
+
+def _command(run: Run) -> str:
+    """The command that trains the same recipe on the same photos; a visitor's zip has no path to name."""
+    try:
+        data = f" --data {run.source}" if run.source in KNOWN else ""
+        return f"python -m flowers train {run.recipe.command_line(run.preset)}{data}"
+    except FlowersError as error:  # a damaged run
+        return str(error)
 
 
 def _headline(now: Status, story: Story) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from filelock import FileLock, Timeout
 
-from flowers.data.dataset import PhotoDataset, open_dataset
+from flowers.data.dataset import PhotoDataset, Progress, open_dataset
 from flowers.errors import FlowersError, UsageError
 from flowers.paths import PROJECT, runs_dir
 from flowers.recipe import Recipe
@@ -25,8 +25,10 @@ HEARTBEAT_SECONDS = 5
 logger = logging.getLogger(__name__)
 
 
-def perform(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progress | None = None) -> Iterator[Event]:
     """Train (or go on training) ``run`` in this process: the events pass through, the folder is kept up to date.
+
+    ``progress(done, total)`` is called while the photos are fetched and read, before the first event.
 
     Raises FlowersError when the work cannot be done, after having written why into the run's status.
     """
@@ -35,11 +37,23 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Even
         if run.status().state != "queued":  # to stop a queued run is to stop this very start
             run.clear_stop()
         run.set_status("running")
+
+        def stopping() -> bool:
+            return stop() or run.stop_requested()
+
         try:
             with _Heartbeat(run) as heartbeat:
-                dataset = open_dataset(run.source, heartbeat.tell_progress)
+
+                def reading(done: int, total: int | None) -> None:
+                    if stopping():
+                        raise KeyboardInterrupt
+                    heartbeat.tell_progress(done, total)
+                    if progress:
+                        progress(done, total)
+
+                dataset = open_dataset(run.source, reading)
                 heartbeat.message = ""
-                finished = yield from _record(run, dataset, lambda: stop() or run.stop_requested())
+                finished = yield from _record(run, dataset, stopping)
         except BaseException as error:
             state, message = _explain(error, run)
             with contextlib.suppress(OSError):  # on a full disk the status cannot be told either
@@ -192,6 +206,6 @@ class _Heartbeat:
 
     def _beat(self) -> None:
         try:
-            self.run.set_status("stopping" if self.run.stop_requested() else "running", self.message)
+            self.run.set_status("running", self.message)
         except OSError:  # a full disk: training itself will say so
             logger.warning("the heartbeat of %s could not be written", self.run.name)

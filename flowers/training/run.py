@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,7 @@ class Run:
         for candidate in (Path(folder).expanduser(), runs_dir() / folder):
             if os.path.isfile(candidate / "recipe.json"):
                 return cls(candidate.resolve())
-        raise UsageError(f"There is no run in {folder}: give a run's folder, such as runs/2026-01-31-1200-report.")
+        raise UsageError(f"There is no run in {folder}: give a run's folder, such as runs/2026-01-31-120000-report.")
 
     # What it was asked to do
 
@@ -149,14 +149,26 @@ class Run:
 
     # How it is doing
 
+    @property
+    def last_worked_on(self) -> float:
+        """When the status was last written, seconds since 1970; 0 for a folder deleted meanwhile."""
+        try:
+            return (self.folder / "status.json").stat().st_mtime
+        except OSError:
+            return 0.0
+
     def status(self) -> Status:
         """The state now. A process that was killed cannot say so: its run reads as interrupted."""
         try:
             status = Status(**json.loads((self.folder / "status.json").read_text()))
         except (OSError, ValueError, TypeError):
             return Status("interrupted", message="The run's status cannot be read: resume it.")
-        if not status.active or self.is_locked():
+        if not status.active:
             return status
+        if self.is_locked():
+            # At once, not at the process's next heartbeat.
+            stopping = status.state == "running" and self.stop_requested()
+            return replace(status, state="stopping") if stopping else status
         if status.state == "queued" and time.time() - status.heartbeat < QUEUED_SECONDS:
             return status
         return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
@@ -291,9 +303,9 @@ class Run:
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:
-    """The runs in a folder (default: the user's), newest first."""
+    """The runs in a folder (default: the user's), the one worked on last first."""
     found = [Run(path.parent) for path in (folder or runs_dir()).glob("*/recipe.json")]
-    return sorted(found, key=lambda run: (run.folder / "recipe.json").stat().st_mtime, reverse=True)
+    return sorted(found, key=lambda run: run.last_worked_on, reverse=True)
 
 
 def _new_folder(preset: str) -> Path:

@@ -1,5 +1,6 @@
 """The loop, as a generator of events. It prints nothing, draws nothing and knows no page."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch.nn import functional
 from flowers.data.dataset import PhotoDataset, summary
 from flowers.data.loader import Batch, PhotoLoader, epoch_order
 from flowers.data.preprocess import Preprocessing
-from flowers.errors import CheckpointError, DataError
+from flowers.errors import CheckpointError, DataError, FlowersError
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.recipe import Recipe
@@ -30,7 +31,8 @@ def train(
 
     With a ``run``, checkpoints go to its folder (the best by validation accuracy, and the last for resuming), and
     training goes on from where that folder says it was. ``stop()`` is asked after every batch. Raises FlowersError
-    when the photos, the starting weights or the device cannot be had.
+    when the photos, the starting weights or the device cannot be had, or
+    the loss runs off.
     """
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
     state = _saved_state(run, dataset)
@@ -81,6 +83,7 @@ def train(
             order = epoch_order(split.train, recipe.seed, epoch)[position.step * recipe.batch_size :]
             for batch in loader.augmented(order, recipe.batch_size, recipe, epoch):
                 loss, accuracy = _learn(model, optimizer, preprocessing, machine, batch)
+                _check_finite(loss)
                 position.add(loss, accuracy, len(batch[1]))
                 yield Step(epoch, position.step, loss, accuracy, rate, clock.seconds())
                 if stop():
@@ -94,12 +97,12 @@ def train(
             val_loss, predictions = yield from _validate(
                 model, loader, split.val, recipe.batch_size, machine, epoch, clock
             )
+            _check_finite(val_loss)
             val_accuracy = sum(p.predicted == p.label for p in predictions) / len(predictions)
             train_loss, train_accuracy = position.loss_sum / position.seen, position.correct / position.seen
             best = position.best_val_accuracy is None or val_accuracy > position.best_val_accuracy
             if best:
                 position.best_epoch, position.best_val_accuracy = epoch, val_accuracy
-            if best:
                 save("best")
             seconds = clock.seconds()
             yield Epoch(epoch, rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
@@ -196,6 +199,11 @@ def _validate(
             predictions.append(Prediction(path, label, guess, sure))
         yield Validating(epoch, len(predictions), len(indices), clock.seconds())
     return total / len(indices), predictions
+
+
+def _check_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FlowersError("The loss is no longer a number: start again with a lower learning rate.")
 
 
 def _to_device(preprocessing: Preprocessing, machine: Machine, batch: Batch) -> Batch:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SLOW = 120_000  # milliseconds: the machine may be busy, and an assertion that waits costs nothing when it is not
+SLOW = 60_000  # milliseconds: the machine may be busy, and an assertion that waits costs nothing when it is not
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def studio(tmp_path_factory) -> Studio:
         process.wait(30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while Playwright runs, no other test may run an event loop
 def chromium():
     """A headless Chromium with a pretended camera."""
     from playwright.sync_api import sync_playwright

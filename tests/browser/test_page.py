@@ -1,7 +1,12 @@
 """What holds for every tab: it fits a phone, every control has a name, and it says nothing to the console."""
 
+import subprocess
+import sys
+
 import pytest
 from playwright.sync_api import expect
+
+from flowers.paths import PROJECT
 
 TABS = ("Classify", "Train", "Augment", "Evaluate")
 
@@ -49,3 +54,13 @@ def test_light_and_dark_at_a_click(open_page):
     page.get_by_role("button", name="Switch between light and dark").click()
     assert page.evaluate("document.body.classList.contains('dark')")
     expect(page.get_by_role("tab", name="Classify")).to_be_visible()
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(studio):
+    port = studio.url.rsplit(":", 1)[1]
+    result = subprocess.run(
+        [sys.executable, "app.py", "--port", port], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 1
+    assert "choose another --port or --host." in result.stderr
+    assert "Traceback" not in result.stderr

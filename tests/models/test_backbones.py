@@ -2,6 +2,7 @@
 
 import errno
 import http.client
+import os
 import socket
 import urllib.error
 
@@ -75,6 +76,19 @@ def test_a_damaged_file_of_weights_is_told(nothing_cached):
     assert BACKBONES["resnet18"].has_local_weights()
     with pytest.raises(FlowersError, match="damaged"):
         build_imagenet("resnet18", 5)
+
+
+def test_nothing_in_a_file_of_weights_is_executed(nothing_cached, tmp_path):
+    class Mischief:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    folder = nothing_cached / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(Mischief(), folder / BACKBONES["resnet18"].weights_file)
+    with pytest.raises(FlowersError, match="damaged"):
+        build_imagenet("resnet18", 5)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_weights_that_are_there_are_used_with_a_new_head(nothing_cached):

@@ -144,7 +144,7 @@ def test_what_was_not_measured_is_a_dash_and_not_a_nought():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"split": "val"}, "It has not learnt from any of these photos."),
+        ({"split": "val"}, "These photos were held back while it was trained."),
         ({"split": "train"}, "It has learnt from these very photos: expect less of it on new ones."),
         ({"split": "all"}, "It has learnt from most of these photos: expect less of it on new ones."),
         ({"split": "val", "same_set": False}, "This is not the photo set that it was trained on."),

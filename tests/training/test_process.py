@@ -133,6 +133,12 @@ def test_the_folder_tells_what_the_events_told(run):
     assert not run.is_locked()
 
 
+def test_a_wish_to_stop_also_ends_the_reading_of_photos(run):
+    with pytest.raises(KeyboardInterrupt):
+        list(process.perform(run, lambda: True))
+    assert run.status().state == "stopped"
+
+
 def test_a_wish_to_stop_ends_it_after_the_batch(run):
     events = []
     for event in perform(run):

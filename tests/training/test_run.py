@@ -76,6 +76,22 @@ def test_runs_are_named_by_time_and_found_by_name():
     assert list_runs() == runs[::-1]
 
 
+def test_the_run_worked_on_last_comes_first():
+    older, newer = (Run.create(runs_dir() / name, TINY, None) for name in ("older", "newer"))
+    os.utime(newer.folder / "status.json", (1, 1))
+    assert list_runs() == [older, newer]
+    (older.folder / "status.json").unlink()
+    assert list_runs() == [newer, older]
+
+
+def test_a_stop_shows_at_once_in_the_status(run):
+    run.set_status("running")
+    with run.lock():
+        assert run.status().state == "running"
+        run.request_stop()
+        assert run.status().state == "stopping"
+
+
 def test_a_folder_that_is_in_use_is_refused(tmp_path, run):
     for taken in (run.folder, tmp_path):
         with pytest.raises(UsageError, match="is not empty: choose another"):

@@ -309,6 +309,11 @@ def test_other_photos_are_refused(whole, garden, tmp_path):
 # Starting weights
 
 
+def test_a_loss_that_runs_off_ends_in_a_sentence(garden_set):
+    with pytest.raises(FlowersError, match=r"no longer a number: start again with a lower learning rate\.$"):
+        list(train(TINY.replace(learning_rate=10, momentum=0.999, epochs=60), garden_set))
+
+
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
     """No ImageNet weights on this machine, and no way to them."""
