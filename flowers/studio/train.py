@@ -20,9 +20,10 @@ from flowers.training.story import Point, Story, read_story
 
 LATEST = "latest"  # the run at work, or else the newest
 TICK_SECONDS = 1
-LOG_LINES = 60
+LOG_LINES = 12
 OPEN_GROUP = "Training"
-UPLOAD_LIMITS = {"max_files": 20_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
+UPLOAD_LIMITS = {"max_files": 5_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
+UPLOAD_SECONDS = 300  # to read an upload's photos; 500 MB of ordinary JPEGs take about 30 on one core
 ZIP_HINT = (
     "One folder for each class, with its photos inside. Any classes, two or more. Other visitors of this server can "
     "see photos that a run has learnt from."
@@ -71,7 +72,7 @@ def build(page: gr.Blocks) -> TrainTab:
             accuracy = _plot("Accuracy", "accuracy", [0, 1])
             with gr.Accordion("Log"):
                 log = gr.Textbox(
-                    label="The run's log.txt", lines=10, max_lines=10, interactive=False, autoscroll=True,
+                    label="The run's log.txt", lines=LOG_LINES, max_lines=LOG_LINES, interactive=False, autoscroll=True,
                     elem_id="train-log", buttons=["copy"],
                 )  # fmt: skip
 
@@ -251,14 +252,22 @@ def _receive_zip(path: str, progress: gr.Progress = gr.Progress()) -> tuple:  # 
     from flowers.data.dataset import scan
     from flowers.data.sources import unpack
 
+    def report(done: int, total: int | None) -> None:
+        progress((done, total), desc="Reading photos", unit="photos")
+
+    folder = None
     try:
+        common.drop_old_uploads()
         folder = unpack(path, **UPLOAD_LIMITS)
-        dataset = scan(folder, lambda done, total: progress((done, total), desc="Reading photos", unit="photos"))
+        dataset = scan(folder, report, max_seconds=UPLOAD_SECONDS)
     except FlowersError as error:
+        if folder:
+            common.drop_upload(folder)
         return gr.skip(), common.note(str(error), "problem")
     counts = ", ".join(f"{count} {name}" for name, count in dataset.counts.items())
     left_out = f" Left out: {' '.join(item.reason for item in dataset.unreadable[:5])}" if dataset.unreadable else ""
-    choices = [*common.source_choices(), (f"My zip ({len(dataset)} photos)", str(folder))]
+    others = [choice for choice in common.source_choices() if choice[1] != str(folder)]
+    choices = [*others, (f"{folder.name} ({len(dataset):,} photos)", str(folder))]
     return gr.update(choices=choices, value=str(folder)), common.note(f"Your photos: {counts}.{left_out}")
 
 
