@@ -385,7 +385,7 @@ def test_data_check_finds_what_is_wrong(flowers, garden, tmp_path):
     (root / "daisy" / "bad.jpg").write_bytes(b"x")
     status, out, _ = flowers("data", "check", root)
     assert status == 0
-    assert "1 unreadable files, left out\n  bad.jpg" in out
+    assert "1 unreadable files, left out\n  daisy/bad.jpg" in out
     assert "1 groups of one picture under two labels\n  rose/rose-0001.jpg = tulip/same.jpg" in out
 
 

@@ -26,8 +26,8 @@ from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 MAX_CLASSES = 1000
-# Of the 128 fingerprint bits. On the report's 2,848 photos the 16 pairs up to 20 are each one picture (4 of them
-# identical files; the farthest stands at 19), and the pairs at 21 and 22 are not. One pair of a series, at 25, is missed.
+# Of the 128 fingerprint bits. On the report's 2,848 photos each of the 16 pairs up to 20 is one picture (4 are the same
+# file, the farthest pair stands at 19); those at 21 and 22 are unlike. One true pair, of a series, is missed: at 25.
 NEAR_DUPLICATE_BITS = 20
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a photo of 120 megapixels: 0.5 GB, lossless WebP up to 1.9 GB
 _INDEX_VERSION = 2  # part of the index cache's name: bump when fingerprint() or the reasons change

@@ -173,7 +173,7 @@ def unpack(archive: Path, *, progress: Progress | None = None, **limits: float) 
             folder = next(holder.glob("[!.]*"), None) or _unpack(archive, holder, progress, limits)
             os.utime(holder)  # it is in use: see drop_unused_zips
     except OSError as error:
-        raise storage_error(error, archive) from error
+        raise storage_error(error, zips_dir()) from error
     return folder
 
 
@@ -189,7 +189,7 @@ def drop_zip(folder: str | Path) -> None:
 
 
 def drop_unused_zips(keep: Iterable[str | Path] = (), seconds: float = DAY) -> None:
-    """Remove the unpacked archives that ``unpack`` was not asked for in these ``seconds``, but for the folders ``keep``.
+    """Remove the unpacked archives that ``unpack`` was not asked for in these ``seconds``; not the folders ``keep``.
 
     What killed processes left half-unpacked goes too.
     """

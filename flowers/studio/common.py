@@ -12,10 +12,10 @@ import gradio as gr
 from PIL import Image
 
 from flowers.classifier import Classifier
-from flowers.data.sources import KNOWN, available
+from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
-from flowers.paths import cache_dir, runs_dir
+from flowers.paths import runs_dir
 from flowers.training.run import list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
@@ -110,7 +110,7 @@ def source_choices() -> list[tuple[str, str]]:
     for name, known in KNOWN.items():
         where = "" if available(name) else ", will be downloaded"
         choices.append((f"{known.title} ({known.count:,} photos{where})", name))
-    return choices + [(f"Zip {_zip_name(folder)}", folder) for folder in _uploads_trained_on()]
+    return choices + [(f"{Path(folder).name} (zip)", folder) for folder in _uploads_trained_on()]
 
 
 def default_choice() -> str:
@@ -131,6 +131,17 @@ def source_of(choice: str | None) -> str:
     raise UsageError("That photo set is not here any more: choose another, or upload the zip again.")
 
 
+def drop_upload(folder: Path) -> None:
+    """Remove an uploaded set that is of no use, unless a run has learnt from it."""
+    if str(folder) not in _uploads_trained_on():
+        drop_zip(folder)
+
+
+def drop_old_uploads() -> None:
+    """Remove the uploaded sets of more than a day ago that no run has learnt from."""
+    drop_unused_zips(keep=_uploads_trained_on())
+
+
 def _uploads_trained_on() -> list[str]:
     """Uploaded sets that a run has learnt from, so that its checkpoint can be evaluated on them."""
     folders = {}
@@ -141,17 +152,14 @@ def _uploads_trained_on() -> list[str]:
     return list(folders)
 
 
-def _zip_name(folder: str) -> str:
-    """The first letters of the zip's content hash: its file's name is not kept."""
-    return Path(folder).resolve().relative_to((cache_dir() / "zips").resolve()).parts[0][:6]
-
-
 def _is_upload(choice: Any) -> bool:
     """Whether ``choice`` is the folder of a zip that a visitor uploaded, and nothing else on the server."""
-    if not isinstance(choice, str) or "\0" in choice:
+    if not isinstance(choice, str):
         return False
-    uploads = (cache_dir() / "zips").resolve()
-    return uploads in Path(choice).resolve().parents and Path(choice).is_dir()
+    try:
+        return Path(choice).resolve().parent.parent == zips_dir() and Path(choice).is_dir()
+    except (OSError, ValueError, RuntimeError):  # no path at all: too long, with a null, or links in a circle
+        return False
 
 
 def _own_folder() -> str | None:

@@ -58,9 +58,8 @@ def test_light_and_dark_at_a_click(open_page):
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(studio):
     port = studio.url.rsplit(":", 1)[1]
-    result = subprocess.run(
-        [sys.executable, "app.py", "--port", port], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "app.py", "--port", port]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 1
     assert "choose another --port or --host." in result.stderr
     assert "Traceback" not in result.stderr

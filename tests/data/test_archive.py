@@ -232,6 +232,7 @@ def test_an_end_record_that_points_before_the_file_is_refused(refused):
 @MAKERS
 def test_litter_is_left_out(make, put):
     litter = ["__MACOSX/daisy/._one.jpg", "daisy/.DS_Store", "rose/Thumbs.db", "rose/desktop.ini", "daisy/._one.jpg"]
+    litter += [".git/config", "daisy/.hidden.jpg"]
     assert put(make([*PHOTOS.items(), *((name, b"litter") for name in litter)])) == PHOTOS
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def test_unreadable_files_are_named_and_left_out(tmp_path):
     assert dataset.counts == {"rose": 2, "tulip": 2}
     assert [item.path for item in dataset.unreadable] == ["rose/002.jpg", "tulip/002.jpg", "tulip/003.jpg"]
     for item in dataset.unreadable:
-        assert item.reason.startswith(item.path.split("/")[1])
+        assert item.reason.startswith(f"{item.path} ")
         assert item.reason.endswith(".")
 
 
@@ -121,7 +122,7 @@ def test_a_film_among_the_photos_is_not_read_into_memory(tmp_path):
     except OSError:
         pytest.skip("this file system has no files with holes")
     assert [item.reason for item in scan(tmp_path).unreadable] == [
-        "film.mov is larger than 50 MB: save it smaller and try again."
+        "rose/film.mov is larger than 50 MB: save it smaller and try again."
     ]
 
 
@@ -129,7 +130,7 @@ def test_a_film_among_the_photos_is_not_read_into_memory(tmp_path):
     ("classes", "said"),
     [
         ({}, "holds 0 class folders"),
-        ({"rose": [1, 2]}, "holds 1 class folders"),
+        ({"rose": [1, 2]}, "holds 1 class folder: it needs 2 to 1000"),
         ({"rose": [1, 2], "tulip": []}, "class tulip has no photo: add some"),
         ({"rose": [1, 2], "tulip": [b"x", b"y"]}, "class tulip has no photo (2 of its files could not be read)"),
         ({"rose": [1, 2], "tulip": [3]}, "class tulip has only one photo: it needs two"),
@@ -142,6 +143,45 @@ def test_too_few_classes_or_photos_are_told_in_a_sentence(tmp_path, classes, sai
         scan(fill(tmp_path / "set", classes))
     assert said in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_reading_stops_when_its_time_is_over(tmp_path, decoded, monkeypatch):
+    """A clock of one second a look, started before the first photo."""
+    fill(tmp_path / "my roses", {"rose": range(50), "tulip": range(50, 100)})
+    seconds = iter(range(1000))
+    monkeypatch.setattr(module, "THREADS", 1)
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
+    told = []
+    with pytest.raises(DataError, match=r"^The photos in my roses take longer to read than the 3 seconds allowed"):
+        scan(tmp_path / "my roses", lambda done, total: told.append(done), max_seconds=3)
+    assert told == [1, 2, 3]
+    assert len(decoded) < 100, "what was waiting is not read any more"
+    assert not (cache_dir() / "index").exists()
+    assert len(scan(tmp_path / "my roses", max_seconds=101)) == 100
+
+
+def test_a_set_read_before_needs_no_time(tmp_path):
+    fill(tmp_path, {"rose": [1, 2], "tulip": [3, 4]})
+    assert scan(tmp_path) == scan(tmp_path, max_seconds=0)
+
+
+def test_no_more_than_four_photos_are_held_in_memory_at_a_time(tmp_path, monkeypatch):
+    fill(tmp_path, {"rose": range(20), "tulip": range(20, 40)})
+    lock, now, most, real = threading.Lock(), 0, 0, module.decode_image
+
+    def decode(*args, **kwargs):
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        image = real(*args, **kwargs)
+        with lock:
+            now -= 1
+        return image
+
+    monkeypatch.setattr(module, "decode_image", decode)
+    assert len(scan(tmp_path)) == 40
+    assert 1 <= most <= min(4, os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize("copies", [2, 3, 10])
@@ -207,7 +247,7 @@ def test_only_what_changed_is_decoded_again(tmp_path, decoded):
     picture(10).save(tmp_path / "tulip" / "new.png")
     (tmp_path / "rose" / "002.png").unlink()
     second = scan(tmp_path)
-    assert sorted(decoded) == ["001.png", "new.png"]
+    assert sorted(decoded) == ["rose/001.png", "tulip/new.png"]
     assert second.counts == {"rose": 2, "tulip": 3}
     assert second.photos[0] == first.photos[0]
     assert second.photos[1].sha256 == hashlib.sha256((tmp_path / "rose" / "001.png").read_bytes()).hexdigest()
@@ -247,8 +287,20 @@ def test_a_file_that_could_not_be_opened_is_tried_again(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "open", refusing, raising=False)
-        assert [item.reason for item in scan(tmp_path).unreadable] == ["002.png cannot be opened: Permission denied."]
+        assert [item.reason for item in scan(tmp_path).unreadable] == [
+            "rose/002.png cannot be opened: Permission denied."
+        ]
     assert scan(tmp_path).unreadable == ()
+
+
+def test_a_forgotten_folder_is_read_anew(tmp_path, decoded):
+    fill(tmp_path, {"rose": [1, 2], "tulip": [3, 4]})
+    module.forget(tmp_path)
+    scan(tmp_path)
+    module.forget(tmp_path)
+    assert not list((cache_dir() / "index").iterdir())
+    scan(tmp_path)
+    assert len(decoded) == 8
 
 
 def test_progress_counts_up_to_the_photos_read(tmp_path):
@@ -289,7 +341,7 @@ def test_different_pictures_are_told_apart(garden_set):
 
 
 def test_the_fingerprint_itself_does_not_change():
-    """It decides the split: if this must change, _FINGERPRINT_VERSION and the pinned splits change with it."""
+    """It decides the split: if this must change, _INDEX_VERSION and the pinned splits change with it."""
     ramp = Image.fromarray((np.add.outer(np.arange(64) * 3, np.arange(64) * 7) % 256).astype(np.uint8))
     assert fingerprint(ramp) == "f7e7efcede9cbc39a40f5a511bba8bf8"
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from flowers.data import loader as module
+from flowers.data import preprocess
 from flowers.data.augment import augment, photo_rng
 from flowers.data.dataset import scan
 from flowers.data.decode import decode_image
@@ -83,8 +84,8 @@ def test_the_order_of_an_epoch_is_a_function_of_seed_and_epoch():
 
 
 def test_a_photo_is_decoded_once(loader, monkeypatch):
-    decoded, real = [], module.decode_image
-    monkeypatch.setattr(module, "decode_image", lambda path, **kw: decoded.append(path) or real(path, **kw))
+    decoded = []
+    monkeypatch.setattr(preprocess, "decode_image", lambda path, **kw: decoded.append(path) or decode_image(path, **kw))
     first = joined(loader.clean(range(40), 8))
     second = joined(loader.clean(range(40), 8))
     assert torch.equal(first[0], second[0])

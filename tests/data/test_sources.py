@@ -5,16 +5,22 @@ import functools
 import hashlib
 import io
 import os
+import shutil
 import tarfile
+import tempfile
 import threading
+import time
 import zipfile
 from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowers.data import download, garden, sources
+from flowers.data.dataset import scan
 from flowers.data.sources import Entry, Origin, available, default_source, fetch, resolve
 from flowers.errors import DataError, FlowersError, UsageError
 
@@ -142,6 +148,76 @@ def test_a_zip_is_unpacked_once_into_the_cache(tmp_path, monkeypatch, top):
     assert (tmp_path / "cache") in folder.parents
     monkeypatch.setattr(sources, "extract", lambda *_, **__: pytest.fail("it is unpacked already"))
     assert resolve(str(archive.rename(tmp_path / "renamed.zip"))) == folder
+
+
+@pytest.mark.parametrize("top", ["", "inner/", "outer/inner/"])
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("My roses.zip", "My roses"),
+        ("gänse.v2.tar.gz", "gänse.v2"),
+        ("no ending", "no ending"),
+        ("__MACOSX.zip", "__MACOSX"),
+        ("..zip", "zip"),
+        (".unpacked.zip", "unpacked"),
+        ("a:b?\n<c>.zip", "a b c"),
+        (f"{'x' * 200}.zip", "x" * 40),
+    ],
+)
+def test_the_folder_is_called_as_the_zip(tmp_path, name, title, top):
+    folder = sources.unpack(zip_of(tmp_path / name, top=top))
+    assert folder.name == title
+    assert held(folder) == PHOTOS
+    assert folder.parent.parent == sources.zips_dir()
+    assert list(folder.parent.iterdir()) == [folder]
+    assert resolve(str(folder)) == folder
+
+
+@given(st.text(max_size=300))
+def test_whatever_an_archive_is_called_its_folder_can_be_made(name):
+    title = sources._title(name)
+    assert 1 <= len(title) <= 40
+    assert len(os.fsencode(title)) <= 160
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / title).mkdir()
+        assert [path.name for path in Path(folder).glob("[!.]*")] == [title]
+
+
+def age(folder: Path, days: float) -> None:
+    then = time.time() - days * sources.DAY
+    os.utime(folder.parent, (then, then))
+
+
+def test_zips_unused_for_a_day_go_but_for_those_to_keep(tmp_path):
+    old, kept, asked, fresh = (
+        sources.unpack(zip_of(tmp_path / f"{name}.zip", {("daisy", "1.jpg"): name.encode()}))
+        for name in ("old", "kept", "asked", "fresh")
+    )
+    for folder in (old, kept, asked):
+        age(folder, 1.1)
+    age(fresh, 0.9)
+    leftover = sources.zips_dir() / ".0123.abcd.tmp" / "half"
+    leftover.mkdir(parents=True)
+    assert resolve(tmp_path / "asked.zip") == asked, "it is unpacked still, and in use again"
+    sources.drop_unused_zips(keep=[str(kept), "flowers5", "/"])
+    assert not old.exists()
+    assert set(sources.zips_dir().iterdir()) == {folder.parent for folder in (kept, asked, fresh)}
+    assert held(resolve(tmp_path / "old.zip")) == {("daisy", "1.jpg"): b"old"}
+
+
+def test_a_dropped_zip_leaves_nothing_and_can_come_again(tmp_path, garden):
+    archive = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", garden))
+    folder = sources.unpack(archive)
+    scan(folder)
+    sources.drop_zip(folder)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert not list(sources.zips_dir().iterdir())
+    assert len(scan(sources.unpack(archive))) == 40
+
+
+def test_dropping_before_anything_was_unpacked_does_nothing():
+    sources.drop_unused_zips()
+    assert not sources.zips_dir().exists()
 
 
 def test_a_changed_zip_is_another_set(tmp_path):
