@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowers.errors import FlowersError, UsageError
-from flowers.recipe import KNOBS, PRESETS, Recipe, knob, preset
+from flowers.recipe import KNOBS, PRESETS, Recipe, knob, knobs_by_group, preset
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
 
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--run", type=Path, metavar="DIR", help="the run folder to create (default: a new one in runs/)")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
-    for group in dict.fromkeys(item.group for item in KNOBS.values()):
+    for group, items in knobs_by_group().items():
         section = train.add_argument_group(group)
-        for item in (item for item in KNOBS.values() if item.group == group):
+        for item in items:
             text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
             section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
     train.set_defaults(command=_train)

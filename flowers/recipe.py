@@ -291,6 +291,14 @@ PRESETS: dict[str, Recipe] = {
 }
 
 
+def knobs_by_group() -> dict[str, list[Knob]]:
+    """The knobs under their groups' names, both in the order of the fields."""
+    groups: dict[str, list[Knob]] = {}
+    for item in KNOBS.values():
+        groups.setdefault(item.group, []).append(item)
+    return groups
+
+
 def knob(name: str) -> Knob:
     """The knob of that name; UsageError names the closest one when there is none."""
     import difflib

@@ -10,7 +10,7 @@ import pandas as pd
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError, UsageError
 from flowers.models.backbones import BACKBONES
-from flowers.recipe import KNOBS, PRESETS, Knob, preset
+from flowers.recipe import KNOBS, PRESETS, Knob, knobs_by_group, preset
 from flowers.studio import common
 from flowers.studio.theme import BATCHES, TRAINING, VALIDATION
 from flowers.training import process
@@ -151,9 +151,9 @@ def _find(name: str | None) -> Run | None:
 def _controls() -> dict[str, gr.components.Component]:
     """One control for each hyperparameter, by group, made from the recipe's fields."""
     controls = {}
-    for group in dict.fromkeys(knob.group for knob in KNOBS.values()):
+    for group, knobs in knobs_by_group().items():
         with gr.Accordion(group, open=group == OPEN_GROUP), gr.Row():
-            for knob in (knob for knob in KNOBS.values() if knob.group == group):
+            for knob in knobs:
                 controls[knob.name] = _control(knob)
     return {name: controls[name] for name in KNOBS}
 
