@@ -118,17 +118,26 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    from flowers.training.process import assist, is_main
     from flowers.training.run import Run
 
-    recipe = _recipe(options)
-    run = Run.create(options.run, recipe, _absolute(options.data), options.preset)
-    _perform(run, options.quiet)
+    recipe, source = _recipe(options), _absolute(options.data)
+    if is_main():
+        _perform(Run.create(options.run, recipe, source, options.preset), options.quiet)
+    else:
+        with _stop_on_signal() as stopping:
+            assist(recipe, source, stopping)
 
 
 def _resume(options: argparse.Namespace) -> None:
+    from flowers.training.process import assist, is_main
     from flowers.training.run import Run
 
     run = Run.open(options.run)
+    if not is_main():
+        with _stop_on_signal() as stopping:
+            assist(run.recipe, run.source, stopping)
+        return
     if run.status().state == "done":
         raise UsageError(
             f"The run {run.name} is complete: start a new one, which may begin from it with --init {run.name}."

@@ -98,6 +98,23 @@ class Recipe:
         "or a checkpoint to go on from.",
         choices=("imagenet", "scratch", "CHECKPOINT"),
     )
+    frozen: int = _knob(
+        0,
+        "Model",
+        "Frozen stages",
+        "So many of the network's first stages stay as they are: faster, and good where the photos are few.",
+        low=0,
+        high=16,
+        unit="stages",
+    )
+
+    norms: str = _knob(
+        "batch",
+        "Model",
+        "Norm statistics",
+        "batch: of the photos at hand; frozen: as the starting weights have them, good for small batches.",
+        choices=("batch", "frozen"),
+    )
 
     epochs: int = _knob(25, "Training", "Epochs", "How often the network sees every training photo.", low=1, high=1000)
     batch_size: int = _knob(
@@ -116,6 +133,22 @@ class Recipe:
         "How far each step moves the weights: too small crawls, too large forgets.",
         low=1e-7,
         high=10,
+    )
+    schedule: str = _knob(
+        "step",
+        "Training",
+        "Schedule",
+        "How the learning rate falls: step drops it at intervals; cosine lets it glide to nothing.",
+        choices=("step", "cosine"),
+    )
+    warmup: float = _knob(
+        0.0,
+        "Training",
+        "Warm-up",
+        "Over this part of the run the learning rate rises from nothing.",
+        low=0,
+        high=0.5,
+        unit="of the run",
     )
     momentum: float = _knob(
         0.9, "Training", "Momentum", "How much of the last step's direction the next step keeps.", low=0, high=0.999
@@ -139,6 +172,46 @@ class Recipe:
         "What the learning rate is multiplied by at each drop; 1 keeps it constant.",
         low=1e-4,
         high=1,
+    )
+    probe: str = _knob(
+        "off",
+        "Training",
+        "Last layer first",
+        "on: the first epoch fits the last layer alone, in one go, on what the untouched network sees.",
+        choices=("off", "on"),
+    )
+    stage_decay: float = _knob(
+        1.0,
+        "Training",
+        "Slower early stages",
+        "Each stage learns at this times the rate of the stage after it; 1: all alike.",
+        low=0.01,
+        high=1,
+    )
+    label_smoothing: float = _knob(
+        0.0,
+        "Training",
+        "Label smoothing",
+        "This part of every label is spread over all classes, against overconfidence.",
+        low=0,
+        high=0.5,
+    )
+    ema: float = _knob(
+        0.0,
+        "Training",
+        "Weight averaging",
+        "The network that answers is a running average of the one that learns; nearer 1 is longer, 0 is none.",
+        low=0,
+        high=0.9999,
+    )
+    first_size: int = _knob(
+        0,
+        "Training",
+        "First image size",
+        "Begin with small pictures of this side, for speed, and grow to the network's own size; 0: full size always.",
+        low=0,
+        high=1024,
+        unit="pixels",
     )
 
     crop_min_area: float = _knob(
@@ -233,6 +306,28 @@ class Recipe:
         "auto measures for a second which is faster here.",
         choices=("auto", "float32", "bfloat16"),
     )
+    memory_format: str = _knob(
+        "auto",
+        "Machine",
+        "Memory format",
+        "The order of numbers in memory: auto measures which is faster here.",
+        choices=("auto", "channels_last", "contiguous"),
+    )
+    threads: int = _knob(
+        0,
+        "Machine",
+        "Threads",
+        "CPU threads that compute; 0 measures how many are fastest.",
+        low=0,
+        high=1024,
+    )
+    compile: str = _knob(
+        "auto",
+        "Machine",
+        "Compile",
+        "on builds machine code for this network first, which takes a minute; auto does so for long runs on a GPU.",
+        choices=("auto", "on", "off"),
+    )
     workers: int = _knob(
         4,
         "Machine",
@@ -283,11 +378,38 @@ KNOBS: dict[str, Knob] = {
 }
 
 PRESETS: dict[str, Recipe] = {
-    # The report itself: 25 epochs of SGD on a ResNet18, five augmentations. About 40 minutes on two cores with
-    # bfloat16 units, two hours without.
+    # The report itself: 25 epochs of SGD on a ResNet18, five augmentations.
     "report": Recipe(),
-    # A first look on any machine: three epochs, no drops, milder augmentation. Minutes, not hours.
+    # The shortest way to a good network: the last layer at once on frozen features, then the later stages, on small
+    # pictures first.
+    "fast": Recipe(
+        frozen=3,
+        norms="frozen",
+        epochs=7,
+        learning_rate=0.01,
+        schedule="cosine",
+        warmup=0.1,
+        weight_decay=1e-4,
+        probe="on",
+        stage_decay=0.5,
+        label_smoothing=0.1,
+        ema=0.98,
+        first_size=128,
+        crop_min_area=0.35,
+        rotation=0,
+        saturation=0,
+        hue=0,
+        shear=0,
+        zoom=0,
+    ),
+    # A first look on any machine: three epochs, no drops, milder augmentation.
     "quick": Recipe(epochs=3, lr_step=3, crop_min_area=0.5, rotation=15, hue=0.02, shear=0, zoom=0),
+}
+
+PRESET_HELP: dict[str, str] = {
+    "report": "The student's report, step for step: 25 epochs, 20 minutes on two fast cores and hours on slow ones.",
+    "fast": "The shortest way to a good network: the last layer first, then the rest; 3 minutes on two fast cores.",
+    "quick": "Three epochs of the report's training, with milder changes to the photos: a first look.",
 }
 
 

@@ -61,6 +61,16 @@ def test_importing_it_loads_neither_torch_nor_gradio(name):
     assert answer.stdout.strip() == ""
 
 
+def test_the_page_is_made_without_torch_and_figures():
+    """They take longer to import than all the rest, and nobody sees them before the first photo."""
+    script = (
+        "import sys; from flowers.studio import app, train; app.build(); train._watch('latest', '');"
+        "print(*{'torch', 'torchvision', 'matplotlib'} & set(sys.modules))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == ""
+
+
 @pytest.mark.parametrize("path", MODULES)
 def test_imports_point_one_way(path):
     forbidden = FORBIDDEN.get(room(path), set())

@@ -1,32 +1,56 @@
 """The augmentations: one table, from which both training and the Augment tab work.
 
-Each draws its chance from a ``random.Random`` handed to it, not from torch's global generator, so that threads can
-augment at once and a photo's variant depends on the seed alone. The draws follow torchvision's own classes
-(RandomResizedCrop, RandomHorizontalFlip, RandomRotation, ColorJitter, RandomAffine), the pixels are its functions.
+Here chance is drawn; ``render.py`` makes pixels of it. Each row of the table adds to a ``Variant``: which part of the
+photo is shown, how it is bent, how it is coloured. All bends compose into one matrix and all colours into another, so
+that a batch takes one resampling and one matrix product, whatever is switched on.
+
+The chance is drawn from a ``random.Random`` of each photo's own, not from torch's global generator: a variant depends
+on the seed, the epoch and the photo, not on batch, thread, process or device. The draws follow torchvision's own
+classes (RandomResizedCrop, RandomHorizontalFlip, RandomRotation, ColorJitter, RandomAffine).
 """
 
 import math
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from PIL import Image
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
+import numpy as np
 
-from flowers.data.preprocess import Preprocessing
 from flowers.recipe import KNOBS, Recipe
+
+LUMA = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601), as in torchvision
+GREY = np.tile(LUMA, (3, 1))  # a colour to the grey that is as bright
+# To luma and two axes of colour about it, in which a turn is a change of hue (as NVIDIA DALI's ColorTwist does it).
+YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+
+
+@dataclass
+class Variant:
+    """What chance makes of one photo of ``width`` × ``height`` pixels."""
+
+    width: int
+    height: int
+    part: tuple[int, int, int, int] | None = None  # left, top, width, height in pixels; None: what validation sees
+    # (2, 2): for a point of the picture, where in the part its colour comes from; both have x and y from -1 to 1.
+    bend: np.ndarray = field(default_factory=lambda: np.eye(2))
+    # (3, 3) each: what happens to the picture's mean colour, and to every pixel's difference from it.
+    mean: np.ndarray = field(default_factory=lambda: np.eye(3))
+    difference: np.ndarray = field(default_factory=lambda: np.eye(3))
+
+    def recolour(self, colour: np.ndarray) -> None:
+        """Apply a matrix (3, 3) to the red, green and blue of every pixel."""
+        self.mean, self.difference = colour @ self.mean, colour @ self.difference
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One random change. ``apply(image, recipe, rng)`` maps an RGB image to one of the same size."""
+    """One random change. ``apply(variant, recipe, rng)`` adds it to those the variant has already."""
 
     name: str
     title: str
     help: str
     knobs: tuple[str, ...]  # the recipe's fields that set its strength
-    apply: Callable[[Image.Image, Recipe, random.Random], Image.Image]
+    apply: Callable[[Variant, Recipe, random.Random], None]
 
     def is_on(self, recipe: Recipe) -> bool:
         """Whether any of its knobs differs from the value at which nothing happens."""
@@ -37,45 +61,42 @@ class Augmentation:
         return recipe.replace(**{name: KNOBS[name].off for name in self.knobs})
 
 
-def crop(image: Image.Image, recipe: Recipe, rng: random.Random) -> Image.Image:
+def crop(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     """A random part of the photo; the part covers ``crop_min_area``..1 of it, 3:4 to 4:3 (Szegedy et al. 2014)."""
-    left, top, width, height = _crop_box(image.width, image.height, recipe.crop_min_area, rng)
-    return image.crop((left, top, left + width, top + height))
+    variant.part = _crop_box(variant.width, variant.height, recipe.crop_min_area, rng)
 
 
-def flip(image: Image.Image, recipe: Recipe, rng: random.Random) -> Image.Image:
+def flip(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     """Mirrored left to right with probability ``flip``."""
-    return functional.horizontal_flip(image) if rng.random() < recipe.flip else image
+    if rng.random() < recipe.flip:
+        variant.bend = variant.bend @ [[-1, 0], [0, 1]]
 
 
-def rotate(image: Image.Image, recipe: Recipe, rng: random.Random) -> Image.Image:
+def rotate(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     """Turned by ±``rotation`` degrees about the centre; the corners that come free are black, as in the report."""
-    return functional.rotate(image, rng.uniform(-recipe.rotation, recipe.rotation), InterpolationMode.NEAREST)
+    variant.bend = variant.bend @ _turn(rng.uniform(-recipe.rotation, recipe.rotation) / 360)
 
 
-def jitter(image: Image.Image, recipe: Recipe, rng: random.Random) -> Image.Image:
+def jitter(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     """Brightness, contrast, saturation and hue, each by its own random factor, in a random order."""
     changes = [
-        (functional.adjust_brightness, 1, recipe.brightness),
-        (functional.adjust_contrast, 1, recipe.contrast),
-        (functional.adjust_saturation, 1, recipe.saturation),
-        (functional.adjust_hue, 0, recipe.hue),
+        (_brightness, 1, recipe.brightness),
+        (_contrast, 1, recipe.contrast),
+        (_saturation, 1, recipe.saturation),
+        (_hue, 0, recipe.hue),
     ]
     rng.shuffle(changes)
     for change, centre, strength in changes:
         factor = rng.uniform(centre - strength, centre + strength)
         if strength:
-            image = change(image, factor)
-    return image
+            change(variant, factor)
 
 
-def affine(image: Image.Image, recipe: Recipe, rng: random.Random) -> Image.Image:
+def affine(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     """Slanted by ±``shear`` degrees and scaled by a factor of 1 ± ``zoom``."""
     scale = rng.uniform(1 - recipe.zoom, 1 + recipe.zoom)
-    shear = rng.uniform(-recipe.shear, recipe.shear)
-    return functional.affine(
-        image, angle=0, translate=[0, 0], scale=scale, shear=[shear, 0], interpolation=InterpolationMode.NEAREST
-    )
+    slant = math.tan(math.radians(rng.uniform(-recipe.shear, recipe.shear)))
+    variant.bend = variant.bend @ (np.array([[1, slant], [0, 1]]) / scale)
 
 
 CROP = Augmentation(
@@ -96,20 +117,13 @@ AFTER_CROP = (
 AUGMENTATIONS = (CROP, *AFTER_CROP)
 
 
-def augment(image: Image.Image, recipe: Recipe, preprocessing: Preprocessing, rng: random.Random) -> Image.Image:
-    """A random variant of an upright RGB photo: the square of ``preprocessing.size`` that training shows the network.
-
-    Without the crop it is the square that validation sees, with the other augmentations on top.
-    """
-    if CROP.is_on(recipe):
-        square = (preprocessing.size, preprocessing.size)
-        image = CROP.apply(image, recipe, rng).resize(square, Image.Resampling.BILINEAR)
-    else:
-        image = preprocessing.frame(image)
-    for augmentation in AFTER_CROP:
+def draw(recipe: Recipe, rng: random.Random, width: int, height: int) -> Variant:
+    """A random variant of a working copy of ``width`` × ``height`` pixels."""
+    variant = Variant(width, height)
+    for augmentation in AUGMENTATIONS:
         if augmentation.is_on(recipe):
-            image = augmentation.apply(image, recipe, rng)
-    return image
+            augmentation.apply(variant, recipe, rng)
+    return variant
 
 
 def only(recipe: Recipe, kept: Augmentation) -> Recipe:
@@ -125,11 +139,37 @@ def photo_rng(seed: int, epoch: int, index: int) -> random.Random:
     return random.Random(f"{seed}:{epoch}:{index}")
 
 
-def variants(
-    image: Image.Image, recipe: Recipe, preprocessing: Preprocessing, seed: int, count: int
-) -> Iterator[Image.Image]:
-    """``count`` random variants of a photo, the same for the same seed."""
-    return (augment(image, recipe, preprocessing, photo_rng(seed, 0, index)) for index in range(count))
+# The steps of ``jitter``, as torchvision defines them but for the clipping after each
+
+
+def _brightness(variant: Variant, factor: float) -> None:
+    variant.recolour(factor * np.eye(3))
+
+
+def _contrast(variant: Variant, factor: float) -> None:
+    """Away from, or towards, the grey that is as bright as the whole picture."""
+    variant.mean = _blend(factor) @ variant.mean
+    variant.difference = factor * variant.difference
+
+
+def _saturation(variant: Variant, factor: float) -> None:
+    """Away from, or towards, the grey that is as bright as each pixel."""
+    variant.recolour(_blend(factor))
+
+
+def _hue(variant: Variant, turns: float) -> None:
+    turn = np.eye(3)
+    turn[1:, 1:] = _turn(-turns)  # the axes of YIQ run against the colour wheel
+    variant.recolour(np.linalg.solve(YIQ, turn @ YIQ))
+
+
+def _blend(factor: float) -> np.ndarray:
+    return factor * np.eye(3) + (1 - factor) * GREY
+
+
+def _turn(turns: float) -> np.ndarray:
+    cosine, sine = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns)
+    return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def _crop_box(width: int, height: int, min_area: float, rng: random.Random) -> tuple[int, int, int, int]:

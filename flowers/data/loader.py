@@ -1,82 +1,140 @@
-"""The cache of decoded photos, and the batches.
+"""The batches: decoded once, made while the network computes.
 
-Photos are read by threads, not worker processes: Pillow decodes, crops and rotates outside the interpreter lock, the
-cache is shared, and nothing has to be forked, pickled or squeezed through a container's small /dev/shm.
+Photos are prepared by threads, not by worker processes: Pillow and torch do their work outside the interpreter lock,
+what is decoded is shared, and nothing has to be forked, pickled or squeezed through a container's small /dev/shm.
 """
 
-import itertools
 import random
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 
+import numpy as np
 import torch
 from PIL import Image
 
-from flowers.data.augment import augment, photo_rng
+from flowers.data.augment import draw, photo_rng
 from flowers.data.dataset import PhotoDataset
+from flowers.data.download import Progress
 from flowers.data.preprocess import Preprocessing, to_pixels
+from flowers.data.render import CPU, SLICE, render
+from flowers.data.store import MEMORY_BYTES, Copies, content_name, keep
+from flowers.data.threads import ahead
 from flowers.recipe import Recipe
 
-CACHE_BYTES = 1_500_000_000  # the report's 2,848 photos take 0.8 GB decoded
-BATCHES_AHEAD = 3
+BATCHES_AHEAD = 2
+PHOTOS_AHEAD = 32  # while decoding
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # pixels: uint8 (N, 3, size, size); labels: int64 (N,)
 
 
 class PhotoLoader:
-    """Reads a dataset's photos as batches, ``workers`` threads ahead of the network.
+    """Makes batches of a dataset's photos on ``device``, a few ahead of the network, in ``workers`` threads.
 
-    ``keep`` holds decoded photos in memory, up to CACHE_BYTES: for whoever reads them more than once.
-    Batches raise DecodeError when a photo has become unreadable since the dataset was indexed.
+    ``memory`` is how many bytes ``prepare`` may keep decoded photos in. Batches, and ``prepare``, raise DecodeError
+    when a photo has become unreadable since the dataset was indexed.
     """
 
     def __init__(
-        self, dataset: PhotoDataset, preprocessing: Preprocessing, workers: int = 4, keep: bool = True
+        self,
+        dataset: PhotoDataset,
+        preprocessing: Preprocessing,
+        workers: int = 4,
+        *,
+        device: torch.device = CPU,
+        memory: int = MEMORY_BYTES,
     ) -> None:
         self.dataset = dataset
         self.preprocessing = preprocessing
-        self.pool = ThreadPoolExecutor(workers, thread_name_prefix="photos")
-        self._decoded: dict[int, Image.Image] = {}
-        self._room = CACHE_BYTES if keep else 0
-        self._lock = threading.Lock()
+        # By its number: the threads' own current GPU is the first one, whichever this process works on.
+        on_gpu = device.type == "cuda" and device.index is None
+        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else device
+        self.memory = memory
+        self._pool = one_core_threads(workers)
+        self._copies: Copies | None = None
+        self._rows: dict[int, int] = {}  # photo -> its place in the copies
 
-    def photo(self, index: int) -> Image.Image:
-        """The working copy of photo ``index``."""
-        if (image := self._decoded.get(index)) is not None:
-            return image
-        image = self.preprocessing.working_copy(self.dataset.path(index))
-        with self._lock:
-            cost = image.width * image.height * 3
-            if cost <= self._room and index not in self._decoded:
-                self._room -= cost
-                self._decoded[index] = image
-        return image
+    def prepare(self, indices: Sequence[int], progress: Progress | None = None) -> str:
+        """Decode these photos once, for all batches to come; another call's photos take the place of this one's.
 
-    def clean(self, indices: Sequence[int], batch_size: int) -> Iterator[Batch]:
-        """Batches in the given order, each photo as every answer sees it: no chance involved."""
-        return self._batches(indices, batch_size, lambda index: self.preprocessing.frame(self.photo(index)))
+        ``progress(done, total)`` counts photos, and is not called where an earlier run's cache holds them. Returns a
+        sentence that says where they are kept.
+        """
+        preprocessing, photos = self.preprocessing, self.dataset.photos
+        self._rows = {index: row for row, index in enumerate(indices)}
+        self._copies = keep(
+            self._decoded(indices, progress),
+            len(indices),
+            name=content_name(preprocessing.resize, (photos[index].sha256 for index in indices)),
+            memory=self.memory,
+            largest=preprocessing.largest_copy,
+        )
+        if self._copies is None:
+            return (
+                f"{len(indices):,} photos, decoded each time they are needed, which is slow: neither the memory nor "
+                "the cache on disk has room for them; make room, or set FLOWERS_CACHE to a larger disk."
+            )
+        return f"{len(indices):,} photos, {_bytes_in_words(self._copies.nbytes)}, {self._copies.where}."
 
-    def augmented(self, indices: Sequence[int], batch_size: int, recipe: Recipe, epoch: int) -> Iterator[Batch]:
-        """Batches in the given order, each photo augmented as training does in that epoch."""
+    def clean(self, batches: Sequence[Sequence[int]], size: int | None = None) -> Iterator[Batch]:
+        """The given batches, each photo as every answer sees it: no chance involved.
 
-        def variant(index: int) -> Image.Image:
-            return augment(self.photo(index), recipe, self.preprocessing, photo_rng(recipe.seed, epoch, index))
+        ``size`` is the side of the pictures in pixels: the network's own, or less for the same part of the photo at
+        lower resolution.
+        """
 
-        return self._batches(indices, batch_size, variant)
+        def pixels(batch: Sequence[int]) -> torch.Tensor:
+            frames = (self.preprocessing.frame(Image.fromarray(self._copy(index)), size) for index in batch)
+            stacked = torch.stack([to_pixels(frame) for frame in frames])
+            return (stacked.pin_memory() if self.device.type == "cuda" else stacked).to(self.device, non_blocking=True)
+
+        return self._made(batches, pixels)
+
+    def augmented(
+        self, batches: Sequence[Sequence[int]], recipe: Recipe, epoch: int, size: int | None = None
+    ) -> Iterator[Batch]:
+        """The given batches, each photo augmented as training does in that epoch; ``size`` as in ``clean``."""
+
+        def variants(indices: Sequence[int]) -> torch.Tensor:
+            copies = [self._copy(index) for index in indices]
+            drawn = [
+                draw(recipe, photo_rng(recipe.seed, epoch, index), copy.shape[1], copy.shape[0])
+                for index, copy in zip(indices, copies, strict=True)
+            ]
+            return render(copies, drawn, self.preprocessing, size, self.device)
+
+        def pixels(batch: Sequence[int]) -> torch.Tensor:
+            step = SLICE if self.device.type == "cpu" else len(batch)
+            return torch.cat([variants(batch[start : start + step]) for start in range(0, len(batch), step)])
+
+        return self._made(batches, pixels)
 
     def close(self) -> None:
-        """Stop the threads; photos not yet read are dropped."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads; batches not yet begun are dropped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _batches(
-        self, indices: Sequence[int], batch_size: int, picture: Callable[[int], Image.Image]
+    def _made(
+        self, batches: Sequence[Sequence[int]], pixels: Callable[[Sequence[int]], torch.Tensor]
     ) -> Iterator[Batch]:
-        labels = torch.tensor([self.dataset.photos[index].label for index in indices])
-        pictures = _ahead(self.pool, lambda index: to_pixels(picture(index)), indices, BATCHES_AHEAD * batch_size)
-        for start in range(0, len(indices), batch_size):
-            yield torch.stack(list(itertools.islice(pictures, batch_size))), labels[start : start + batch_size]
+        def made(batch: Sequence[int]) -> Batch:
+            labels = torch.tensor([self.dataset.photos[index].label for index in batch])
+            return pixels(batch), labels.to(self.device)
+
+        return ahead(self._pool, made, batches, BATCHES_AHEAD)
+
+    def _copy(self, index: int) -> np.ndarray:
+        """The working copy of a photo, uint8 (height, width, 3), decoded now if it is not kept."""
+        kept = self._copies[self._rows[index]] if self._copies is not None and index in self._rows else None
+        return self._decode(index) if kept is None else kept
+
+    def _decode(self, index: int) -> np.ndarray:
+        return np.array(self.preprocessing.working_copy(self.dataset.path(index)))
+
+    def _decoded(self, indices: Sequence[int], progress: Progress | None) -> Iterator[np.ndarray]:
+        for done, pixels in enumerate(ahead(self._pool, self._decode, indices, PHOTOS_AHEAD), 1):
+            yield pixels
+            if progress:
+                progress(done, len(indices))
 
 
 def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> list[int]:
@@ -86,16 +144,35 @@ def epoch_order(indices: Sequence[int], seed: int, epoch: int) -> list[int]:
     return order
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, ahead: int) -> Iterator:
-    """``map`` in the pool's threads, in order, with at most ``ahead`` results waiting."""
-    waiting: deque = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+def batches_of(order: Sequence[int], batch_size: int, least: int = 2) -> list[list[int]]:
+    """``order`` cut into batches; a last one of fewer than ``least`` joins the one before it.
+
+    For batch norm cannot learn from a single photo.
+    """
+    batches = [list(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < least:
+        batches[-2:] = [batches[-2] + batches[-1]]
+    return batches
+
+
+def one_core_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch keeps to one core, as many cores as it likes elsewhere.
+
+    With teams of their own they would take the cores from the network's team, which waits for its slowest member.
+    """
+    threads = torch.get_num_threads()
+
+    def one_core() -> None:
+        torch.get_num_threads()  # asked for the first time, a thread takes over the process's number: get that over
+        # It counts for this thread, and it is the process's number from now on, which every thread born later takes
+        # over: hence the second call, from a thread of its own.
+        torch.set_num_threads(1)
+        restore = Thread(target=torch.set_num_threads, args=(threads,))
+        restore.start()
+        restore.join()
+
+    return ThreadPoolExecutor(count, thread_name_prefix="photos", initializer=one_core)
+
+
+def _bytes_in_words(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

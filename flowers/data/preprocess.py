@@ -25,23 +25,47 @@ class Preprocessing:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def working_copy(self, source: bytes | str | os.PathLike, name: str | None = None) -> Image.Image:
-        """A photo, upright RGB, as augmentations are given it: at least twice what the network sees where the photo
-        is that large, so that crops stay sharp, and not much more. Raises DecodeError as ``decode_image``.
-        """
-        side = 2 * self.size
-        image = decode_image(source, min_side=side, name=name)
-        if min(image.size) > side:
-            scale = side / min(image.size)
-            image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
-        return image
+        """What is kept of a photo, upright RGB, and all that training, validation and answers see of it.
 
-    def frame(self, image: Image.Image) -> Image.Image:
-        """The centre square of the resized photo: RGB, ``size`` × ``size``."""
+        Raises DecodeError as ``decode_image``.
+        """
+        return self.reduce(decode_image(source, min_side=self.resize, name=name))
+
+    def reduce(self, image: Image.Image) -> Image.Image:
+        """The working copy of a decoded photo: its short side ``resize`` pixels, or as it is where that is fewer.
+
+        Of a photo more than twice as long as wide only the middle is kept. Every answer looks at the middle square
+        alone, a random crop is at most 4:3, and so a panorama costs no more memory than two squares. Reducing a
+        working copy changes nothing.
+        """
+        short = min(image.size)
+        width, height = min(image.width, 2 * short), min(image.height, 2 * short)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        box = (left, top, left + width, top + height)
+        if short <= self.resize:
+            return image if image.size == (width, height) else image.crop(box)
+        scale = self.resize / short
+        size = (round(width * scale), round(height * scale))
+        return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+
+    @property
+    def largest_copy(self) -> int:
+        """Bytes of the largest working copy there is."""
+        return 3 * self.resize * 2 * self.resize
+
+    def frame(self, image: Image.Image, size: int | None = None) -> Image.Image:
+        """The centre square of a photo's working copy: RGB, ``size`` × ``size`` (default: the network's own).
+
+        At another size it shows the same part of the photo, for training at lower resolution.
+        """
+        copy, size = self.reduce(image), size or self.size
         # The source box of the final square, so that one resampling does both the scaling and the cut.
-        side = min(image.size) * self.size / self.resize
-        left, top = (image.width - side) / 2, (image.height - side) / 2
+        side = min(copy.size) * self.size / self.resize
+        left, top = (copy.width - side) / 2, (copy.height - side) / 2
+        if side == size:  # as of every photo large enough: it only has to be cut out, as torchvision's CenterCrop does
+            return copy.crop((int(left), int(top), int(left) + size, int(top) + size))
         box = (left, top, left + side, top + side)
-        return image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+        return copy.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
 
     def normalise(self, pixels: "torch.Tensor") -> "torch.Tensor":
         """uint8 pixels of shape (N, 3, H, W) to float32, each channel about zero mean and unit deviation."""

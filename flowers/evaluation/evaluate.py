@@ -107,24 +107,27 @@ def evaluate(
     Raises CheckpointError when the checkpoint does not know one of the photo set's classes, DataError when the set
     is too small for that split, DecodeError when a photo has become unreadable.
     """
-    from flowers.data.loader import PhotoLoader
+    from flowers.data.loader import PhotoLoader, batches_of
     from flowers.recipe import Recipe
 
     relabel = _relabel(classifier, dataset)
     recipe = Recipe.from_dict(classifier.checkpoint.recipe)
     indices = _indices(dataset, split, recipe)
-    loader = PhotoLoader(dataset, classifier.preprocessing, workers, keep=views > 1)
+    batches = batches_of(indices, BATCH, least=1)
+    loader = PhotoLoader(dataset, classifier.preprocessing, workers)
 
-    def batches() -> Iterator:
+    def pictures() -> Iterator:
         if not views:
-            yield from loader.clean(indices, BATCH)
+            yield from loader.clean(batches)
+        if views > 1:  # or each photo is needed only once
+            loader.prepare(indices)
         for view in range(views):
-            yield from loader.augmented(indices, BATCH, recipe, epoch=recipe.epochs + view)
+            yield from loader.augmented(batches, recipe, epoch=recipe.epochs + view)
 
     outcomes: list[Outcome] = []
     total = len(indices) * max(1, views)
     try:
-        for pixels, _ in batches():
+        for pixels, _ in pictures():
             for confidences in classifier.confidences(pixels).numpy():
                 photo = dataset.photos[indices[len(outcomes) % len(indices)]]
                 predicted, label = int(confidences.argmax()), relabel[photo.label]

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 
@@ -23,40 +23,43 @@ HEADER = f"""
  onclick="document.body.classList.toggle('dark')">◐</button></header>
 """
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
+FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
 
 
-def build() -> gr.Blocks:
-    """The whole page, not yet served."""
+def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
+    """The whole page, not yet served. ``opened`` is called each time that a browser has drawn it."""
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Classify", id="classify") as answering_tab:
                 answering = classify.build()
             with gr.Tab("Train", id="train"):
-                training = train.build(page)
+                training = train.build()
             with gr.Tab("Augment", id="augment"):
                 augment.build(tabs, training)
             with gr.Tab("Evaluate", id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
-        gr.on(
-            [page.load, answering_tab.select],
-            common.refresh_checkpoints,
+        quiet = {"api_visibility": "private", "show_progress": "hidden"}
+        page.load(opened, queue=False, **quiet)
+        page.load(
+            _refresh,
             None,
-            answering,
-            api_visibility="private",
-            show_progress="hidden",
+            [answering, evaluating.checkpoint, training.knobs["init"], evaluating.source, training.source],
+            **quiet,
         )
-        gr.on(
-            [page.load, evaluating_tab.select],
-            common.refresh_choices,
-            None,
-            [evaluating.checkpoint, evaluating.source],
-            api_visibility="private",
-            show_progress="hidden",
-        )
+        answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
+        evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
     return page
+
+
+def _refresh() -> tuple[dict, ...]:
+    """Updates for every dropdown of checkpoints, starting weights and photo sets."""
+    checkpoints = common.checkpoint_choices()
+    weights = gr.update(choices=train.init_choices(checkpoints))
+    sources = gr.update(choices=common.source_choices())
+    return gr.update(choices=checkpoints), gr.update(choices=checkpoints), weights, sources, sources
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
     options = parser.parse_args(arguments)
-    page = build().queue(default_concurrency_limit=4, max_size=200)
+    opened = threading.Event()
+    page = build(opened.set).queue(default_concurrency_limit=4, max_size=200)
     try:
         page.launch(
             server_name=options.host,
@@ -83,9 +87,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show_error=False,
             prevent_thread_lock=True,
         )
-        threading.Thread(target=common.warm_up, daemon=True).start()
+        threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()
     except OSError as error:  # the port is taken, or the address is not this machine's
         sys.exit(f"flowers: The studio could not be served ({error}): choose another --port or --host.")
     finally:
         stop_all_started_here()
+
+
+def _warm_up(opened: threading.Event) -> None:
+    """Import torch and load the first checkpoint once a page is drawn, or nobody has opened one at once.
+
+    An import takes turns with whatever else Python does: at the same time, the page would be drawn a second later.
+    """
+    opened.wait(FIRST_PAGE_SECONDS)
+    common.warm_up()

@@ -1,7 +1,7 @@
 """The Augment tab: what training's random changes do to a photo, each alone and all together.
 
-The controls are made from the table in ``data/augment.py``, and the pictures by its ``augment``: what is shown here
-is what training does.
+The controls are made from the table in ``data/augment.py``, and the pictures by training's own ``data/render.py``:
+what is shown here is what training does.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from flowers.data.augment import AUGMENTATIONS, Augmentation, only, variants
+from flowers.data.augment import AUGMENTATIONS, Augmentation, only
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError, UsageError
 from flowers.recipe import KNOBS, Knob, Recipe, preset
@@ -24,7 +24,7 @@ from flowers.studio.classify import NOT_DRAWN
 FIELDS = tuple(name for augmentation in AUGMENTATIONS for name in augmentation.knobs)
 COUNT = Knob("count", int, 8, "", "Variants", "How many variants.", low=1, high=24)
 PREPROCESSING = Preprocessing()
-KEPT_PHOTOS = 16  # about 0.8 MB each at working size
+KEPT_PHOTOS = 16  # at most 0.4 MB each at working size
 EMPTY = "Drop a photo here, or click an example, to see what training makes of it."
 
 
@@ -94,7 +94,7 @@ def augment_file(
         raise UsageError("No photo was sent: send one as `photo`.")
     recipe = _checked(settings)
     count, seed = COUNT.parse(count), KNOBS["seed"].parse(seed)
-    return list(variants(_photo(photo), recipe, PREPROCESSING, seed, count))
+    return _variants(_photo(photo), recipe, seed, count)
 
 
 def chosen(switches: Mapping[str, bool], strengths: Mapping[str, float]) -> Recipe:
@@ -130,6 +130,12 @@ def _photo(path: str) -> Image.Image:
 @functools.lru_cache(KEPT_PHOTOS)
 def _decoded(path: str, _stamp: int) -> Image.Image:
     return PREPROCESSING.working_copy(path, Path(path).name)
+
+
+def _variants(copy: Image.Image, recipe: Recipe, seed: int, count: int) -> list[Image.Image]:
+    from flowers.data.render import variants  # and with it torch, which the page does without
+
+    return list(variants(copy, recipe, PREPROCESSING, seed, count))
 
 
 # Controls
@@ -198,7 +204,7 @@ def pictures_html(image: Image.Image, recipe: Recipe, seed: int) -> str:
     The pictures are inside the page, so all of them change at once: files would arrive one by one.
     """
     framed = PREPROCESSING.frame(image)
-    together = variants(image, recipe, PREPROCESSING, seed, COUNT.default)
+    together = _variants(image, recipe, seed, COUNT.default)
     grid = "".join(_picture(one, f"Variant {n}, all together", "") for n, one in enumerate(together, 1))
     row = _picture(framed, "The photo as the network sees it, unchanged", "<b>Unchanged</b>")
     row += "".join(_alone(image, framed, recipe, seed, augmentation) for augmentation in AUGMENTATIONS)
@@ -213,7 +219,7 @@ def _alone(image: Image.Image, framed: Image.Image, recipe: Recipe, seed: int, a
     alt = f"{common.escape(augmentation.title)} alone"
     if not augmentation.is_on(recipe):
         return _picture(framed, f"{alt}: does nothing", f"{title} no effect", "idle")
-    (changed,) = variants(image, only(recipe, augmentation), PREPROCESSING, seed, 1)
+    (changed,) = _variants(image, only(recipe, augmentation), seed, 1)
     luck = " not this time" if changed.tobytes() == framed.tobytes() else ""
     return _picture(changed, alt + luck, title + luck)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError, UsageError
 from flowers.models.backbones import BACKBONES
-from flowers.recipe import KNOBS, PRESETS, Knob, knobs_by_group, preset
+from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Knob, knobs_by_group, preset
 from flowers.studio import common
 from flowers.studio.theme import BATCHES, TRAINING, VALIDATION
 from flowers.training import process
@@ -21,6 +21,8 @@ from flowers.training.story import Point, Story, read_story
 LATEST = "latest"  # the run at work, or else the newest
 TICK_SECONDS = 1
 LOG_LINES = 12
+LISTED_RUNS = 50
+RECENT_RUNS = 5  # one at work is among them: its heartbeat rewrites its status every few seconds
 OPEN_GROUP = "Training"
 UPLOAD_LIMITS = {"max_files": 5_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
 UPLOAD_SECONDS = 300  # to read an upload's photos: 500 MB of phone photos take one core 6 (JPEG) to 100 (AVIF)
@@ -35,18 +37,21 @@ CURVES = {"loss": ["batches", "training", "validation"], "accuracy": ["training"
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What other tabs need of this one."""
+    """What other tabs need of this one, and the page refreshes."""
 
+    source: gr.Dropdown
     knobs: dict[str, gr.components.Component]  # control by recipe field
 
 
-def build(page: gr.Blocks) -> TrainTab:
-    """Lay out the tab and wire it. Call inside a ``gr.Tab`` of ``page``."""
+def build() -> TrainTab:
+    """Lay out the tab and wire it. Call inside a ``gr.Tab``."""
     with gr.Row(elem_id="train-grid"):
         with gr.Column(elem_id="train-choose"):
-            chosen = gr.Dropdown(
-                list(PRESETS), value="report", label="Preset", elem_id="train-preset",
-                info="A whole recipe: it sets everything below, and you may change it.",
+            chosen = gr.Radio(
+                # The first line looks like a title: studio.css.
+                [(f"{name.capitalize()}\n{PRESET_HELP[name]}", name) for name in PRESETS], value="report",
+                label="Preset", elem_id="train-preset",
+                info="A whole recipe: it sets every hyperparameter, and you may change each.",
             )  # fmt: skip
             source = gr.Dropdown(
                 common.source_choices(), value=common.default_choice(), label="Photos", elem_id="train-source",
@@ -65,7 +70,7 @@ def build(page: gr.Blocks) -> TrainTab:
             message = gr.HTML(elem_id="train-message", container=False, padding=False)
         with gr.Column(elem_id="train-live"):
             shown = gr.Dropdown(
-                _run_choices(), value=LATEST, label="Run", elem_id="train-run", info="The curves of any run."
+                _run_choices(list_runs()), value=LATEST, label="Run", elem_id="train-run", info="The curves of any run."
             )
             card = gr.HTML(common.note(NO_RUN), elem_id="train-status", container=False, padding=False)
             loss = _plot("Loss", "loss")
@@ -92,9 +97,7 @@ def build(page: gr.Blocks) -> TrainTab:
     shown.input(_watch, [shown, seen], live, **private)
     timer = gr.Timer(TICK_SECONDS)
     timer.tick(_watch, [shown, seen], live, **private, queue=False)
-    page.load(lambda: (gr.update(choices=common.source_choices()), gr.update(choices=_init_choices())), None,
-              [source, knobs["init"]], **private)  # fmt: skip
-    return TrainTab(knobs)
+    return TrainTab(source, knobs)
 
 
 # What the page, and the API, can ask for
@@ -103,7 +106,7 @@ def build(page: gr.Blocks) -> TrainTab:
 def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Start a run and answer with its status. Raises UsageError for bad settings and while another run is at work."""
     recipe = preset(preset_name).replace(**settings)
-    if recipe.init not in [value for _, value in _init_choices()]:
+    if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
         raise UsageError(f"There are no starting weights called {recipe.init!r}: choose one of those in the list.")
     run = process.start(recipe, common.source_of(source), preset_name)
     return describe(run)
@@ -138,11 +141,24 @@ def _find(name: str | None) -> Run | None:
     """
     runs = list_runs()
     if name in (None, "", LATEST):
-        return process.active_run() or next(iter(runs), None)
-    run = next((run for run in runs if run.name == name), None)
+        return _latest(runs, _recent(runs))
+    run = _named(runs, name)
     if run is None:
         raise UsageError(f"There is no run called {name!r} any more: choose another.")
     return run
+
+
+def _named(runs: list[Run], name: str) -> Run | None:
+    return next((run for run in runs if run.name == name), None)
+
+
+def _latest(runs: list[Run], recent: dict[Run, Status]) -> Run | None:
+    return next((run for run, now in recent.items() if now.active), next(iter(runs), None))
+
+
+def _recent(runs: list[Run]) -> dict[Run, Status]:
+    """The runs worked on last, and how they are doing: each read once, for it may take a twentieth of a second."""
+    return {run: run.status() for run in runs[:RECENT_RUNS]}
 
 
 # Controls
@@ -159,10 +175,10 @@ def _controls() -> dict[str, gr.components.Component]:
 
 
 def _control(knob: Knob) -> gr.components.Component:
-    title = knob.title + (f" ({knob.unit})" if knob.unit else "")
+    title = knob.title + (f" ({knob.unit})" if knob.unit not in knob.title.lower() else "")
     said = {"value": knob.default, "label": title, "info": knob.help, "elem_id": f"knob-{knob.name}", "min_width": 150}
     if knob.name == "init":
-        return gr.Dropdown(_init_choices(), **said)
+        return gr.Dropdown(init_choices(common.checkpoint_choices()), **said)
     if knob.name == "backbone":
         return gr.Dropdown(
             [(f"{b.title}, {b.parameters / 1e6:.0f} million weights", b.name) for b in BACKBONES.values()], **said
@@ -170,7 +186,7 @@ def _control(knob: Knob) -> gr.components.Component:
     if knob.kind is str:
         return gr.Dropdown(list(knob.choices), **said)
     if knob.off is not None:
-        return gr.Slider(knob.low, knob.high, step=1 if knob.high > 10 else 0.01, **said)
+        return gr.Slider(knob.low, knob.high, step=1 if knob.high > 10 else 0.01, elem_classes="strength", **said)
     # Without minimum and maximum: the recipe checks the range itself, in a sentence.
     return gr.Number(**said)
 
@@ -185,12 +201,13 @@ def _weights_hint() -> str:
     )
 
 
-def _init_choices() -> list[tuple[str, str]]:
-    return [("ImageNet", "imagenet"), ("Random weights (scratch)", "scratch"), *common.checkpoint_choices()]
+def init_choices(checkpoints: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(what is shown, value) of the starting weights; ``checkpoints`` as ``common.checkpoint_choices`` has them."""
+    return [("ImageNet", "imagenet"), ("Random weights (scratch)", "scratch"), *checkpoints]
 
 
-def _run_choices() -> list[tuple[str, str]]:
-    return [("The latest", LATEST), *((run.name, run.name) for run in list_runs()[:50])]
+def _run_choices(runs: list[Run]) -> list[tuple[str, str]]:
+    return [("The latest", LATEST), *((run.name, run.name) for run in runs[:LISTED_RUNS])]
 
 
 def _plot(title: str, y: str, y_lim: list[float] | None = None) -> gr.LinePlot:
@@ -226,7 +243,7 @@ def _press_start(preset_name: str, source: str, *values: Any) -> tuple:
         start(preset_name, source, dict(zip(KNOBS, values, strict=True)))
     except FlowersError as error:
         return common.note(str(error), "problem"), gr.skip(), gr.skip()
-    return "", gr.update(choices=_run_choices(), value=LATEST), ""
+    return "", gr.update(choices=_run_choices(list_runs()), value=LATEST), ""
 
 
 def _press_stop(shown: str) -> str:
@@ -273,16 +290,17 @@ def _receive_zip(path: str, progress: gr.Progress = gr.Progress()) -> tuple:  # 
 
 def _watch(shown: str, seen: str) -> tuple:
     """Updates for the live part of the page; nothing at all when nothing has happened since ``seen``."""
-    try:
-        run = _find(shown)
-    except FlowersError:
-        run, shown = _find(LATEST), LATEST
-    choices = _run_choices()
+    runs = list_runs()  # once: with hundreds of runs it is what a tick costs
+    recent = _recent(runs)
+    run = _named(runs, shown)
+    if run is None:
+        run, shown = _latest(runs, recent), LATEST
     if run is None:
         return (*[gr.skip()] * 4, gr.update(interactive=True), *[gr.update(interactive=False)] * 2, gr.skip(), seen)
-    now = run.status()
-    busy = now.active or process.active_run() is not None
-    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {len(choices)} {busy}"
+    now = recent.get(run) or run.status()
+    busy = any(status.active for status in recent.values())
+    choices = _run_choices(runs)
+    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {busy} {choices}"
     if sign == seen:
         return (gr.skip(),) * 9
     story = read_story(run)
@@ -350,7 +368,7 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
             return "Stopped", f"{reached}. Resume goes on from here."
         case "interrupted":
             return "Interrupted", f"{reached}. {now.message}"
-    if not story.epochs:
+    if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
         return "Getting ready", now.message or "Reading the photos and the starting weights."
     if now.state == "stopping":
         return "Stopping", f"{reached}. The current batch is being finished."
@@ -358,18 +376,27 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
 
 
 def _pace(story: Story) -> str:
-    if story.validating:
+    if story.probing:
+        work = f"Fitting the last layer: photo {story.probing[0]} of {story.probing[1]}"
+    elif story.validating:
         work = f"Checking on photo {story.validating[0]} of {story.validating[1]} held back"
     else:
         work = f"Batch {story.step} of {story.steps}"
-    left = "" if story.seconds_left is None else f" · about {_rough(story.seconds_left)} left"
-    return work + left
+    return work if story.seconds_left is None else f"{work} · {_outlook(story.seconds, story.seconds_left)}"
 
 
-def _rough(seconds: float) -> str:
+def _outlook(seconds: float, left: float) -> str:
+    """``about 2 minutes left of 3``, after ``seconds`` of training."""
+    rest, whole = _in_words(left), _in_words(seconds + left)
+    number, unit = whole.split()
+    return f"about {rest} left of {number if rest.endswith(unit) else whole}"
+
+
+def _in_words(seconds: float) -> str:
+    """``40 seconds``, ``2 minutes`` or ``1.5 hours``: no finer than anybody can tell beforehand."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{max(5, 5 * round(seconds / 5))} seconds"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def _stats(story: Story) -> list[tuple[str, str]]:
@@ -381,4 +408,5 @@ def _stats(story: Story) -> list[tuple[str, str]]:
         ("Last accuracy", f"{validated[-1]:.2%}" if validated else "–"),
         ("Learning rate", "–" if story.learning_rate is None else f"{story.learning_rate:g}"),
         ("Time so far", duration(story.seconds)),
+        ("Predicted", "–" if story.predicted_seconds is None else duration(story.predicted_seconds)),
     ]

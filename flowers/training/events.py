@@ -30,8 +30,10 @@ class Started(Event):
     device: str
     precision: str
     machine: str  # one sentence: what was chosen for this machine, and why
+    store: str  # one sentence: where the decoded photos are kept
     left_out: list[str]  # a sentence for each file that could not be read
-    seconds: float  # training time before this start
+    predicted: list[float]  # seconds that each epoch should take, its validation included
+    seconds: float  # training time before this start, and what getting ready took
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,17 @@ class Step(Event):
     accuracy: float  # 0..1
     learning_rate: float
     seconds: float  # training time so far, over all starts
+
+
+@dataclass(frozen=True)
+class Probing(Event):
+    """The untouched network looks at the photos that the last layer is then fitted to, in one go."""
+
+    kind: ClassVar[str] = "probing"
+    epoch: int
+    done: int  # photos
+    total: int
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ def log_lines(event: Event, epochs: int) -> str | None:
             resumed = "Going on" if event.epoch or event.step else "Training"
             return (
                 f"{resumed}: {event.train_photos} photos to learn from, {event.val_photos} held back, "
-                f"{len(event.classes)} classes. {event.machine}\n"
+                f"{len(event.classes)} classes. {event.machine} {event.store}\n"
+                f"This should take {duration(_to_come(event))}.\n"
                 + "".join(f"Left out: {reason}\n" for reason in event.left_out)
             )
         case Epoch():
@@ -26,6 +27,12 @@ def log_lines(event: Event, epochs: int) -> str | None:
             best = "none yet" if event.best_val_accuracy is None else f"{event.best_val_accuracy:.4f}"
             return f"Training {ended} in {duration(event.seconds)}\nBest val Acc: {best}"
     return None
+
+
+def _to_come(event: Started) -> float:
+    """Seconds predicted for what is left: of the epoch it stands in, the steps not done."""
+    done = event.step / event.steps
+    return sum(event.predicted[event.epoch :]) - done * sum(event.predicted[event.epoch : event.epoch + 1])
 
 
 def duration(seconds: float) -> str:

@@ -1,54 +1,57 @@
-"""What this machine trains best with: measured in about a second, not assumed."""
+"""What this machine trains this network fastest with: measured in a second or two, not assumed."""
 
-import statistics
+import contextlib
+import math
+import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from flowers.errors import UsageError
+from flowers.recipe import Recipe
 
-if TYPE_CHECKING:
-    from torch import nn
+PHOTOS, SIDE = 8, 128  # of a trial step: small enough for a second in all, large enough to keep every core busy
+LAPS = 3  # of every kind
+COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Device and precision to train with, and one sentence on why."""
+    """What to compute with, why, and how fast that was."""
 
-    device: torch.device
+    device: str  # "cpu", "cuda" or "mps"
     precision: str  # "float32" or "bfloat16"
-    why: str
+    memory_format: str  # "channels_last" or "contiguous"
+    threads: int  # of the CPU
+    learning: float  # measured seconds a photo of a megapixel, forward and back
+    looking: float  # the same, forward only
+    why: str  # one sentence
 
     def autocast(self) -> torch.autocast:
-        """Context in which the forward pass runs: layers in ``precision``, sums and norms in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        """Context of the forward pass: convolutions in ``precision``, sums and norms in float32."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    @property
+    def torch_format(self) -> torch.memory_format:
+        """The memory format as torch calls it."""
+        return torch.channels_last if self.memory_format == "channels_last" else torch.contiguous_format
+
+    def seconds(self, photos: int, size: int, learning: bool) -> float:
+        """How long so many pictures of ``size`` × ``size`` pixels should take."""
+        return photos * size**2 / 1e6 * (self.learning if learning else self.looking)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values by name, ready for JSON."""
+        return asdict(self)
 
 
-def choose_machine(device: str, precision: str, model: "nn.Module", size: int, batch_size: int) -> Machine:
-    """The device asked for (or the best there is) and the precision asked for (or the faster one, by measuring).
-
-    Raises UsageError when the device is not on this machine.
-    """
-    chosen = _device(device)
-    if precision != "auto":
-        return Machine(chosen, precision, f"Training on {_name(chosen)} in {precision}, as asked.")
-    if chosen.type == "mps":
-        return Machine(chosen, "float32", f"Training on {_name(chosen)} in float32.")
-    seconds = {
-        name: _step_seconds(Machine(chosen, name, ""), model, size, min(batch_size, 16))
-        for name in ("float32", "bfloat16")
-    }
-    fastest = min(seconds, key=seconds.get)
-    ratio = max(seconds.values()) / min(seconds.values())
-    slower = next(name for name in seconds if name != fastest)
-    return Machine(
-        chosen, fastest, f"Training on {_name(chosen)} in {fastest}: measured {ratio:.1f}× as fast as {slower}."
-    )
-
-
-def _device(wanted: str) -> torch.device:
+def pick_device(wanted: str) -> torch.device:
+    """The device asked for, or the best there is for ``auto``. Raises UsageError when it is not on this machine."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
         wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
@@ -57,29 +60,138 @@ def _device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def _name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"the CPU ({torch.get_num_threads()} threads)" if device.type == "cpu" else "Apple's GPU"
+def choose_machine(recipe: Recipe, device: torch.device, net: nn.Module, before: dict[str, Any] | None) -> Machine:
+    """The fastest way to train ``net`` on ``device`` that ``recipe`` allows; ``net`` itself is left as it was.
 
-
-def _step_seconds(machine: Machine, model: "nn.Module", size: int, batch_size: int) -> float:
-    """Median time of a forward and backward pass; the first, which sets up the kernels, does not count.
-
-    The model's weights and norm statistics are left as they were.
+    ``before`` is what the run has trained with so far: kept, so that it ends as if it had never been interrupted.
     """
-    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model = model.to(machine.device, memory_format=torch.channels_last).train()
-    photos = torch.rand(batch_size, 3, size, size, device=machine.device).to(memory_format=torch.channels_last)
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        with machine.autocast():
-            loss = model(photos).float().square().mean()
-        loss.backward()
-        model.zero_grad(set_to_none=True)
-        if machine.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    model.load_state_dict(state)
-    return statistics.median(times[1:])
+    if before and before["device"] == device.type:
+        threads = recipe.threads or before["threads"]
+        machine = replace(Machine(**before), threads=min(threads, available_threads()))
+        return replace(machine, why=f"{_shown(machine)}, as before.")
+    kinds = [
+        Machine(device.type, precision, memory_format, _thread_counts(recipe, device)[0], math.inf, math.inf, "")
+        for precision, memory_format in _kinds(recipe, device)
+    ]
+    trials = _measured(kinds, device, net)
+    best = min(trials, key=lambda machine: machine.learning)
+    if more := [replace(best, threads=count) for count in _thread_counts(recipe, device)[1:]]:
+        trials += _measured(more, device, net)
+        best = min(trials, key=lambda machine: machine.learning)
+    return replace(best, why=_reason(best, trials))
+
+
+def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:
+    """Whether compiling pays within a run of ``predicted`` seconds."""
+    return recipe.compile == "on" or (
+        recipe.compile == "auto" and device.type == "cuda" and predicted > COMPILE_SECONDS
+    )
+
+
+def available_threads() -> int:
+    """CPU threads that this process may use at once: a container's share, not its host's cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):  # no such file outside Linux; "max" is no number
+        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        cores = min(cores, math.ceil(quota / period))
+    return max(1, cores)
+
+
+def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
+    """(precision, memory format) worth a trial: all that is allowed, but for what is known to be slow."""
+    precisions = ["float32", "bfloat16"] if recipe.precision == "auto" else [recipe.precision]
+    formats = ["contiguous", "channels_last"] if recipe.memory_format == "auto" else [recipe.memory_format]
+    if device.type == "mps" and recipe.precision == "auto":
+        precisions = ["float32"]
+    kinds = [(precision, layout) for precision in precisions for layout in formats]
+    if len(formats) == 1:
+        return kinds
+    # The fast kernels of bfloat16 and of all GPUs want channels_last.
+    plain = "float32" if device.type == "cpu" else None
+    return [(precision, layout) for precision, layout in kinds if layout == "channels_last" or precision == plain]
+
+
+def _thread_counts(recipe: Recipe, device: torch.device) -> list[int]:
+    """Numbers of threads worth a trial: torch's own choice, and what the system says is there."""
+    now, there = torch.get_num_threads(), available_threads()
+    if recipe.threads:
+        return [min(recipe.threads, there)]
+    # OMP_NUM_THREADS is somebody's wish: other processes want the rest.
+    if device.type != "cpu" or "OMP_NUM_THREADS" in os.environ or now == there:
+        return [min(now, there)]
+    return [min(now, there), there] if now < there else [there]
+
+
+def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
+    """The machines with their speeds; weights and norm statistics of ``net`` are left as they were.
+
+    They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
+    """
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for lap in range(LAPS + 1):
+        timed = [_lap(machine, device, net) for machine in machines]
+        if lap:  # the first sets the kernels up
+            machines = [
+                replace(old, learning=min(old.learning, new.learning), looking=min(old.looking, new.looking))
+                for old, new in zip(machines, timed, strict=True)
+            ]
+    net.zero_grad(set_to_none=True)
+    net.load_state_dict(state)
+    return machines
+
+
+def _lap(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
+    torch.set_num_threads(machine.threads)
+    net.to(device, memory_format=machine.torch_format)
+    photos = torch.rand(PHOTOS, 3, SIDE, SIDE, device=device).to(memory_format=machine.torch_format)
+    unit = PHOTOS * SIDE**2 / 1e6
+    return replace(
+        machine,
+        learning=_seconds(lambda: _step(machine, net.train(), photos), device) / unit,
+        looking=_seconds(lambda: _look(machine, net.eval(), photos), device) / unit,
+    )
+
+
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _step(machine: Machine, net: nn.Module, photos: torch.Tensor) -> None:
+    with machine.autocast():
+        loss = net(photos).float().square().mean()
+    loss.backward()
+
+
+def _look(machine: Machine, net: nn.Module, photos: torch.Tensor) -> None:
+    with torch.inference_mode(), machine.autocast():
+        net(photos)
+
+
+def _reason(best: Machine, trials: list[Machine]) -> str:
+    others = [trial for trial in trials if trial is not best]
+    if not others:
+        return f"{_shown(best)}."
+    slowest = max(others, key=lambda trial: trial.learning)
+    return f"{_shown(best)}: measured {slowest.learning / best.learning:.1f}× as fast as {_kind(slowest)}."
+
+
+def _shown(machine: Machine) -> str:
+    if machine.device == "cuda":
+        name = torch.cuda.get_device_name()
+    else:
+        name = "the CPU" if machine.device == "cpu" else "Apple's GPU"
+    return f"Training on {name} in {_kind(machine)}"
+
+
+def _kind(machine: Machine) -> str:
+    layout = "channels last" if machine.memory_format == "channels_last" else "plain layout"
+    threads = f" with {_plural(machine.threads, 'thread')}" if machine.device == "cpu" else ""
+    return f"{machine.precision}, {layout}{threads}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

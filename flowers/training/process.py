@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progress | None = None) -> Iterator[Event]:
     """Train (or go on training) ``run`` in this process: the events pass through, the folder is kept up to date.
 
-    ``progress(done, total)`` is called while the photos are fetched and read, before the first event.
+    ``progress(done, total)`` is called while the photos are fetched, read and decoded, before the first event.
 
     Raises FlowersError when the work cannot be done, after having written why into the run's status.
     """
@@ -51,9 +51,8 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progre
                     if progress:
                         progress(done, total)
 
-                dataset = open_dataset(run.source, reading)
-                heartbeat.message = ""
-                finished = yield from _record(run, dataset, stopping)
+                dataset = _open_photos(run.recipe, run.source, reading)
+                finished = yield from _record(run, dataset, stopping, reading, heartbeat)
         except BaseException as error:
             state, message = _explain(error, run)
             with contextlib.suppress(OSError):  # on a full disk the status cannot be told either
@@ -62,6 +61,14 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progre
                 raise
             raise FlowersError(message) from error
         run.set_status("done" if finished else "stopped")
+
+
+def assist(recipe: Recipe, source: str | None, stop: Callable[[], bool] = lambda: False) -> None:
+    """Train as one of a team whose main process is in ``perform``: that one tells and writes everything."""
+    from flowers.training.train import train
+
+    for _ in train(recipe, _open_photos(recipe, source), stop=stop):
+        pass
 
 
 def start(recipe: Recipe, source: str | None, preset: str) -> Run:
@@ -138,13 +145,27 @@ class _one_at_a_time:
         self.lock.release()
 
 
-def _record(run: Run, dataset: PhotoDataset, stop: Callable[[], bool]) -> Iterator[Event]:
+def _open_photos(recipe: Recipe, source: str | None, progress: Progress | None = None) -> PhotoDataset:
+    """The photo set; in a team the main process goes first, and the others find what it fetched."""
+    if not in_team():
+        return open_dataset(source, progress)
+    from flowers.training.machine import pick_device
+    from flowers.training.team import Team
+
+    with Team(pick_device(recipe.device)).main_first():
+        return open_dataset(source, progress)
+
+
+def _record(
+    run: Run, dataset: PhotoDataset, stop: Callable[[], bool], progress: Progress, heartbeat: "_Heartbeat"
+) -> Iterator[Event]:
     """Train, writing every event into the run's files; returns whether all epochs were done."""
     from flowers.training.train import train
 
     recipe = run.recipe
     finished = False
-    for event in train(recipe, dataset, run=run, stop=stop):
+    for event in train(recipe, dataset, run=run, stop=stop, progress=progress):
+        heartbeat.message = ""  # the photos are ready
         run.append(event)
         if lines := log_lines(event, recipe.epochs):
             run.append_log(lines)
@@ -173,6 +194,16 @@ def _explain(error: BaseException, run: Run) -> tuple[str, str]:
         "failed",
         f"Training failed unexpectedly: the details are in {run.folder / 'process.txt'}; resume to try again.",
     )
+
+
+def in_team() -> bool:
+    """Whether ``torchrun`` or ``accelerate launch`` started several processes to train together."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def is_main() -> bool:
+    """Whether this process is alone, or the one of its team that writes the run folder and talks."""
+    return not in_team() or os.environ.get("RANK", "0") == "0"
 
 
 class _Heartbeat:

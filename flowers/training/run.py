@@ -31,7 +31,6 @@ from flowers.training.events import Event
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
 STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "interrupted")
 ACTIVE = ("queued", "running", "stopping")
@@ -51,11 +50,11 @@ class Position:
     best_val_accuracy: float | None = None
     seconds: float = 0.0
 
-    def add(self, loss: float, accuracy: float, photos: int) -> None:
-        """Count one batch of ``photos`` with these means."""
+    def add(self, loss: float, right: float, photos: int) -> None:
+        """Count one batch of ``photos`` with these sums."""
         self.step += 1
-        self.loss_sum += loss * photos
-        self.correct += accuracy * photos
+        self.loss_sum += loss
+        self.correct += right
         self.seen += photos
 
     def next_epoch(self) -> None:
@@ -70,8 +69,9 @@ class TrainingState:
 
     position: Position
     digest: str  # of the photo set
-    weights: dict[str, "torch.Tensor"]
-    optimizer: dict[str, Any]  # as torch's Optimizer.load_state_dict takes it
+    machine: dict[str, Any]  # what it was trained with so far: see training/machine.py
+    weights: dict[str, "torch.Tensor"]  # of the checkpoint
+    learner: dict[str, Any]  # what else Learner.load takes
 
 
 @dataclass(frozen=True)
@@ -255,14 +255,11 @@ class Run:
         self,
         which: str,
         checkpoint: Checkpoint,
-        model: "nn.Module",
-        optimizer: "torch.optim.Optimizer",
-        position: Position,
-        digest: str,
+        weights: "Mapping[str, torch.Tensor]",
+        resuming: Mapping[str, str | bytes] | None = None,
     ) -> None:
-        """Write ``best/`` or ``last/``; the last also gets what resuming needs. Raises CheckpointError."""
-        extra = _pack_state(optimizer, position, digest) if which == "last" else {}
-        save_checkpoint(self.folder / which, model.state_dict(), checkpoint, extra=extra)
+        """Write ``best/``, or ``last/`` with what ``pack_state`` made for resuming. Raises CheckpointError."""
+        save_checkpoint(self.folder / which, weights, checkpoint, extra=resuming)
 
     def load_state(self) -> TrainingState | None:
         """What ``last/`` holds; None when no checkpoint was written yet. Raises CheckpointError when damaged."""
@@ -320,31 +317,40 @@ def _when(event: Mapping[str, Any]) -> tuple[int, int]:
     """(epochs, steps) done when the event was told."""
     if event["kind"] in ("epoch", "samples"):
         return event["epoch"] + 1, 0
-    if event["kind"] == "validating":
+    if event["kind"] in ("validating", "probing"):
         return event["epoch"] + 1, -1  # told only on the way to the epoch's end
     return event["epoch"], event["step"]
 
 
-def _pack_state(optimizer: "torch.optim.Optimizer", position: Position, digest: str) -> dict[str, str | bytes]:
-    """``training.json`` and ``training.safetensors``: torch's optimizer state without a pickle."""
+def pack_state(
+    position: Position, digest: str, machine: dict[str, Any], learner: dict[str, Any]
+) -> dict[str, str | bytes]:
+    """``training.json`` and ``training.safetensors``: what resuming needs beyond the weights, without a pickle.
+
+    ``learner`` is what ``Learner.state`` gives: an optimizer's state, and other weights by name.
+    """
     import torch
     from safetensors.torch import save
 
-    state = optimizer.state_dict()
+    state = learner["optimizer"]
     tensors, scalars = {}, {}
     for parameter, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{parameter}.{name}"] = value.detach().cpu().contiguous()
+                tensors[f"optimizer.{parameter}.{name}"] = value
             elif value is not None:
                 scalars[f"{parameter}.{name}"] = value
+    tensors |= {f"net.{name}": value for name, value in learner.get("net", {}).items()}
     described = {
         "position": asdict(position),
         "digest": digest,
+        "machine": machine,
+        "averaged": learner.get("averaged"),
         "param_groups": state["param_groups"],
         "scalars": scalars,
     }
-    return {"training.json": json.dumps(described), "training.safetensors": save(tensors)}
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return {"training.json": json.dumps(described), "training.safetensors": save(on_cpu)}
 
 
 def _unpack_state(folder: Path) -> TrainingState:
@@ -355,18 +361,28 @@ def _unpack_state(folder: Path) -> TrainingState:
 
     try:
         described = json.loads((folder / "training.json").read_text())
-        values: dict[int, dict[str, Any]] = {}
-        for key, value in {**described["scalars"], **load_file(folder / "training.safetensors")}.items():
+        optimizer: dict[int, dict[str, Any]] = {}
+        for key, value in described["scalars"].items():
             parameter, name = key.split(".", 1)
-            values.setdefault(int(parameter), {})[name] = value
+            optimizer.setdefault(int(parameter), {})[name] = value
+        net = {}
+        for key, value in load_file(folder / "training.safetensors").items():
+            kind, name = key.split(".", 1)
+            if kind == "net":
+                net[name] = value
+            else:
+                parameter, name = name.split(".", 1)
+                optimizer.setdefault(int(parameter), {})[name] = value
+        learner = {"optimizer": {"state": optimizer, "param_groups": described["param_groups"]}}
         return TrainingState(
             position=Position(**described["position"]),
             digest=described["digest"],
+            machine=described["machine"],
             weights=load_weights(folder),
-            optimizer={"state": values, "param_groups": described["param_groups"]},
+            learner=learner | ({"net": net, "averaged": described["averaged"]} if net else {}),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(
-            f"The last checkpoint of the run {folder.parent.name} is damaged: start a new run from its best with "
-            f"init={folder.parent}."
+            f"The last checkpoint of the run {folder.parent.name} is damaged, or of another version: start a new run "
+            f"from its best with init={folder.parent}."
         ) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 from flowers.training.run import Run
 
+MIN_PART_DONE = 0.02  # of the run, before its own pace says more than the prediction
 MAX_STEP_POINTS = 240  # a browser's line plot slows past about a thousand points
 
 
@@ -26,11 +27,13 @@ class Story:
     steps: int = 0  # in an epoch
     epoch: int = 0  # 0-based, the one at work
     step: int = 0  # steps of it done
-    validating: tuple[int, int] | None = None  # photos done and in all, while it validates
+    probing: tuple[int, int] | None = None  # photos done and in all, while the last layer's features are computed
+    validating: tuple[int, int] | None = None  # the same, while it validates
     learning_rate: float | None = None
     best_epoch: int | None = None
     best_val_accuracy: float | None = None  # 0..1
     seconds: float = 0.0  # of training so far
+    predicted_seconds: float | None = None  # of the whole run, told when it last started
     seconds_left: float | None = None  # None until it can be told
     machine: str = ""
     finished: bool = False
@@ -82,11 +85,13 @@ def tell(events: list[dict[str, Any]]) -> Story:
         steps=start["steps"],
         epoch=epoch,
         step=step,
+        probing=(last["done"], last["total"]) if last["kind"] == "probing" else None,
         validating=(last["done"], last["total"]) if last["kind"] == "validating" else None,
         learning_rate=(steps or epochs or [{"learning_rate": None}])[-1]["learning_rate"],
         best_epoch=best and best["epoch"],
         best_val_accuracy=best and best["val_accuracy"],
         seconds=last.get("seconds", epochs[-1]["seconds"] if epochs else start["seconds"]),
+        predicted_seconds=sum(start["predicted"]) if start.get("predicted") else None,
         seconds_left=_seconds_left(start, events, epoch, step),
         machine=start["machine"],
         finished=last["kind"] == "finished" and not last["stopped"],
@@ -106,18 +111,26 @@ def _position(events: list[dict[str, Any]], start: dict[str, Any]) -> tuple[int,
             return event["epoch"], event["step"]
         if event["kind"] == "epoch":
             return event["epoch"] + 1, 0
+        if event["kind"] == "probing":
+            return event["epoch"], int(start["steps"] * event["done"] / event["total"])
         if event["kind"] == "validating":
             return event["epoch"], start["steps"]
     return start["epoch"], start["step"]
 
 
 def _seconds_left(start: dict[str, Any], events: list[dict[str, Any]], epoch: int, step: int) -> float | None:
-    """From the rate since the last start; what was done before may have been done on another machine."""
-    done = (epoch + step / start["steps"]) - (start["epoch"] + start["step"] / start["steps"])
+    """What was predicted for the rest, times how far off the prediction has been since the last start."""
+    predicted = start.get("predicted") or [1.0] * start["epochs"]
+
+    def work(epoch: int, step: int) -> float:
+        return sum(predicted[:epoch]) + sum(predicted[epoch : epoch + 1]) * step / start["steps"]
+
+    now = work(epoch, step)
+    done = now - work(start["epoch"], start["step"])
     spent = max((e["seconds"] for e in events if "seconds" in e), default=0) - start["seconds"]
-    if done * start["steps"] < 3:  # the first steps are slow
-        return None
-    return spent / done * max(0.0, start["epochs"] - epoch - step / start["steps"])
+    if done < MIN_PART_DONE * sum(predicted):  # the first steps are slow
+        return sum(predicted) - now if start.get("predicted") else None
+    return spent / done * max(0.0, sum(predicted) - now)
 
 
 def _step_points(steps: list[dict[str, Any]], steps_an_epoch: int) -> list[Point]:

@@ -9,124 +9,297 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from flowers.data.dataset import PhotoDataset, summary
-from flowers.data.loader import Batch, PhotoLoader, epoch_order
+from flowers.data.dataset import PhotoDataset, Progress, Split, summary
+from flowers.data.loader import MEMORY_BYTES, PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError, DataError, FlowersError
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.recipe import Recipe
-from flowers.training.events import Epoch, Event, Finished, Prediction, Samples, Started, Step, Validating
-from flowers.training.machine import Machine, choose_machine
-from flowers.training.run import Position, Run, TrainingState
+from flowers.training import probe
+from flowers.training.events import Epoch, Event, Finished, Prediction, Probing, Samples, Started, Step, Validating
+from flowers.training.learner import Learner, freeze
+from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
+from flowers.training.run import Position, Run, TrainingState, pack_state
+from flowers.training.schedule import learning_rate, picture_size, probe_epochs
+from flowers.training.team import Team, share_norms
 
+LOOK_BATCH = 64  # photos at once where nothing is learned; larger is no faster on a CPU
 SAMPLES = 10  # validation photos whose predictions are told after every epoch
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
 
 
 def train(
-    recipe: Recipe, dataset: PhotoDataset, *, run: Run | None = None, stop: Callable[[], bool] = lambda: False
+    recipe: Recipe,
+    dataset: PhotoDataset,
+    *,
+    run: Run | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
 ) -> Iterator[Event]:
     """Train a network on the training part of ``dataset``, check it on the rest after every epoch, tell what happens.
 
     With a ``run``, checkpoints go to its folder (the best by validation accuracy, and the last for resuming), and
-    training goes on from where that folder says it was. ``stop()`` is asked after every batch. Raises FlowersError
-    when the photos, the starting weights or the device cannot be had, or
-    the loss runs off.
+    training goes on from where that folder says it was. ``stop()`` is asked after every batch; ``progress(done,
+    total)`` is told while the photos are decoded, before the first event. Of several processes that train together
+    (see team.py) only the main one needs the ``run``.
+
+    Raises FlowersError when the photos, the starting weights or the device cannot be had, or the loss runs off.
     """
-    split = dataset.split(recipe.split_seed, recipe.val_fraction)
-    state = _saved_state(run, dataset)
-    torch.manual_seed(recipe.seed)
-    # A run that goes on has its weights: what it began from may be gone by now, or out of reach.
-    model, preprocessing = starting_model(recipe.replace(init="scratch") if state else recipe, dataset.classes)
-    machine = choose_machine(recipe.device, recipe.precision, model, preprocessing.size, recipe.batch_size)
-    # channels_last is the layout in which CPU and GPU convolutions are fastest; the result is the same.
-    model = model.to(machine.device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-    )
-    if state:
-        model.load_state_dict(state.weights)
-        optimizer.load_state_dict(state.optimizer)
-    position = state.position if state else Position()
-    del state  # 90 MB
-    clock = _Clock(position.seconds)
-    loader = PhotoLoader(dataset, preprocessing, recipe.workers)
-
-    def save(which: str) -> None:
-        if run:
-            position.seconds = clock.seconds()
-            checkpoint = _describe(recipe, dataset, preprocessing, position)
-            run.save(which, checkpoint, model, optimizer, position, dataset.digest)
-
+    clock = _Clock()
+    team = Team(pick_device(recipe.device))
     try:
-        yield Started(
-            epoch=position.epoch,
-            step=position.step,
-            epochs=recipe.epochs,
-            steps=-(-len(split.train) // recipe.batch_size),
-            train_photos=len(split.train),
-            val_photos=len(split.val),
-            classes=list(dataset.classes),
-            device=machine.device.type,
-            precision=machine.precision,
-            machine=machine.why,
-            left_out=[item.reason for item in dataset.unreadable],
-            seconds=clock.seconds(),
-        )
-        saved = time.monotonic()
-        while position.epoch < recipe.epochs and not stop():
-            epoch, rate = position.epoch, learning_rate(recipe, position.epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            torch.manual_seed(recipe.seed * 100_003 + epoch)  # for layers that draw lots, such as dropout
-            order = epoch_order(split.train, recipe.seed, epoch)[position.step * recipe.batch_size :]
-            for batch in loader.augmented(order, recipe.batch_size, recipe, epoch):
-                loss, accuracy = _learn(model, optimizer, preprocessing, machine, batch)
-                _check_finite(loss)
-                position.add(loss, accuracy, len(batch[1]))
-                yield Step(epoch, position.step, loss, accuracy, rate, clock.seconds())
-                if stop():
-                    break
-                if time.monotonic() - saved > SAVE_SECONDS:
-                    save("last")
-                    saved = time.monotonic()
-            if stop() and position.seen < len(split.train):
-                break
+        training = _prepare(recipe, dataset, run, stop, clock, team)
+        yield from _epochs(training, progress)
+    finally:
+        team.leave()
 
-            val_loss, predictions = yield from _validate(
-                model, loader, split.val, recipe.batch_size, machine, epoch, clock
-            )
-            _check_finite(val_loss)
-            val_accuracy = sum(p.predicted == p.label for p in predictions) / len(predictions)
-            train_loss, train_accuracy = position.loss_sum / position.seen, position.correct / position.seen
-            best = position.best_val_accuracy is None or val_accuracy > position.best_val_accuracy
-            if best:
-                position.best_epoch, position.best_val_accuracy = epoch, val_accuracy
-                save("best")
-            seconds = clock.seconds()
-            yield Epoch(epoch, rate, train_loss, train_accuracy, val_loss, val_accuracy, best, seconds)
-            yield Samples(epoch, predictions[:: max(1, len(predictions) // SAMPLES)][:SAMPLES])
+
+def _epochs(training: "_Training", progress: Progress | None) -> Iterator[Event]:
+    position, recipe = training.position, training.recipe
+    try:
+        yield training.started(training.loader.prepare([*training.split.train, *training.split.val], progress))
+        while position.epoch < recipe.epochs and not training.halted:
+            if position.epoch < probe_epochs(recipe):
+                yield from training.fit_last_layer()
+            else:
+                yield from training.learn()
+            if training.halted and position.seen < len(training.split.train):
+                break
+            yield from training.check()
             # Saved after being told: a kill in between repeats the epoch, and never leaves a hole in the story.
             position.next_epoch()
-            save("last")
-            saved = time.monotonic()
+            training.save("last")
         if position.step:
-            save("last")
+            training.save("last")
         yield Finished(
             stopped=position.epoch < recipe.epochs,
             epochs_done=position.epoch,
             best_epoch=position.best_epoch,
             best_val_accuracy=position.best_val_accuracy,
-            seconds=clock.seconds(),
+            seconds=training.clock.seconds(),
         )
     finally:
-        loader.close()
+        training.loader.close()
 
 
-def learning_rate(recipe: Recipe, epoch: int) -> float:
-    """The learning rate of an epoch (0-based): a drop every ``lr_step`` epochs, as torch's StepLR has it."""
-    return recipe.learning_rate * recipe.lr_gamma ** (epoch // recipe.lr_step)
+def _prepare(
+    recipe: Recipe,
+    dataset: PhotoDataset,
+    run: Run | None,
+    stop: Callable[[], bool],
+    clock: "_Clock",
+    team: Team,
+) -> "_Training":
+    """Everything that training needs, standing where the run stands."""
+    if team.same(dataset.digest) != dataset.digest:
+        raise DataError("The machines hold different photos: give every one of them the same.")
+    split = dataset.split(recipe.split_seed, recipe.val_fraction)
+    state = team.same(_saved_state(run, dataset) if run and team.main else None)
+    chosen = backbone(recipe.backbone)
+    torch.manual_seed(recipe.seed)
+    with team.main_first():  # who downloads what the others then find
+        # A run that goes on has its weights: what it began from may be gone by now, or out of reach.
+        net, preprocessing = starting_model(recipe.replace(init="scratch") if state else recipe, dataset.classes)
+    freeze(net, chosen, recipe)
+    machine = team.same(
+        choose_machine(recipe, team.device, net, state.machine if state else None) if team.main else None
+    )
+    torch.set_num_threads(machine.threads)
+    training = _Training(
+        recipe=recipe,
+        dataset=dataset,
+        split=split,
+        run=run if team.main else None,
+        stop=stop,
+        clock=clock,
+        team=team,
+        machine=machine,
+        learner=Learner(share_norms(net, team), chosen, recipe, machine, team),
+        loader=PhotoLoader(
+            dataset, preprocessing, recipe.workers, device=team.device, memory=MEMORY_BYTES // team.neighbours
+        ),
+        position=state.position if state else Position(),
+    )
+    if state:
+        _restore(training.learner, state)
+        clock.before = state.position.seconds
+    training.learner.begin(compiled=should_compile(recipe, team.device, sum(training.predicted())))
+    return training
+
+
+@dataclass
+class _Training:
+    """A training under way: what it works with, where it stands, and the parts of an epoch."""
+
+    recipe: Recipe
+    dataset: PhotoDataset
+    split: Split
+    run: Run | None
+    stop: Callable[[], bool]
+    clock: "_Clock"
+    team: Team
+    machine: Machine
+    learner: Learner
+    loader: PhotoLoader
+    position: Position
+    halted: bool = False  # somebody asked for a stop
+    saved: float = 0.0
+
+    def started(self, store: str) -> Started:
+        """What can be told before the first step."""
+        self.saved = time.monotonic()
+        return Started(
+            epoch=self.position.epoch,
+            step=self.position.step,
+            epochs=self.recipe.epochs,
+            steps=len(batches_of(self.split.train, self.recipe.batch_size, self._least)),
+            train_photos=len(self.split.train),
+            val_photos=len(self.split.val),
+            classes=list(self.dataset.classes),
+            device=self.machine.device,
+            precision=self.machine.precision,
+            machine=self.machine.why,
+            store=store,
+            left_out=[item.reason for item in self.dataset.unreadable],
+            predicted=[round(seconds, 3) for seconds in self.predicted()],
+            seconds=self.clock.seconds(),
+        )
+
+    def predicted(self) -> list[float]:
+        """Seconds that each epoch should take on this machine, from what a trial step took."""
+        full, machine = self.loader.preprocessing.size, self.machine
+        train, val = len(self.split.train), len(self.split.val)
+        check = machine.seconds(val, full, learning=False)
+        probing = machine.seconds(train, full, learning=False)
+        return [
+            check + (probing if epoch < probe_epochs(self.recipe) else self._learning_seconds(train, epoch, full))
+            for epoch in range(self.recipe.epochs)
+        ]
+
+    def _learning_seconds(self, photos: int, epoch: int, full: int) -> float:
+        return self.machine.seconds(photos, picture_size(self.recipe, epoch, full), learning=True)
+
+    @property
+    def _least(self) -> int:
+        """Photos in the smallest batch: batch norm cannot learn from one, and nobody in the team goes without."""
+        return max(2, self.team.size)
+
+    def fit_last_layer(self) -> Iterator[Event]:
+        """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
+        position, learner = self.position, self.learner
+        learner.net.eval()
+        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH, self._least))
+        seen, labels = [], []
+        with self.machine.autocast():
+            for inputs, truth in probe.features(learner.net, learner.head, self.loader.clean(shares), self._ready):
+                seen.append(inputs)
+                labels.append(truth)
+                done, stopped = self.team.sum(len(truth), float(self.stop()))
+                position.seen += int(done)
+                yield Probing(position.epoch, position.seen, len(self.split.train), self.clock.seconds())
+                if stopped and position.seen < len(self.split.train):
+                    self.halted = True
+                    position.seen = 0
+                    return
+        seen, labels = (torch.cat(self.team.gather(parts)).clone() for parts in (seen, labels))
+        loss, accuracy = probe.fit(learner.head, seen, labels, self.recipe.label_smoothing)
+        learner.start_averaging()
+        position.loss_sum, position.correct = loss * len(labels), accuracy * len(labels)
+
+    def learn(self) -> Iterator[Event]:
+        """The rest of an epoch, step by step."""
+        recipe, position = self.recipe, self.position
+        size = picture_size(recipe, position.epoch, self.loader.preprocessing.size)
+        order = epoch_order(self.split.train, recipe.seed, position.epoch)
+        batches = batches_of(order, recipe.batch_size, self._least)
+        self.learner.begin_epoch()
+        mine = self.loader.augmented(self.team.share(batches[position.step :]), recipe, position.epoch, size)
+        for (pixels, labels), batch in zip(mine, batches[position.step :], strict=True):
+            rate = learning_rate(recipe, position.epoch + position.step / len(batches))
+            # For layers that draw lots, such as dropout: from here alone, so that a resumed run draws the same.
+            torch.manual_seed(hash((recipe.seed, position.epoch, position.step, self.team.rank)))
+            loss, right = self.learner.learn(self._ready(pixels), labels, rate, len(batch))
+            loss, right, stopped = self.team.sum(loss, right, float(self.stop()))
+            _check_finite(loss)
+            position.add(loss, right, len(batch))
+            yield Step(position.epoch, position.step, loss / len(batch), right / len(batch), rate, self.clock.seconds())
+            if stopped or self.team.any(self.stop()):
+                self.halted = True
+                return
+            if time.monotonic() - self.saved > SAVE_SECONDS:
+                self.save("last")
+
+    def check(self) -> Iterator[Event]:
+        """The end of an epoch: the photos held back, and what the epoch came to."""
+        position = self.position
+        val_loss, predictions = yield from self._validate()
+        _check_finite(val_loss)
+        accuracy = sum(p.predicted == p.label for p in predictions) / len(predictions)
+        best = position.best_val_accuracy is None or accuracy > position.best_val_accuracy
+        if best:
+            position.best_epoch, position.best_val_accuracy = position.epoch, accuracy
+            self.save("best")
+        probed = position.epoch < probe_epochs(self.recipe)
+        yield Epoch(
+            epoch=position.epoch,
+            learning_rate=0.0 if probed else learning_rate(self.recipe, position.epoch),
+            train_loss=position.loss_sum / position.seen,
+            train_accuracy=position.correct / position.seen,
+            val_loss=val_loss,
+            val_accuracy=accuracy,
+            best=best,
+            seconds=self.clock.seconds(),
+        )
+        yield Samples(position.epoch, predictions[:: max(1, len(predictions) // SAMPLES)][:SAMPLES])
+
+    def _validate(self) -> Iterator[Validating]:
+        """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
+        self.learner.answering.eval()
+        batches = batches_of(self.split.val, LOOK_BATCH, self.team.size)
+        shares = self.team.share(batches)
+        answers, done = [], 0
+        for (pixels, labels), mine, batch in zip(self.loader.clean(shares), shares, batches, strict=True):
+            scores = self.learner.scores(self._ready(pixels))
+            losses = functional.cross_entropy(scores, labels, reduction="none")
+            confidence, predicted = scores.softmax(1).max(1)
+            values = (part.tolist() for part in (labels, predicted, confidence, losses))
+            answers += zip(mine, *values, strict=True)
+            done += len(batch)
+            yield Validating(self.position.epoch, done, len(self.split.val), self.clock.seconds())
+        answers = sorted(self.team.gather(answers))
+        photos = self.dataset.photos
+        predictions = [Prediction(photos[i].path, label, guess, sure) for i, label, guess, sure, _ in answers]
+        return math.fsum(answer[-1] for answer in answers) / len(answers), predictions
+
+    def save(self, which: str) -> None:
+        """Write a checkpoint, if there is a run to write it to."""
+        self.saved = time.monotonic()
+        if not self.run:
+            return
+        self.position.seconds = self.clock.seconds()
+        resuming = None
+        if which == "last":
+            resuming = pack_state(self.position, self.dataset.digest, self.machine.to_dict(), self.learner.state())
+        self.run.save(which, self._describe(), self.learner.weights(), resuming)
+
+    def _describe(self) -> Checkpoint:
+        return Checkpoint(
+            backbone=self.recipe.backbone,
+            classes=self.dataset.classes,
+            preprocessing=self.loader.preprocessing.to_dict(),
+            recipe=self.recipe.to_dict(),
+            metrics={
+                "epoch": self.position.epoch,
+                "best_epoch": self.position.best_epoch,
+                "val_accuracy": self.position.best_val_accuracy,
+                "seconds": round(self.position.seconds, 1),
+            },
+            photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},
+        )
+
+    def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.learner.ready(self.loader.preprocessing.normalise(pixels))
 
 
 def starting_model(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module, Preprocessing]:
@@ -159,61 +332,9 @@ def _load_start(
     fill_model(model, weights, checkpoint)
 
 
-def _learn(
-    model: nn.Module, optimizer: torch.optim.Optimizer, preprocessing: Preprocessing, machine: Machine, batch: Batch
-) -> tuple[float, float]:
-    """One step on one batch; its loss and accuracy before the step."""
-    model.train()
-    photos, labels = _to_device(preprocessing, machine, batch)
-    with machine.autocast():
-        scores = model(photos)
-    loss = functional.cross_entropy(scores.float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    accuracy = (scores.argmax(1) == labels).float().mean()
-    return loss.item(), accuracy.item()  # waits for the device; at these speeds the wait costs nothing
-
-
-@torch.no_grad()
-def _validate(
-    model: nn.Module,
-    loader: PhotoLoader,
-    indices: tuple[int, ...],
-    batch_size: int,
-    machine: Machine,
-    epoch: int,
-    clock: "_Clock",
-) -> Iterator[Validating]:
-    """Tells its progress; returns the mean loss on clean photos and a Prediction for each."""
-    model.eval()
-    total, predictions = 0.0, []
-    for batch in loader.clean(indices, batch_size):
-        photos, labels = _to_device(loader.preprocessing, machine, batch)
-        with machine.autocast():
-            scores = model(photos).float()
-        total += functional.cross_entropy(scores, labels, reduction="sum").item()
-        confidence, predicted = scores.softmax(1).max(1)
-        for label, guess, sure in zip(labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True):
-            path = loader.dataset.photos[indices[len(predictions)]].path
-            predictions.append(Prediction(path, label, guess, sure))
-        yield Validating(epoch, len(predictions), len(indices), clock.seconds())
-    return total / len(indices), predictions
-
-
-def _check_finite(loss: float) -> None:
-    if not math.isfinite(loss):
-        raise FlowersError("The loss is no longer a number: start again with a lower learning rate.")
-
-
-def _to_device(preprocessing: Preprocessing, machine: Machine, batch: Batch) -> Batch:
-    pixels, labels = (tensor.to(machine.device, non_blocking=True) for tensor in batch)
-    return preprocessing.normalise(pixels).contiguous(memory_format=torch.channels_last), labels
-
-
-def _saved_state(run: Run | None, dataset: PhotoDataset) -> TrainingState | None:
+def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:
     """Where the run's last checkpoint stands; None when there is none yet. Raises DataError for other photos."""
-    state = run.load_state() if run else None
+    state = run.load_state()
     if state and state.digest != dataset.digest:
         raise DataError(
             "The photos are not those this run began with: put them back, or start a new run (it can begin from this "
@@ -222,29 +343,25 @@ def _saved_state(run: Run | None, dataset: PhotoDataset) -> TrainingState | None
     return state
 
 
-def _describe(recipe: Recipe, dataset: PhotoDataset, preprocessing: Preprocessing, position: Position) -> Checkpoint:
-    return Checkpoint(
-        backbone=recipe.backbone,
-        classes=dataset.classes,
-        preprocessing=preprocessing.to_dict(),
-        recipe=recipe.to_dict(),
-        metrics={
-            "epoch": position.epoch,
-            "best_epoch": position.best_epoch,
-            "val_accuracy": position.best_val_accuracy,
-            "seconds": round(position.seconds, 1),
-        },
-        photos={name: value for name, value in summary(dataset).items() if name in ("counts", "digest")},
-    )
+def _restore(learner: Learner, state: TrainingState) -> None:
+    try:
+        learner.load(state.weights, state.learner)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            "The run's last checkpoint was written by another version of flowers: start a new run from its best."
+        ) from error
 
 
-@dataclass
+def _check_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise FlowersError("The loss is no longer a number: start again with a lower learning rate.")
+
+
 class _Clock:
     """Training time over all starts of a run, in seconds."""
 
-    before: float
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.before = 0.0
         self.start = time.monotonic()
 
     def seconds(self) -> float:

@@ -3,20 +3,35 @@
 import re
 import shutil
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Page, expect
 
 from flowers.data.garden import render_flower
-from flowers.training.run import list_runs
+from flowers.recipe import PRESET_HELP, PRESETS
+from flowers.training.run import Run, list_runs
 
 
-def open_train(page) -> None:
+@pytest.fixture
+def train_page(open_page):
+    """``train_page()`` opens the studio at its Train tab, as another visitor."""
+
+    def open_() -> Page:
+        page = open_page()
+        show_train(page)
+        return page
+
+    return open_
+
+
+def show_train(page) -> None:
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#train-start")).to_be_visible()
 
 
-def set_number(page, knob: str, value: float) -> None:
-    page.locator(f"#knob-{knob} input").first.fill(str(value))
-    page.locator(f"#knob-{knob} input").first.blur()
+def set_knob(page, knob: str, value: float) -> None:
+    field = page.locator(f"#knob-{knob} input").first
+    field.fill(str(value))
+    field.blur()
 
 
 def choose(page, dropdown: str, option: str) -> None:
@@ -32,33 +47,37 @@ def message(page):
     return page.locator("#train-message")
 
 
-def from_bundled_weights(page) -> None:
-    page.get_by_role("button", name="Model").click()
-    choose(page, "knob-init", "flowers-resnet18")
-
-
 def press_start(page) -> None:
     expect(page.locator("#train-start")).to_be_enabled()
     page.locator("#train-start").click()
 
 
-def test_a_training_on_the_garden_from_start_to_end(open_page, studio):
-    first = open_page()
-    open_train(first)
-    choose(first, "train-source", "The garden")
-    from_bundled_weights(first)
-    set_number(first, "epochs", 3)
-    set_number(first, "batch_size", 16)
-    press_start(first)
+def start_on_the_garden(page, **knobs: float) -> None:
+    """Start a run that needs no network: painted flowers, and the bundled weights to begin with."""
+    choose(page, "train-source", "The garden")
+    page.get_by_role("button", name="Model").click()
+    choose(page, "knob-init", "flowers-resnet18")
+    for knob, value in knobs.items():
+        set_knob(page, knob, value)
+    press_start(page)
+
+
+def trained_epochs(run: Run) -> list[dict]:
+    return [event for event in run.events() if event["kind"] == "epoch"]
+
+
+def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
+    first = train_page()
+    start_on_the_garden(first, epochs=3, batch_size=16)
     expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
     expect(headline(first)).to_have_text(re.compile("Epoch . of 3"))
     expect(first.locator("#train-stop")).to_be_enabled()
-    # The curve moves within the first epoch.
+    # The curve moves within the first epoch, and how long it will take is told.
     expect(first.locator("#train-loss svg, #train-loss canvas").first).to_be_visible()
+    expect(first.locator("#train-status .sub")).to_contain_text(re.compile("about .* left of"))
 
     # A second visitor sees the same run, is told why another cannot start, and the first may leave.
-    second = open_page()
-    open_train(second)
+    second = train_page()
     expect(headline(second)).to_have_text(re.compile("Epoch . of 3"))
     expect(second.locator("#train-start")).to_be_disabled()
     first.close()
@@ -67,16 +86,15 @@ def test_a_training_on_the_garden_from_start_to_end(open_page, studio):
     second.get_by_role("tab", name="Classify").click()
     second.get_by_role("button", name="daisy").first.click()
     expect(second.locator("#classify-answer h2")).to_be_visible()
-    open_train(second)
 
     second.reload()
-    open_train(second)
+    show_train(second)
     expect(headline(second)).to_have_text("Trained", timeout=300_000)
     expect(second.locator("#train-status")).to_contain_text("Best accuracy")
     expect(second.locator("#train-start")).to_be_enabled()
 
     run = list_runs(studio.runs)[0]
-    epochs = [event for event in run.events() if event["kind"] == "epoch"]
+    epochs = trained_epochs(run)
     assert [event["epoch"] for event in epochs] == [0, 1, 2]
     assert epochs[-1]["train_accuracy"] > epochs[0]["train_accuracy"]
     assert run.status().state == "done"
@@ -89,13 +107,9 @@ def test_a_training_on_the_garden_from_start_to_end(open_page, studio):
     expect(second.locator("#classify-answer .facts")).to_contain_text(run.name)
 
 
-def test_stop_then_resume(open_page, studio):
-    page = open_page()
-    open_train(page)
-    choose(page, "train-source", "The garden")
-    from_bundled_weights(page)
-    set_number(page, "epochs", 2)
-    press_start(page)
+def test_stop_then_resume(train_page, studio):
+    page = train_page()
+    start_on_the_garden(page, epochs=2)
     expect(headline(page)).to_have_text(re.compile("Epoch 1 of 2"))
     expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
     page.locator("#train-stop").click()
@@ -103,42 +117,39 @@ def test_stop_then_resume(open_page, studio):
     expect(page.locator("#train-resume")).to_be_enabled()
     page.locator("#train-resume").click()
     expect(headline(page)).to_have_text("Trained", timeout=300_000)
-    epochs = [event["epoch"] for event in list_runs(studio.runs)[0].events() if event["kind"] == "epoch"]
-    assert epochs == [0, 1]
+    assert [event["epoch"] for event in trained_epochs(list_runs(studio.runs)[0])] == [0, 1]
 
 
-def test_bad_values_are_told_in_a_sentence_and_nothing_starts(open_page, studio):
-    page = open_page()
-    open_train(page)
+def test_bad_values_are_told_in_a_sentence_and_nothing_starts(train_page, studio):
+    page = train_page()
     expect(page.locator("#train-start")).to_be_enabled()
     before = len(list_runs(studio.runs))
-    set_number(page, "epochs", 0)
+    set_knob(page, "epochs", 0)
     press_start(page)
     expect(message(page)).to_contain_text("epochs cannot be 0: give a whole number from 1 to 1000.")
-    set_number(page, "epochs", 1.5)
+    set_knob(page, "epochs", 1.5)
     press_start(page)
     expect(message(page)).to_contain_text("epochs must be a whole number, not 1.5")
     assert len(list_runs(studio.runs)) == before
 
 
-def test_without_imagenet_weights_the_run_says_what_to_choose(open_page):
-    page = open_page()
-    open_train(page)
+def test_without_imagenet_weights_the_run_says_what_to_choose(train_page):
+    page = train_page()
     choose(page, "train-source", "The garden")
     press_start(page)
-    expect(headline(page)).to_have_text("That did not work")
+    expect(headline(page)).to_have_text("That did not work", timeout=300_000)  # a slow network says no slowly
     expect(page.locator("#train-status")).to_contain_text("init=scratch")
 
 
-def test_a_preset_sets_every_control(open_page):
-    page = open_page()
-    open_train(page)
-    expect(page.locator("#knob-epochs input")).to_have_value("25")
-    choose(page, "train-preset", "quick")
-    expect(page.locator("#knob-epochs input")).to_have_value("3")
+def test_a_preset_sets_every_control(train_page):
+    page = train_page()
+    for name, recipe in PRESETS.items():
+        page.locator(f"#train-preset input[value={name}]").check()
+        expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
+    expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
 
 
-def test_a_zip_of_my_own_classes_is_counted_and_chosen(open_page, tmp_path):
+def test_a_zip_of_my_own_classes_is_counted_and_chosen(train_page, tmp_path):
     for number, (mine, kind) in enumerate((("cat", "rose"), ("dog & bone", "tulip"))):
         for seed in range(3):
             path = tmp_path / "photos" / mine / f"{seed}.png"
@@ -146,8 +157,7 @@ def test_a_zip_of_my_own_classes_is_counted_and_chosen(open_page, tmp_path):
             render_flower(kind, 100 * number + seed, 64).save(path)
     (tmp_path / "photos" / "cat" / "broken.jpg").write_bytes(b"not a photo at all")
     archive = shutil.make_archive(str(tmp_path / "my photos"), "zip", tmp_path / "photos")
-    page = open_page()
-    open_train(page)
+    page = train_page()
     page.get_by_role("button", name="My own photos").click()
     page.locator("#train-zip input[type=file]").set_input_files(archive)
     expect(message(page)).to_contain_text("Your photos: 3 cat, 3 dog & bone.")

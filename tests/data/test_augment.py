@@ -1,5 +1,6 @@
-"""The augmentations draw what torchvision's own classes draw, and depend on nothing but their seed."""
+"""The augmentations do what torchvision's do, and depend on nothing but their seed."""
 
+import itertools
 import random
 from itertools import pairwise
 
@@ -7,17 +8,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import RandomResizedCrop, functional
 
 from flowers.data import augment as module
-from flowers.data.augment import AFTER_CROP, AUGMENTATIONS, CROP, augment, only, photo_rng, variants
+from flowers.data.augment import AFTER_CROP, AUGMENTATIONS, Variant, draw, only, photo_rng
 from flowers.data.garden import render_flower
-from flowers.data.preprocess import Preprocessing
+from flowers.data.preprocess import Preprocessing, to_pixels
+from flowers.data.render import render, variants
 from flowers.recipe import KNOBS, PRESETS, Recipe
 
 SMALL = Preprocessing(size=48, resize=56)
 OFF = Recipe().replace(**{item.name: item.off for item in KNOBS.values() if item.off is not None})
 PHOTO = render_flower("tulip", 3, 96).resize((120, 90))
+# For comparisons with torchvision: validation sees the whole of it, unscaled.
+WHOLE = Preprocessing(size=96, resize=96)
+SQUARE = render_flower("tulip", 3, 96)
 
 
 def of(name: str) -> module.Augmentation:
@@ -32,12 +38,43 @@ def quantiles(values) -> np.ndarray:
     return np.quantile(np.asarray(values, float), np.linspace(0.05, 0.95, 19))
 
 
+class Drawn:
+    """A generator of chance that draws the middle of every range, but for what is given."""
+
+    def __init__(self, *given: float):
+        self.given = list(given)
+
+    def uniform(self, low: float, high: float) -> float:
+        return self.given.pop(0) if self.given else (low + high) / 2
+
+    def random(self) -> float:
+        return self.given.pop(0)
+
+    def shuffle(self, values: list) -> None:
+        pass
+
+
+def changed(image: Image.Image, augmentation: module.Augmentation, *given: float) -> torch.Tensor:
+    """The whole square ``image``, float (3, 96, 96), changed by what chance has given."""
+    variant = Variant(*image.size)
+    augmentation.apply(variant, Recipe(), Drawn(*given))
+    return render([np.array(image)], [variant], WHOLE)[0].float()
+
+
+def muted(image: Image.Image) -> Image.Image:
+    """Colours so far from black and white that no change reaches them: torchvision clips after each one."""
+    return image.point(lambda value: 70 + value * 0.4)
+
+
+# Against torchvision
+
+
 @pytest.mark.parametrize("min_area", [0.08, 0.5, 0.9])
 @pytest.mark.parametrize(("width", "height"), [(320, 240), (240, 320), (500, 100), (60, 500), (8, 8)])
 def test_crop_boxes_are_distributed_as_torchvisions(width, height, min_area):
     rng = random.Random(0)
     torch.manual_seed(0)
-    transform = v2.RandomResizedCrop(1, scale=(min_area, 1))
+    transform = RandomResizedCrop(1, scale=(min_area, 1))
     blank = [Image.new("RGB", (width, height))]
     ours = np.array([module._crop_box(width, height, min_area, rng) for _ in range(3000)])
     theirs = [transform.make_params(blank) for _ in range(3000)]
@@ -45,6 +82,110 @@ def test_crop_boxes_are_distributed_as_torchvisions(width, height, min_area):
     for column, extent in zip(range(4), (width, height, width, height), strict=True):
         # Of 3,000 draws the quantiles stray by about 1 % of the range.
         assert np.abs(quantiles(ours[:, column]) - quantiles(theirs[:, column])).max() <= 0.05 * extent + 1
+
+
+@pytest.mark.parametrize("box", [(10, 20, 40, 30), (0, 0, 96, 96), (5, 5, 86, 90), (50, 3, 46, 60)])
+@pytest.mark.parametrize("size", [96, 64, 40])
+def test_a_crop_is_torchvisions_antialiased_one(box, size):
+    left, top, width, height = box
+    ours = render([np.array(SQUARE)], [Variant(96, 96, part=box)], WHOLE, size)[0].float()
+    theirs = functional.resized_crop(to_pixels(SQUARE), top, left, height, width, [size, size], antialias=True).float()
+    difference = (ours - theirs).abs()
+    assert difference.mean() < (0.6 if max(width, height) <= size else 2.5)
+    # A picture that only takes every other pixel, or none of the rim, would differ by far more.
+    assert difference[:, 0].mean() < 8
+    assert difference[:, :, -1].mean() < 8
+
+
+def test_a_mirrored_photo_is_exactly_that():
+    assert torch.equal(changed(SQUARE, of("flip"), 0.0), to_pixels(functional.horizontal_flip(SQUARE)).float())
+    assert torch.equal(changed(SQUARE, of("flip"), 0.9), to_pixels(SQUARE).float())
+
+
+@pytest.mark.parametrize("angle", [17, -30, 5, 90])
+def test_rotation_is_torchvisions(angle):
+    theirs = functional.rotate(to_pixels(SQUARE), angle, InterpolationMode.BILINEAR).float()
+    difference = (changed(SQUARE, of("rotate"), angle) - theirs).abs()
+    assert difference[:, 20:-20, 20:-20].max() <= 1
+    assert difference.mean() < 2  # at the edge theirs is hard and ours soft
+
+
+@pytest.mark.parametrize(("scale", "shear"), [(1.2, 0), (1, 10), (0.9, -10), (1.1, 7)])
+def test_shear_and_scale_are_torchvisions(scale, shear):
+    theirs = functional.affine(to_pixels(SQUARE), 0, [0, 0], scale, [shear, 0], InterpolationMode.BILINEAR).float()
+    difference = (changed(SQUARE, of("affine"), scale, shear) - theirs).abs()
+    assert difference[:, 24:-24, 24:-24].max() <= 1
+    assert difference.mean() < 2.5
+
+
+def test_bends_follow_one_another_as_torchvisions():
+    """In the table's order: mirrored, then turned, then slanted. Any other order gives another picture."""
+    variant = Variant(96, 96)
+    for name, given in (("flip", (0.0,)), ("rotate", (25,)), ("affine", (0.9, 10))):
+        of(name).apply(variant, Recipe(), Drawn(*given))
+    ours = render([np.array(SQUARE)], [variant], WHOLE)[0].float()
+    theirs = functional.rotate(functional.horizontal_flip(to_pixels(SQUARE)), 25, InterpolationMode.BILINEAR)
+    theirs = functional.affine(theirs, 0, [0, 0], 0.9, [10, 0], InterpolationMode.BILINEAR).float()
+    assert (ours - theirs).abs()[:, 28:-28, 28:-28].mean() < 2  # theirs is resampled twice, and so softer
+
+
+@pytest.mark.parametrize(
+    ("change", "place"), [("adjust_brightness", 0), ("adjust_contrast", 1), ("adjust_saturation", 2)]
+)
+@pytest.mark.parametrize("factor", [0.6, 0.75, 1.3])
+def test_colours_are_torchvisions(change, place, factor):
+    photo = muted(SQUARE)
+    given = [1, 1, 1, 0]
+    given[place] = factor
+    theirs = getattr(functional, change)(to_pixels(photo), factor).float()
+    difference = (changed(photo, of("colour"), *given) - theirs).abs()
+    assert difference.max() <= 1
+    assert (theirs - to_pixels(photo)).abs().max() > 3
+
+
+def test_colour_changes_follow_one_another_as_torchvisions():
+    """Contrast about the mean of the picture as the changes before have left it."""
+    photo = muted(SQUARE)
+    theirs = functional.adjust_brightness(to_pixels(photo), 0.8)
+    theirs = functional.adjust_saturation(functional.adjust_contrast(theirs, 1.3), 0.7).float()
+    assert (changed(photo, of("colour"), 0.8, 1.3, 0.7, 0) - theirs).abs().max() <= 3  # theirs is rounded three times
+
+
+@pytest.mark.parametrize("turns", [0.1, -0.1, 0.03])
+def test_hue_turns_the_same_way_by_about_the_same_angle_and_keeps_the_brightness(turns):
+    """Torchvision turns the HSV circle, on which yellow is brighter than blue; a turn about grey keeps brightness."""
+
+    def hues(pixels: torch.Tensor) -> np.ndarray:
+        flat = Image.fromarray(pixels.to(torch.uint8).permute(1, 2, 0).numpy())
+        return np.asarray(flat.convert("HSV"))[:, :, 0].ravel() / 256
+
+    colours = [tuple(round(255 * part) for part in _rgb(step / 12)) for step in range(12)]
+    wheel = Image.new("RGB", (96, 96))
+    for place, colour in enumerate(colours):
+        wheel.paste(colour, (place * 8, 0, place * 8 + 8, 96))
+    before, ours = to_pixels(wheel), changed(wheel, of("colour"), 1, 1, 1, turns)
+    turned = (hues(ours) - hues(before) + 0.5) % 1 - 0.5
+    assert (np.sign(turned) == np.sign(turns)).all()
+    assert np.mean(turned) == pytest.approx(turns, rel=0.15)
+    assert np.abs(turned).max() < 1.6 * abs(turns)
+    luma = torch.tensor(module.LUMA).float()
+    torch.testing.assert_close(
+        torch.einsum("c,chw->hw", luma, ours), torch.einsum("c,chw->hw", luma, before.float()), atol=1.5, rtol=0
+    )
+
+
+def _rgb(hue: float) -> tuple[float, float, float]:
+    import colorsys
+
+    return colorsys.hsv_to_rgb(hue, 0.4, 0.6)
+
+
+def test_greys_have_no_hue_and_no_saturation_to_change():
+    grey = SQUARE.convert("L").convert("RGB")
+    assert (changed(grey, of("colour"), 1, 1, 1.8, 0.3) - to_pixels(grey)).abs().max() <= 1
+
+
+# The table
 
 
 @pytest.mark.parametrize(("width", "height"), [(8, 400), (400, 8), (31, 17), (8, 8)])
@@ -59,12 +200,9 @@ def test_crops_lie_within_the_photo(width, height):
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=lambda item: item.name)
 def test_each_changes_the_photo_and_keeps_to_its_seed(augmentation):
     recipe = only(Recipe(flip=1), augmentation)
-    results = [augmentation.apply(PHOTO, recipe, random.Random(seed)) for seed in (1, 1, 2)]
+    results = [next(variants(PHOTO, recipe, SMALL, seed, 1)) for seed in (1, 1, 2)]
     assert are_equal(results[0], results[1])
-    assert not are_equal(results[0], PHOTO)
-    assert all(result.mode == "RGB" for result in results)
-    if augmentation is not CROP:
-        assert all(result.size == PHOTO.size for result in results)
+    assert not are_equal(results[0], SMALL.frame(PHOTO))
     if augmentation.name != "flip":
         assert not are_equal(results[0], results[2])
 
@@ -74,12 +212,19 @@ def test_each_does_nothing_when_off(augmentation):
     assert not augmentation.is_on(OFF)
     assert augmentation.is_on(Recipe())
     for seed in range(5):
-        assert are_equal(augmentation.apply(PHOTO, OFF, random.Random(seed)), PHOTO)
+        variant = Variant(*PHOTO.size)
+        augmentation.apply(variant, OFF, random.Random(seed))
+        (picture,) = render([np.array(PHOTO)], [variant], SMALL)
+        assert torch.equal(picture, to_pixels(SMALL.frame(PHOTO)))
 
 
-def test_all_off_is_what_validation_sees():
-    for seed in range(3):
-        assert are_equal(augment(PHOTO, OFF, SMALL, random.Random(seed)), SMALL.frame(PHOTO))
+@pytest.mark.parametrize("size", [(120, 90), (48, 48), (31, 200), (700, 500), (8, 9)])
+@pytest.mark.parametrize("side", [None, 24, 40])
+def test_all_off_is_what_validation_sees(size, side):
+    photo = PHOTO.resize(size)
+    variant = draw(OFF, random.Random(0), *size)
+    (picture,) = render([np.array(photo)], [variant], SMALL, side)
+    assert torch.equal(picture, to_pixels(SMALL.frame(photo, side)))
 
 
 @pytest.mark.parametrize("kept", AUGMENTATIONS, ids=lambda item: item.name)
@@ -91,33 +236,27 @@ def test_only_leaves_exactly_one_on(kept):
     assert recipe.epochs == Recipe().epochs
 
 
-def test_every_knob_of_an_augmentation_belongs_to_exactly_one():
+def test_every_strength_belongs_to_exactly_one_augmentation():
     listed = [name for item in AUGMENTATIONS for name in item.knobs]
-    assert sorted(listed) == sorted(item.name for item in KNOBS.values() if item.group == "Augmentation")
-
-
-@pytest.mark.parametrize("size", [(64, 64), (300, 20), (20, 300), (9, 8), (1000, 700)])
-@pytest.mark.parametrize("recipe", [*PRESETS.values(), OFF], ids=[*PRESETS, "off"])
-def test_a_variant_has_the_size_the_network_sees(size, recipe):
-    for seed in range(3):
-        variant = augment(PHOTO.resize(size), recipe, SMALL, random.Random(seed))
-        assert (variant.size, variant.mode) == ((48, 48), "RGB")
-
-
-def test_a_variant_depends_on_seed_epoch_and_photo_alone():
-    torch.manual_seed(0)
-    random.seed(0)
-    first = augment(PHOTO, Recipe(), SMALL, photo_rng(7, 3, 5))
-    random.seed(1)
-    torch.manual_seed(1)
-    assert are_equal(augment(PHOTO, Recipe(), SMALL, photo_rng(7, 3, 5)), first)
-    for other in ((8, 3, 5), (7, 4, 5), (7, 3, 6)):
-        assert not are_equal(augment(PHOTO, Recipe(), SMALL, photo_rng(*other)), first)
+    assert sorted(listed) == sorted(item.name for item in KNOBS.values() if item.off is not None)
 
 
 def test_the_draws_are_the_same_on_every_machine():
     """Runs are resumed on other machines: Python's generator, seeded by a string, is the same everywhere."""
     assert [photo_rng(0, 0, 0).randrange(10**6), photo_rng(1, 2, 3).randrange(10**6)] == [268626, 28784]
+
+
+def test_a_variant_depends_on_seed_epoch_and_photo_alone():
+    def bend(*place):
+        return draw(Recipe(), photo_rng(*place), 120, 90).bend.tolist()
+
+    torch.manual_seed(0)
+    random.seed(0)
+    first = bend(7, 3, 5)
+    random.seed(1)
+    torch.manual_seed(1)
+    assert bend(7, 3, 5) == first
+    assert len({str(bend(*place)) for place in ((7, 3, 5), (8, 3, 5), (7, 4, 5), (7, 3, 6))}) == 4
 
 
 def test_variants_repeat_and_differ_from_each_other():
@@ -128,62 +267,90 @@ def test_variants_repeat_and_differ_from_each_other():
 
 def test_a_flip_comes_as_often_as_asked():
     for chance in (0.0, 0.3, 1.0):
-        rng, recipe = random.Random(0), Recipe(flip=chance)
-        flipped = sum(not are_equal(of("flip").apply(PHOTO, recipe, rng), PHOTO) for _ in range(400))
+        recipe = only(Recipe(flip=chance), of("flip"))
+        rng = random.Random(0)
+        flipped = sum(draw(recipe, rng, 9, 9).bend[0, 0] == -1 for _ in range(400))
         assert abs(flipped / 400 - chance) < 0.08
-    assert are_equal(of("flip").apply(PHOTO, Recipe(flip=1), random.Random(0)), PHOTO.transpose(Image.Transpose(0)))
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "knob", "draw"),
+    ("knob", "drawn"),
     [
-        ("rotate", "rotate", "rotation", lambda call: call.args[1]),
-        ("affine", "affine", "shear", lambda call: call.kwargs["shear"][0]),
-        ("affine", "affine", "zoom", lambda call: call.kwargs["scale"] - 1),
-        ("colour", "adjust_brightness", "brightness", lambda call: call.args[1] - 1),
-        ("colour", "adjust_contrast", "contrast", lambda call: call.args[1] - 1),
-        ("colour", "adjust_saturation", "saturation", lambda call: call.args[1] - 1),
-        ("colour", "adjust_hue", "hue", lambda call: call.args[1]),
+        ("rotation", lambda variant: np.degrees(np.arctan2(variant.bend[1, 0], variant.bend[0, 0]))),
+        ("shear", lambda variant: np.degrees(np.arctan(variant.bend[0, 1]))),
+        ("zoom", lambda variant: 1 / variant.bend[1, 1] - 1),
+        ("brightness", lambda variant: variant.mean[0, 0] - 1),
+        ("contrast", lambda variant: variant.difference[0, 0] - 1),
+        ("saturation", lambda variant: variant.mean[0, 0] - variant.mean[1, 0] - 1),
+        ("hue", lambda variant: _turned(variant.mean)),
     ],
 )
-def test_strengths_are_drawn_evenly_up_to_the_knob_either_way(mocker_of, name, change, knob, draw):
-    calls = mocker_of(change)
-    recipe, rng = Recipe(), random.Random(0)
-    for _ in range(1000):
-        of(name).apply(PHOTO, recipe, rng)
-    drawn = np.array([draw(call) for call in calls]) / getattr(recipe, knob)
-    assert np.abs(quantiles(drawn) - np.linspace(-0.9, 0.9, 19)).max() < 0.1
-    assert np.abs(drawn).max() <= 1
+def test_strengths_are_drawn_evenly_up_to_the_knob_either_way(knob, drawn):
+    recipe, rng = OFF.replace(**{knob: getattr(Recipe(), knob)}), random.Random(0)
+    found = np.array([drawn(draw(recipe, rng, 40, 30)) for _ in range(1000)]) / getattr(recipe, knob)
+    assert np.abs(quantiles(found) - np.linspace(-0.9, 0.9, 19)).max() < 0.1
+    assert np.abs(found).max() <= 1 + 1e-9
+
+
+def _turned(colour: np.ndarray) -> float:
+    turn = module.YIQ @ colour @ np.linalg.inv(module.YIQ)
+    return -np.arctan2(turn[2, 1], turn[1, 1]) / (2 * np.pi)
 
 
 def test_the_colours_are_changed_in_every_order(monkeypatch):
-    orders, order = set(), []
-    for change in ("brightness", "contrast", "saturation", "hue"):
-        monkeypatch.setattr(
-            module.functional, f"adjust_{change}", lambda image, factor, change=change: order.append(change) or image
-        )
-    rng = random.Random(0)
+    order = []
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        monkeypatch.setattr(module, f"_{name}", lambda variant, factor, name=name: order.append(name))
+    rng, orders = random.Random(0), set()
     for _ in range(500):
         order.clear()
-        of("colour").apply(PHOTO, Recipe(), rng)
+        of("colour").apply(Variant(9, 9), Recipe(), rng)
         orders.add(tuple(order))
-    assert len(orders) == 24
+    assert orders == set(itertools.permutations(("brightness", "contrast", "saturation", "hue")))
 
 
-class Call:
-    def __init__(self, args, kwargs):
-        self.args, self.kwargs = args, kwargs
+# Batches
 
 
-@pytest.fixture
-def mocker_of(monkeypatch):
-    """Replace one of torchvision's functions by one that notes its arguments and changes nothing."""
+@pytest.mark.parametrize("size", [(64, 64), (300, 20), (20, 300), (9, 8), (256, 341)])
+@pytest.mark.parametrize("recipe", [*PRESETS.values(), OFF], ids=[*PRESETS, "off"])
+def test_a_variant_has_the_size_asked_for(size, recipe):
+    photo = np.array(PHOTO.resize(size))
+    for side, seed in itertools.product((None, 32), range(3)):
+        pictures = render([photo], [draw(recipe, random.Random(seed), *size)], SMALL, side)
+        assert (pictures.shape, pictures.dtype) == ((1, 3, side or 48, side or 48), torch.uint8)
 
-    def replace(name: str) -> list[Call]:
-        calls = []
-        monkeypatch.setattr(
-            module.functional, name, lambda image, *args, **kwargs: calls.append(Call((image, *args), kwargs)) or image
-        )
-        return calls
 
-    return replace
+def test_a_variant_does_not_depend_on_its_company():
+    sizes = [(120, 90), (40, 56), (56, 112), (30, 30), (300, 40), (90, 120)]
+    photos = [np.array(render_flower("rose", n, 90).resize(size)) for n, size in enumerate(sizes)]
+    drawn = [draw(Recipe(), random.Random(n), *size) for n, size in enumerate(sizes)]
+    together = render(photos, drawn, SMALL)
+    alone = torch.cat([render([photo], [variant], SMALL) for photo, variant in zip(photos, drawn, strict=True)])
+    difference = (together.int() - alone.int()).abs()
+    assert difference.max() <= 1
+    assert (difference > 0).float().mean() < 1e-3
+
+
+def test_what_lies_outside_the_photo_is_black_and_its_edge_is_not():
+    white = np.full((60, 60, 3), 255, np.uint8)
+    variant = Variant(60, 60)
+    of("affine").apply(variant, Recipe(), Drawn(0.5, 0))
+    half, whole = render([white, white], [variant, Variant(60, 60, part=(7, 9, 20, 11))], SMALL)
+    assert whole.min() == 255
+    assert half[:, 14:34, 14:34].min() == 255
+    assert half[:, :10].max() == half[:, :, -10:].max() == 0
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+@pytest.mark.parametrize("side", [64, 128])
+def test_fine_patterns_are_averaged_and_make_no_waves(scale, side):
+    """Stripes of one pixel, shrunk to fewer pixels than stripes: grey. Taken point by point they would be moiré."""
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    variant = Variant(256, 256, part=(0, 0, 256, 256))
+    of("affine").apply(variant, Recipe(), Drawn(scale, 0))
+    (picture,) = render([stripes], [variant], SMALL, side)
+    middle = slice(round(side * (0.5 - scale * 0.4)), round(side * (0.5 + scale * 0.4)))
+    shown = picture[:, middle, middle].float()
+    assert (shown - 127.5).abs().max() < 25

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import threading
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -182,6 +183,15 @@ def test_no_more_than_four_photos_are_held_in_memory_at_a_time(tmp_path, monkeyp
     monkeypatch.setattr(module, "decode_image", decode)
     assert len(scan(tmp_path)) == 40
     assert 1 <= most <= min(4, os.cpu_count() or 1)
+
+
+def test_files_are_not_all_queued_at_once(tmp_path, decoded, monkeypatch):
+    """What waits for the threads is bounded: a task for each of 100,000 photos would take 200 MB."""
+    fill(tmp_path, {"rose": range(15), "tulip": range(15, 30)})
+    monkeypatch.setattr(module, "FACTS_AHEAD", 4)
+    ahead = []
+    scan(tmp_path, lambda done, total: ahead.append(len(decoded) - done))
+    assert max(ahead) <= 4 + 1
 
 
 @pytest.mark.parametrize("copies", [2, 3, 10])
@@ -379,6 +389,32 @@ def test_near_pairs_are_found_across_blocks():
         flipped = sum(1 << bit for bit in rng.sample(range(128), module.NEAR_DUPLICATE_BITS))
         codes[j] = codes[i] ^ flipped
     assert dict(module._near([f"{code:032x}" for code in codes])) == copies
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 2**128 - 1), min_size=1, max_size=12), st.lists(st.integers(0, 127), max_size=60))
+def test_near_pairs_are_those_that_differ_in_few_bits(codes, bits):
+    codes += [codes[n % len(codes)] ^ sum(1 << bit for bit in set(bits[:n])) for n in range(0, len(bits), 3)]
+    near = {
+        (i, j)
+        for j in range(len(codes))
+        for i in range(j)
+        if (codes[i] ^ codes[j]).bit_count() <= module.NEAR_DUPLICATE_BITS
+    }
+    found = list(module._near([f"{code:032x}" for code in codes]))
+    assert set(found) == near
+    assert len(found) == len(near)
+
+
+def test_comparing_many_photos_takes_little_memory():
+    """All pairs of these at once would take 800 MB, and of a hundred thousand 160 GB."""
+    codes = [f"{code:032x}" for code in np.random.default_rng(0).permutation(10_000)]
+    codes = [hashlib.md5(code.encode()).hexdigest() for code in codes]
+    tracemalloc.start()
+    assert list(module._near(codes)) == []
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 5_000_000
 
 
 # The split

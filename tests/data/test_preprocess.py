@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import v2
 
+from flowers.data.decode import decode_image
 from flowers.data.garden import render_flower
 from flowers.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, to_pixels
 
@@ -36,14 +37,77 @@ def test_rounding_never_takes_the_square_out_of_the_photo():
         assert frame.size == (224, 224)
 
 
-@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1200, 900)])
+@settings(max_examples=100, deadline=None)
+@given(width=st.integers(8, 300), height=st.integers(8, 300), resize=st.integers(16, 64))
+def test_a_working_copy_is_small_enough_and_never_enlarged(width, height, resize):
+    preprocessing = Preprocessing(size=16, resize=resize)
+    copy = preprocessing.reduce(Image.new("RGB", (width, height), (10, 200, 90)))
+    assert min(copy.size) == min(width, height, resize)
+    assert max(copy.size) <= 2 * min(copy.size)
+    assert copy.width * copy.height * 3 <= preprocessing.largest_copy
+    ratio = min(2, max(0.5, width / height))  # of the sides: kept, up to the rounding of one pixel
+    assert abs(copy.width - ratio * copy.height) <= max(1, ratio)
+    assert copy.getextrema() == ((10, 10), (200, 200), (90, 90))
+
+
+@settings(max_examples=50, deadline=None)
+@given(width=st.integers(8, 300), height=st.integers(8, 300), resize=st.integers(16, 64))
+def test_a_working_copys_working_copy_is_itself(width, height, resize):
+    noise = Image.effect_noise((width, height), 90).convert("RGB")
+    copy = Preprocessing(size=16, resize=resize).reduce(noise)
+    again = Preprocessing(size=16, resize=resize).reduce(copy)
+    assert (again.size, again.tobytes()) == (copy.size, copy.tobytes())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_a_panorama_the_middle_is_kept(turned):
+    panorama = Image.new("RGB", (600, 100), "red")
+    panorama.paste("blue", (200, 0, 400, 100))
+    if turned:
+        panorama = panorama.transpose(Image.Transpose.ROTATE_90)
+    copy = Preprocessing(size=40, resize=50).reduce(panorama)
+    assert copy.size == ((50, 100) if turned else (100, 50))
+    inside = copy.crop((1, 1, copy.width - 1, copy.height - 1))  # the outermost pixels blend with what is beyond
+    assert inside.getextrema() == ((0, 0), (0, 0), (255, 255))
+
+
+@pytest.mark.parametrize("side", [40, 400])
+def test_answers_and_training_see_the_same_pixels(tmp_path, side):
+    """One from a decoded photo, the other from its file; whole, or decoded at an eighth of its size."""
+    render_flower("daisy", 4, 640).save(tmp_path / "photo.jpg")
+    preprocessing = Preprocessing(size=round(side * 0.875), resize=side)
+    from_file = preprocessing.working_copy(tmp_path / "photo.jpg")
+    decoded = decode_image((tmp_path / "photo.jpg").read_bytes(), min_side=side)
+    assert preprocessing.frame(from_file).tobytes() == preprocessing.frame(preprocessing.reduce(decoded)).tobytes()
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (256, 256), (1200, 900), (301, 277)])
 def test_the_frame_is_torchvisions_resize_and_centre_crop(size):
-    """One resampling in place of two roundings: the same picture to within half a pixel."""
+    """The same picture to within half a pixel, by which torchvision rounds."""
     image = render_flower("sunflower", 1, 256).resize(size)
     theirs = v2.CenterCrop(224)(v2.Resize(256)(image))
-    ours = Preprocessing().frame(image)
+    ours = Preprocessing().frame(Preprocessing().reduce(image))
     difference = np.abs(np.asarray(ours, float) - np.asarray(theirs, float))
     assert difference.mean() < 4
+
+
+@pytest.mark.parametrize("size", [(512, 512), (1024, 768), (600, 900)])
+def test_of_a_large_photo_the_frame_is_torchvisions_exactly(size):
+    image = render_flower("sunflower", 1, 256).resize(size)
+    theirs = v2.CenterCrop(224)(image.resize(Preprocessing().reduce(image).size, Image.Resampling.BILINEAR))
+    ours = Preprocessing().frame(Preprocessing().reduce(image))
+    # Within rounding of the box filter with which Pillow may begin.
+    assert np.abs(np.asarray(ours, float) - np.asarray(theirs, float)).max() <= 3
+
+
+@pytest.mark.parametrize("photo", [(256, 341), (130, 100), (90, 90)])
+@pytest.mark.parametrize("size", [128, 32, 160])
+def test_a_smaller_frame_shows_the_same_part(photo, size):
+    copy = render_flower("tulip", 5, 256).resize(photo)
+    whole, small = Preprocessing().frame(copy), Preprocessing().frame(copy, size)
+    assert small.size == (size, size)
+    shrunk = whole.resize(small.size, Image.Resampling.BILINEAR)
+    assert np.abs(np.asarray(small, float) - np.asarray(shrunk, float)).mean() < 3
 
 
 def test_the_frame_is_the_centre():

@@ -1,19 +1,19 @@
 """The Augment tab shows and hands out what training's own transform makes, and says in a sentence what it cannot do."""
 
 import re
-from types import SimpleNamespace
+from pathlib import Path
 
 import gradio as gr
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from flowers.data.augment import AUGMENTATIONS, photo_rng, variants
-from flowers.data.augment import augment as training_transform
+from flowers.data.augment import AUGMENTATIONS
+from flowers.data.dataset import Photo, PhotoDataset
 from flowers.data.garden import render_flower
 from flowers.data.loader import PhotoLoader
-from flowers.data.preprocess import Preprocessing
+from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import DecodeError, FlowersError, UsageError
 from flowers.recipe import KNOBS, Recipe
 from flowers.studio import augment
@@ -77,16 +77,18 @@ def test_a_bad_strength_is_refused_in_a_sentence(value):
 # The endpoint
 
 
-def test_the_variants_are_those_of_trainings_transform(photo):
-    recipe = Recipe(rotation=90, hue=0)
-    found = augment_file(photo, {"rotation": 90, "hue": 0}, 5, seed=3)
-    # The photo as training's loader reads it, and the chance as training draws it.
-    loader = PhotoLoader(SimpleNamespace(path=lambda index: photo), Preprocessing(), workers=1)
-    read = loader.photo(0)
+def test_the_variants_are_those_of_training(photo):
+    """A set of five times this photo, read by training's loader with this seed, in the first epoch."""
+    path = Path(photo)
+    photos = tuple(Photo(path.name, 0, "", "") for _ in range(5))
+    loader = PhotoLoader(PhotoDataset(path.parent, ("sunflower",), photos), Preprocessing(), workers=1)
+    ((pixels, _),) = loader.augmented([range(5)], Recipe(rotation=90, hue=0, seed=3), epoch=0)
     loader.close()
-    assert same(found, variants(read, recipe, Preprocessing(), 3, 5))
-    assert same(found, (training_transform(read, recipe, Preprocessing(), photo_rng(3, 0, n)) for n in range(5)))
-    assert {one.size for one in found} == {(224, 224)}
+    found = augment_file(photo, {"rotation": 90, "hue": 0}, 5, seed=3)
+    shown = torch.stack([to_pixels(picture) for picture in found])
+    assert shown.shape == (5, 3, 224, 224)
+    difference = (pixels.int() - shown.int()).abs()
+    assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3  # but for rounding
 
 
 def test_a_seed_gives_the_same_variants_and_another_gives_others(photo):
@@ -97,9 +99,8 @@ def test_a_seed_gives_the_same_variants_and_another_gives_others(photo):
 
 
 def test_everything_off_is_the_photo_as_the_network_sees_it(photo, image):
-    small = image.resize((round(640 * 448 / 520), 448), Image.Resampling.BILINEAR)
     found = augment_file(photo, {name: KNOBS[name].off for name in FIELDS}, 3)
-    assert same(found, [Preprocessing().frame(small)] * 3)
+    assert same(found, [Preprocessing().frame(Preprocessing().reduce(image))] * 3)
 
 
 def test_eight_variants_unless_told(photo):

@@ -4,10 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from flowers.training.events import Epoch, Finished, Samples, Started, Step, Validating
+from flowers.training.events import Epoch, Finished, Probing, Samples, Started, Step, Validating
 from flowers.training.log import duration, log_lines
 
-STARTED = Started(0, 0, 25, 72, 2278, 570, ["daisy", "rose"], "cpu", "float32", "Training on the CPU.", [], 0.0)
+PREDICTED = [30.0, *[48.0] * 24]  # seconds an epoch: 19m 42s in all
+STARTED = Started(
+    0, 0, 25, 72, 2278, 570, ["daisy", "rose"], "cpu", "float32", "Training on the CPU.", "Kept in memory.", [],
+    PREDICTED, 0.0,
+)  # fmt: skip
 
 
 def test_an_epoch_reads_as_in_the_report():
@@ -27,15 +31,29 @@ def test_without_an_epoch_there_is_no_best():
     assert log_lines(Finished(True, 0, None, None, 3), 25).endswith("Best val Acc: none yet")
 
 
-def test_the_start_says_what_begins():
+def test_the_start_says_what_begins_and_how_long_it_should_take():
     assert log_lines(STARTED, 25) == (
-        "Training: 2278 photos to learn from, 570 held back, 2 classes. Training on the CPU.\n"
+        "Training: 2278 photos to learn from, 570 held back, 2 classes. Training on the CPU. Kept in memory.\n"
+        "This should take 19m 42s.\n"
     )
-    assert log_lines(replace(STARTED, epoch=3), 25).startswith("Going on: ")
-    assert log_lines(replace(STARTED, step=3), 25).startswith("Going on: ")
 
 
-@pytest.mark.parametrize("event", [Step(0, 1, 1, 1, 1, 1), Validating(0, 1, 2, 1), Samples(0, [])])
+def test_going_on_counts_only_the_time_to_come():
+    lines = log_lines(replace(STARTED, epoch=1, seconds=30.0), 25).splitlines()
+    assert lines[0].startswith("Going on: ")
+    assert lines[1] == "This should take 19m 12s."
+    # In the midst of an epoch: that epoch counts for the part that is left.
+    lines = log_lines(replace(STARTED, epoch=24, step=36), 25).splitlines()
+    assert lines[0].startswith("Going on: ")
+    assert lines[1] == "This should take 0m 24s."
+
+
+def test_photos_that_were_left_out_are_listed():
+    lines = log_lines(replace(STARTED, left_out=["rose/a.jpg is empty.", "rose/b.jpg is no photo."]), 25).splitlines()
+    assert lines[2:] == ["Left out: rose/a.jpg is empty.", "Left out: rose/b.jpg is no photo."]
+
+
+@pytest.mark.parametrize("event", [Step(0, 1, 1, 1, 1, 1), Probing(0, 1, 2, 1), Validating(0, 1, 2, 1), Samples(0, [])])
 def test_the_rest_only_moves_the_bar(event):
     assert log_lines(event, 25) is None
 

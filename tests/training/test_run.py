@@ -21,9 +21,9 @@ from flowers.models.checkpoint import find_checkpoint, load_model, load_weights
 from flowers.paths import PROJECT, runs_dir
 from flowers.recipe import Recipe
 from flowers.training import run as module
-from flowers.training.events import Epoch, Samples, Started, Step, Validating
+from flowers.training.events import Epoch, Probing, Samples, Started, Step, Validating
 from flowers.training.process import perform
-from flowers.training.run import Position, Run, list_runs
+from flowers.training.run import Position, Run, list_runs, pack_state
 from flowers.training.story import read_story
 from flowers.training.train import train
 from tests.conftest import TINY
@@ -37,7 +37,8 @@ def run(tmp_path) -> Run:
 
 
 def started(epoch: int = 0, step: int = 0) -> Started:
-    return Started(epoch, step, 3, 2, 30, 10, ["daisy", "rose"], "cpu", "float32", "The CPU.", [], 0.0)
+    predicted = [1.0, 1.0, 1.0]
+    return Started(epoch, step, 3, 2, 30, 10, ["daisy", "rose"], "cpu", "float32", "CPU.", "", [], predicted, 0.0)
 
 
 def step(epoch: int, number: int) -> Step:
@@ -242,6 +243,14 @@ def test_what_was_done_twice_is_told_once(run):
     ]  # fmt: skip
 
 
+def test_probing_is_told_once_and_stays_once_its_epoch_is_over(run):
+    for event in (started(), Probing(0, 20, 30, 1.0), started(), Probing(0, 30, 30, 1.0), epoch(0), started(1, 0)):
+        run.append(event)
+    assert positions(run.events()) == [
+        ("started", 0, 0), ("started", 0, 0), ("probing", 0, None), ("epoch", 0, None), ("started", 1, 0)
+    ]  # fmt: skip
+
+
 def test_the_log_grows_by_lines(run):
     assert run.log() == ""
     run.append_log("Größe 1.5×")
@@ -252,34 +261,70 @@ def test_the_log_grows_by_lines(run):
 # What it saved
 
 
-def a_network() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+MACHINE = {"device": "cpu", "precision": "float32", "memory_format": "contiguous", "threads": 1, "learning": 1 / 3}
+
+
+def a_learner(ema: bool = False) -> tuple[torch.nn.Module, dict]:
+    """A network after one step, and what ``Learner.state`` would say of it."""
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     model(torch.rand(4, 3)).sum().backward()
     optimizer.step()
-    return model, optimizer
+    state = {"optimizer": optimizer.state_dict()}
+    return model, state | ({"net": torch.nn.Linear(3, 2).state_dict(), "averaged": 7} if ema else {})
+
+
+def save_last(run: Run, model: torch.nn.Module, learner: dict, position: Position = Position()) -> None:  # noqa: B008
+    run.save("last", describe(), model.state_dict(), pack_state(position, "digest", MACHINE, learner))
 
 
 def describe(classes=("daisy", "rose")):
     return module.Checkpoint("resnet18", classes, {})
 
 
-def test_position_and_optimizer_come_back_exactly(run):
-    model, optimizer = a_network()
+@pytest.mark.parametrize("ema", [False, True])
+def test_position_machine_and_learner_come_back_exactly(run, ema):
+    model, learner = a_learner(ema)
     position = Position(3, 2, 0.1 + 0.2, 7.000000001, 16, 1, 1 / 3, 12.5)
-    run.save("last", describe(), model, optimizer, position, "digest")
+    save_last(run, model, learner, position)
     state = run.load_state()
-    assert (state.position, state.digest) == (position, "digest")
+    assert (state.position, state.digest, state.machine) == (position, "digest", MACHINE)
     assert all(torch.equal(state.weights[name], tensor) for name, tensor in model.state_dict().items())
-    _, fresh = a_network()
-    fresh.load_state_dict(state.optimizer)
-    assert fresh.state_dict()["param_groups"] == optimizer.state_dict()["param_groups"]
-    for key, values in optimizer.state_dict()["state"].items():
+    assert state.learner.keys() == learner.keys()
+    assert state.learner.get("averaged") == learner.get("averaged")
+    for name, tensor in learner.get("net", {}).items():
+        assert torch.equal(state.learner["net"][name], tensor)
+    fresh = torch.optim.SGD(torch.nn.Linear(3, 2).parameters(), lr=1)
+    fresh.load_state_dict(state.learner["optimizer"])
+    assert fresh.state_dict()["param_groups"] == learner["optimizer"]["param_groups"]
+    for key, values in learner["optimizer"]["state"].items():
         assert torch.equal(fresh.state_dict()["state"][key]["momentum_buffer"], values["momentum_buffer"])
 
 
+def test_an_optimizer_that_counts_comes_back_too(run):
+    """Adam's state has numbers of steps beside its tensors."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    model(torch.rand(4, 3)).sum().backward()
+    optimizer.step()
+    save_last(run, model, {"optimizer": optimizer.state_dict()})
+    fresh = torch.optim.Adam(torch.nn.Linear(3, 2).parameters())
+    fresh.load_state_dict(run.load_state().learner["optimizer"])
+    for key, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            assert torch.equal(torch.as_tensor(fresh.state_dict()["state"][key][name]), torch.as_tensor(value))
+
+
+def test_a_learner_that_has_not_stepped_comes_back(run):
+    """As at the end of an epoch that fitted the last layer: there is no momentum yet."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    save_last(run, model, {"optimizer": optimizer.state_dict()}, Position(epoch=1))
+    assert run.load_state().learner["optimizer"] == optimizer.state_dict()
+
+
 def test_the_best_needs_nothing_of_the_optimizer(run):
-    run.save("best", describe(), *a_network(), Position(), "digest")
+    run.save("best", describe(), a_learner()[0].state_dict())
     assert sorted(path.name for path in (run.folder / "best").iterdir()) == ["checkpoint.json", "model.safetensors"]
     assert run.has_checkpoint()
 
@@ -287,7 +332,7 @@ def test_the_best_needs_nothing_of_the_optimizer(run):
 @pytest.mark.parametrize("name", ["training.json", "training.safetensors", "model.safetensors"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_a_damaged_last_checkpoint_is_told(run, name, damage):
-    run.save("last", describe(), *a_network(), Position(), "digest")
+    save_last(run, *a_learner())
     path = run.folder / "last" / name
     content = path.read_bytes()
     path.unlink()
@@ -297,14 +342,34 @@ def test_a_damaged_last_checkpoint_is_told(run, name, damage):
         run.load_state()
 
 
+@pytest.mark.parametrize("lacks", ["machine", "digest", "param_groups", "scalars"])
+def test_a_last_checkpoint_of_an_older_version_is_told(run, lacks):
+    save_last(run, *a_learner())
+    path = run.folder / "last" / "training.json"
+    described = json.loads(path.read_text())
+    del described[lacks]
+    path.write_text(json.dumps(described))
+    with pytest.raises(CheckpointError, match=r"of another version: start a new run from its best with init=\S+run\.$"):
+        run.load_state()
+
+
 def test_a_save_that_a_kill_cut_between_its_renames_is_recovered(run):
-    run.save("last", describe(), *a_network(), Position(epoch=4), "digest")
+    save_last(run, *a_learner(), Position(epoch=4))
     (run.folder / "last").rename(run.folder / ".last.old")
     assert run.load_state().position.epoch == 4
-    run.save("best", describe(), *a_network(), Position(), "digest")
+    run.save("best", describe(), a_learner()[0].state_dict())
     (run.folder / "best").rename(run.folder / ".best.old")
     assert run.has_checkpoint()
     assert sorted(path.name for path in run.folder.iterdir() if path.is_dir()) == ["best", "last"]
+
+
+def test_sums_are_added_and_forgotten_at_the_end_of_an_epoch():
+    position = Position(epoch=2, best_epoch=1, best_val_accuracy=0.5, seconds=3.0)
+    position.add(8.5, 5, 8)
+    position.add(6.25, 4.0, 6)
+    assert (position.step, position.loss_sum, position.correct, position.seen) == (2, 14.75, 9, 14)
+    position.next_epoch()
+    assert position == Position(epoch=3, best_epoch=1, best_val_accuracy=0.5, seconds=3.0)
 
 
 # The disk is full

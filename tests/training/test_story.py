@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 
 from flowers.recipe import Recipe
 from flowers.training import story as module
-from flowers.training.events import Epoch, Finished, Prediction, Samples, Started, Step, Validating
+from flowers.training.events import Epoch, Finished, Prediction, Probing, Samples, Started, Step, Validating
 from flowers.training.run import Run
 from flowers.training.story import MAX_STEP_POINTS, Story, read_story, tell
 
-START = Started(0, 0, 3, 4, 30, 10, ["daisy", "rose"], "cpu", "float32", "On the CPU.", [], 0.0)
+START = Started(
+    0, 0, 3, 4, 30, 10, ["daisy", "rose"], "cpu", "float32", "On the CPU.", "In memory.", [], [6.0, 6.0, 6.0], 0.0
+)
 
 
 def a_training(epochs: int = 3, steps: int = 4) -> list:
     """The events of an undisturbed training, one second a step and two for each validation."""
-    clock, events = 0.0, [replace(START, epochs=epochs, steps=steps)]
+    clock, events = 0.0, [replace(START, epochs=epochs, steps=steps, predicted=[steps + 2.0] * epochs)]
     for epoch in range(epochs):
         for step in range(1, steps + 1):
             clock += 1
@@ -71,10 +73,9 @@ def test_every_moment_of_a_training_can_be_told():
         assert 0 <= story.progress <= 1
         assert story.finished == (end == len(events))
         progress.append(story.progress)
-        if story.seconds_left is not None:
-            left.append((story.seconds_left, 18 - story.seconds))
+        assert story.predicted_seconds == 18
+        left.append((story.seconds_left, 18 - story.seconds))
     assert progress == sorted(progress)
-    assert len(left) > 10
     assert all(told == pytest.approx(true, abs=6) for told, true in left)
 
 
@@ -85,16 +86,85 @@ def test_while_it_validates_it_says_so():
     assert story.learning_rate == 0.01
 
 
+def a_training_that_probes() -> list:
+    """One epoch that only looks, then two, the second of four times the first's pixels. Twice as slow as predicted."""
+    events = [replace(START, train_photos=40, predicted=[1.0, 2.0, 8.0])]
+    events += [Probing(0, done, 40, done / 20) for done in (10, 20, 30, 40)]
+    clock = 2.0
+    events += [Validating(0, 10, 10, clock), Epoch(0, 0.0, 1.0, 0.8, 0.9, 0.8, True, clock), Samples(0, [])]
+    for epoch, pace in ((1, 1.0), (2, 4.0)):
+        for step in range(1, 5):
+            clock += pace
+            events.append(Step(epoch, step, 1.0, 0.5, 0.01, clock))
+        events += [Validating(epoch, 10, 10, clock), Epoch(epoch, 0.01, 1.0, 0.5, 0.9, 0.7, False, clock)]
+    return [*events, Finished(False, 3, 0, 0.8, clock)]
+
+
+def test_while_it_probes_it_says_so():
+    story = tell(as_lines(a_training_that_probes()[:3]))
+    assert story.probing == (20, 40)
+    assert (story.epoch, story.step) == (0, 2)
+    assert story.learning_rate is None
+    story = tell(as_lines(a_training_that_probes()[:7]))
+    assert story.probing is None
+    assert (story.epoch, story.step, story.learning_rate) == (1, 0, 0.0)
+
+
+def test_epochs_of_unequal_length_are_told_apart():
+    """What is left follows from the prediction's proportions and this machine's own pace."""
+    events = a_training_that_probes()
+    assert tell(as_lines(events[:1])).seconds_left == 11, "what was predicted, before anything is done"
+    for end in range(2, len(events) + 1):
+        story = tell(as_lines(events[:end]))
+        assert story.predicted_seconds == 11
+        assert story.seconds_left == pytest.approx(22 - story.seconds, abs=0.5)
+
+
+def test_progress_never_goes_back_while_it_probes():
+    events = as_lines(a_training_that_probes())
+    progress = [tell(events[:end]).progress for end in range(1, len(events) + 1)]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
+
+
+def test_getting_ready_does_not_count_as_slowness():
+    """Half a minute of decoding before the first step says nothing of the pace of steps."""
+    start = replace(START, seconds=30.0)
+    story = tell(as_lines([start, *(Step(0, n, 1.0, 0.5, 0.01, 30.0 + 1.5 * n) for n in range(1, 5))]))
+    assert story.seconds == 36
+    assert story.seconds_left == pytest.approx(12)
+
+
 def test_a_resumed_run_is_one_story_and_its_rate_is_that_of_now():
-    """Ten seconds a step before, one second a step since: what is left is told by the latter."""
+    """Ten seconds a step before, one and a half since, as predicted: what is left is told by the latter."""
     slow = [START, *(Step(0, n, 1.0, 0.5, 0.01, 10.0 * n) for n in range(1, 4))]
-    fast = [replace(START, step=3, seconds=30.0), Step(0, 4, 1.0, 0.5, 0.01, 31.0), Step(1, 1, 1.0, 0.5, 0.01, 32.0)]
-    story = tell(as_lines(slow + fast))
-    assert story.seconds_left is None, "too early to tell"
-    story = tell(as_lines([*slow, *fast, Step(1, 2, 1.0, 0.5, 0.01, 33.0)]))
-    assert story.seconds == 33
-    assert story.seconds_left == pytest.approx(6)
-    assert (story.epoch, story.step) == (1, 2)
+    again = replace(START, step=3, seconds=30.0)
+    story = tell(as_lines([*slow, again]))
+    assert (story.epoch, story.step, story.seconds) == (0, 3, 30)
+    assert story.seconds_left == 13.5, "nothing done since: as predicted for the rest"
+    fast = [Step(0, 4, 1.0, 0.5, 0.01, 33.0), Step(1, 1, 1.0, 0.5, 0.01, 36.0)]
+    story = tell(as_lines([*slow, again, *fast]))
+    assert (story.epoch, story.step, story.seconds) == (1, 1, 36)
+    assert story.seconds_left == pytest.approx(2 * 10.5), "since the start each step took twice what was predicted"
+
+
+def test_a_run_of_an_older_version_told_no_prediction():
+    events = as_lines(a_training())
+    del events[0]["predicted"], events[0]["store"]
+    assert tell(events[:1]).predicted_seconds is None
+    assert tell(events[:1]).seconds_left is None
+    story = tell(events[:8])
+    assert story.predicted_seconds is None
+    assert story.seconds_left == pytest.approx(12)
+
+
+def test_a_start_in_the_midst_of_probing_tells_it_once(tmp_path):
+    """Killed while it probed: the features are computed again, from the first photo."""
+    run = Run.create(tmp_path / "run", Recipe(), None)
+    for event in (*a_training_that_probes()[:3], START, Probing(0, 10, 40, 0.5)):
+        run.append(event)
+    assert [event["kind"] for event in run.events()] == ["started", "started", "probing"]
+    assert read_story(run).probing == (10, 40)
 
 
 def test_a_stopped_run_is_not_finished():

@@ -1,0 +1,1 @@
+"""Who races: one file each, run by ``race.py`` as ``python -m benchmarks.contestants.NAME FOLDER [EPOCHS]``."""

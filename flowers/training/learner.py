@@ -1,0 +1,144 @@
+"""The network that learns: its optimizer, its running average, and all that resuming needs of them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flowers.models.backbones import Backbone
+from flowers.recipe import Recipe
+from flowers.training.machine import Machine
+from flowers.training.schedule import average_decay
+from flowers.training.team import Team
+
+
+class Learner:
+    """A network in training. ``net`` learns; ``answering`` is what validation asks and a checkpoint keeps.
+
+    The two are the same unless the recipe averages the weights (an exponential moving average, Polyak and Juditsky
+    1992).
+    """
+
+    def __init__(self, net: nn.Module, chosen: Backbone, recipe: Recipe, machine: Machine, team: Team) -> None:
+        self.recipe, self.machine, self.team = recipe, machine, team
+        self.net = net.to(team.device, memory_format=machine.torch_format)
+        self.frozen = [net.get_submodule(name) for stage in chosen.stages[: recipe.frozen] for name in stage]
+        if recipe.norms == "frozen":
+            self.frozen += [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        self.head: nn.Linear = net.get_submodule(chosen.head)
+        self.optimizer = torch.optim.SGD(
+            parameter_groups(net, chosen, recipe),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            fused=team.device.type in ("cpu", "cuda"),
+        )
+        self.average = self._new_average()
+        self._forward: nn.Module | None = None
+
+    @property
+    def answering(self) -> nn.Module:
+        """The network that answers."""
+        return self.average.module if self.average else self.net
+
+    def begin(self, compiled: bool = False) -> None:
+        """Make ready for steps, after the weights are in place."""
+        self._forward = self.team.wrap(torch.compile(self.net) if compiled else self.net)
+
+    def begin_epoch(self) -> None:
+        """Put the network into training mode: what is frozen stays as it is, norm statistics included."""
+        self.net.train()
+        for module in self.frozen:
+            module.eval()
+
+    def learn(self, photos: Tensor, labels: Tensor, rate: float, count: int) -> tuple[float, float]:
+        """One step on this process's part of a batch of ``count`` photos; the part's loss and right answers, summed.
+
+        ``photos`` float32 (N, 3, H, W), normalised; ``labels`` int64 (N,). Both sums are from before the step.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        with self.machine.autocast():
+            scores = self._forward(self.ready(photos))
+        loss = functional.cross_entropy(
+            scores.float(), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        # The team averages gradients: this way their average is the gradient of the whole batch's mean loss.
+        (loss * self.team.size / count).backward()
+        self.optimizer.step()
+        if self.average:
+            self.average.update_parameters(self.net)
+        right = (scores.argmax(1) == labels).sum()
+        return loss.item(), right.item()  # waits for the device; at these speeds the wait costs nothing
+
+    @torch.inference_mode()
+    def scores(self, photos: Tensor) -> Tensor:
+        """The class scores, float32 (N, classes), that the answering network gives; it must be in ``eval`` mode."""
+        with self.machine.autocast():
+            return self.answering(self.ready(photos)).float()
+
+    def ready(self, photos: Tensor) -> Tensor:
+        """``photos`` in the network's memory format."""
+        return photos.contiguous(memory_format=self.machine.torch_format)
+
+    def start_averaging(self) -> None:
+        """Let the average begin here, as when the last layer was set in one go."""
+        self.average = self._new_average()
+
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return self.answering.state_dict()
+
+    def state(self) -> dict[str, Any]:
+        """What resuming needs beyond ``weights``."""
+        state = {"optimizer": self.optimizer.state_dict()}
+        if self.average:
+            state["net"] = self.net.state_dict()
+            state["averaged"] = int(self.average.n_averaged)
+        return state
+
+    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on from ``weights`` and ``state``."""
+        self.net.load_state_dict(state.get("net", weights))
+        if self.average:
+            self.average.module.load_state_dict(weights)
+            self.average.n_averaged.fill_(state.get("averaged", 0))
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _new_average(self) -> AveragedModel | None:
+        if not self.recipe.ema:
+            return None
+
+        def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+            get_ema_multi_avg_fn(average_decay(self.recipe, int(steps)))(averaged, current, steps)
+
+        return AveragedModel(self.net, multi_avg_fn=average, use_buffers=True)
+
+
+def freeze(net: nn.Module, chosen: Backbone, recipe: Recipe) -> None:
+    """Switch learning off in the stages that the recipe freezes."""
+    for stage in chosen.stages[: recipe.frozen]:
+        for name in stage:
+            net.get_submodule(name).requires_grad_(False)
+
+
+def parameter_groups(net: nn.Module, chosen: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
+    """The optimizer's groups: by stage, each ``scale`` times the learning rate; norms and biases without weight decay.
+
+    Slower early stages: Howard and Ruder 2018. What is frozen is in no group.
+    """
+    stages = [*chosen.stages, (chosen.head,)]
+    groups = []
+    for index, stage in enumerate(stages):
+        parameters = [p for name in stage for p in net.get_submodule(name).parameters() if p.requires_grad]
+        # The last stage and the head learn at the full rate.
+        scale = recipe.stage_decay ** max(0, len(chosen.stages) - 1 - index)
+        for decay, part in (
+            (recipe.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
+            if part:
+                groups.append({"params": part, "scale": scale, "weight_decay": decay})
+    return groups

@@ -1,0 +1,46 @@
+"""What changes on the way through a run: learning rate, picture size, length of the average. Pure functions."""
+
+import math
+
+from flowers.recipe import Recipe
+
+SIZE_STEP = 32  # pixels: the networks halve a picture five times
+
+
+def probe_epochs(recipe: Recipe) -> int:
+    """How many epochs, at the beginning, fit the last layer alone: 1 or 0."""
+    return int(recipe.probe == "on")
+
+
+def learning_rate(recipe: Recipe, done: float) -> float:
+    """The learning rate when ``done`` epochs are done, a fraction in the midst of one.
+
+    ``step`` drops it every ``lr_step`` epochs, as torch's StepLR has it; ``cosine`` (Loshchilov and Hutter 2016) brings
+    it down to nothing at the end. Warm-up is linear.
+    """
+    first = probe_epochs(recipe)
+    part = (done - first) / max(1e-9, recipe.epochs - first)  # of the epochs that learn step by step
+    if recipe.schedule == "cosine":
+        rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, part)))
+    else:
+        rate = recipe.learning_rate * recipe.lr_gamma ** (int(done - first) // recipe.lr_step)
+    return rate * min(1.0, part / recipe.warmup) if recipe.warmup else rate
+
+
+def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
+    """Side of the pictures of an epoch, in pixels: from ``first_size`` to the network's own ``size``, in equal steps.
+
+    Progressive resizing, after Howard's entry to DAWNBench (2018): small pictures teach the coarse in a third of the
+    time.
+    """
+    learning = recipe.epochs - probe_epochs(recipe)
+    if not 0 < recipe.first_size < size or learning < 2:
+        return size
+    part = (epoch - probe_epochs(recipe)) / (learning - 1)
+    wanted = recipe.first_size + part * (size - recipe.first_size)
+    return max(SIZE_STEP, min(size, int(wanted / SIZE_STEP + 1e-6) * SIZE_STEP)) if part < 1 else size
+
+
+def average_decay(recipe: Recipe, steps: int) -> float:
+    """How much of the average a step keeps; short at the beginning, so that the start is soon forgotten."""
+    return min(recipe.ema, (1 + steps) / (10 + steps))

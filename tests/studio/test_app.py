@@ -1,0 +1,53 @@
+"""How the studio starts: the page is there while torch is still being imported."""
+
+import subprocess
+import sys
+
+from flowers.paths import PROJECT
+
+# The app as `python app.py` starts it, in a process whose `import torch` never ends.
+ENDLESS_TORCH = """
+import os, socket, sys, threading, time
+from importlib.machinery import PathFinder
+from gradio_client import Client
+import httpx
+
+begun = threading.Event()
+
+class EndlessTorch:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "torch":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        spec.loader.exec_module = lambda module: begun.set() or threading.Event().wait()
+        return spec
+
+sys.meta_path.insert(0, EndlessTorch)
+from flowers.studio.app import main
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+url = f"http://127.0.0.1:{port}"
+threading.Thread(target=main, args=[["--port", str(port)]], daemon=True).start()
+while True:
+    try:
+        assert httpx.get(url, timeout=30).status_code == 200
+        break
+    except httpx.TransportError:
+        time.sleep(0.1)
+assert begun.wait(60), "nobody imports torch before the first photo comes"
+assert "Classify" in httpx.get(f"{url}/config", timeout=30).text
+client = Client(url, verbose=False)
+assert client.predict(api_name="/training_status")["state"] == "none"
+print("served", flush=True)
+os._exit(0)
+"""
+
+
+def test_the_page_and_the_api_answer_while_torch_is_being_imported():
+    answer = subprocess.run(
+        [sys.executable, "-c", ENDLESS_TORCH], cwd=PROJECT, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert answer.stdout.endswith("served\n"), answer.stderr
