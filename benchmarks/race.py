@@ -3,13 +3,13 @@
     python -m venv race-venv && race-venv/bin/pip install -r requirements.txt -r benchmarks/requirements.txt
     race-venv/bin/python benchmarks/race.py --data flowers5                  # all: about 90 minutes on two quiet cores
     race-venv/bin/python benchmarks/race.py fast --runs 3 --data flowers5    # 3 minutes a run
-    race-venv/bin/python benchmarks/race.py --smoke                          # a few steps of each: 5 minutes
+    race-venv/bin/python benchmarks/race.py --smoke --out /tmp/smoke         # a few steps of each: 5 minutes
 
 One after the other, each in a process of its own, with the same photos, split, starting weights and check after every
 epoch (``contestants/course.py``; that check is on everybody's clock). The clock starts before the interpreter does.
 What is done before it starts, for everybody: the photos are read once, and so lie in the system's file cache, and are
-laid out as train/ and val/. Ours gets an empty cache of its own instead of that layout: indexing, splitting and
-decoding the photos is on its clock.
+laid out as train/ and val/. Run ``--smoke`` first, for the libraries to lie there too. Ours gets an empty cache of its
+own instead of that layout: indexing, splitting and decoding the photos is on its clock.
 
 Each result is saved as soon as it is there and not measured again unless asked; ``race_table.py`` makes the table.
 """

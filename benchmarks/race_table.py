@@ -41,8 +41,8 @@ def training(runs: dict[str, list[dict]]) -> list[str]:
         f"Fine-tuning a ResNet18 on {first['photos']['train']:,} photos, checked after every epoch on "
         f"{first['photos']['val']} clean ones. Everybody starts from {first['starting_weights']}. Seconds count from "
         "before the interpreter starts. An epoch is the learning and the check after it (those of `fast` are not like "
-        "the others': most are on small pictures). Memory is the whole process tree's. Of several runs, times are medians and accuracies means, with the range. Accuracies of one run within "
-        "2 points of each other are alike.",
+        "the others': most are on small pictures). Memory is the whole process tree's. Of several runs, times are "
+        "medians and accuracies means, with the range. Accuracies of one run within 2 points of each other are alike.",
         table(head, [row(results) for results in runs.values()]),
         "\n".join(f"- {sentence}" for sentence in [*checked(runs), *goals(runs)]),
         told(first),

@@ -1,19 +1,29 @@
 """Photos -> answers."""
 
+import contextlib
+import itertools
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
-from flowers.data.preprocess import Preprocessing, to_pixels
-from flowers.errors import CheckpointError
-from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model
+from flowers.cores import available_threads
+from flowers.data.preprocess import Preprocessing
+from flowers.data.threads import ahead
+from flowers.errors import CheckpointError, DecodeError
+from flowers.inference import BATCH, eager_network, open_engine, open_network, prepare
+from flowers.models.checkpoint import Checkpoint, find_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Source = bytes | str | os.PathLike  # a photo file's bytes, or its path
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Answer:
     label: str
     confidence: float  # 0..1, of the label
     confidences: dict[str, float]  # by class name; they sum to 1
-    seconds: float  # from the upright photo to the answer
+    seconds: float  # from the upright photo to the answer; in a batch, its share of the computing
 
     def ranked(self) -> list[tuple[str, float]]:
         """(class, confidence), the most likely first."""
@@ -37,7 +47,8 @@ class Answer:
 class Classifier:
     """A checkpoint, loaded and ready to answer. May be used from several threads at once."""
 
-    def __init__(self, checkpoint: Checkpoint, model: "nn.Module") -> None:
+    def __init__(self, checkpoint: Checkpoint, model: "nn.Module | None" = None, engine: str = "auto") -> None:
+        """``load`` finds the checkpoint by name. ``model`` is its network, where that is in memory already."""
         self.checkpoint = checkpoint
         try:
             self.preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
@@ -45,35 +56,86 @@ class Classifier:
             raise CheckpointError(
                 f"The checkpoint {checkpoint.name} does not say how to prepare photos for it: fetch or train it again."
             ) from error
-        self.model = model
+        if model is not None:
+            self.network = eager_network(model, self.preprocessing)
+        elif engine == "auto":
+            self.network = open_network(checkpoint, self.preprocessing)
+        else:
+            self.network = open_engine(checkpoint, self.preprocessing, engine)
 
     @classmethod
-    def load(cls, name: str | Path) -> "Classifier":
-        """Load a checkpoint folder, a run's best, or a checkpoint by name. Raises CheckpointError."""
-        import torch
+    def load(cls, name: str | Path, engine: str | None = None) -> "Classifier":
+        """Load a checkpoint folder, a run's best, or a checkpoint by name.
 
-        checkpoint = find_checkpoint(name)
-        return cls(checkpoint, load_model(checkpoint).to(memory_format=torch.channels_last))
+        ``engine`` runs the network: "eager" (PyTorch as it is), "compiled", "onnxruntime" or "openvino". "auto" is
+        what ``choose_engine`` once found to be fastest for this checkpoint on this machine; before that, "eager".
+        Default: FLOWERS_ENGINE, else "auto".
+
+        Raises CheckpointError, UsageError for an engine that cannot be used here.
+        """
+        return cls(find_checkpoint(name), engine=engine or os.environ.get("FLOWERS_ENGINE") or "auto")
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names, in the order of the network's outputs."""
         return self.checkpoint.classes
 
+    def choose_engine(self) -> None:
+        """Measure which engine is fastest here, and answer with it from now on; meanwhile others are answered as ever.
+
+        Takes about ten seconds, but only the first time for this checkpoint on this machine; nothing where ``load``
+        has settled it.
+        """
+        if not self.network.settled and self.checkpoint.folder:
+            prepare(self.checkpoint)
+            self.network = open_network(self.checkpoint, self.preprocessing)
+
     def classify(self, image: Image.Image) -> Answer:
         """The answer to one upright RGB photo of any size."""
         start = time.perf_counter()
-        confidences = self.confidences([self.preprocessing.frame(image)])[0].tolist()
-        named = dict(zip(self.classes, confidences, strict=True))
-        label = max(named, key=named.get)
-        return Answer(label, named[label], named, time.perf_counter() - start)
+        [confidences] = self.network.confidences(_pixels([self.preprocessing.frame(image)]))
+        return self._answer(confidences, time.perf_counter() - start)
+
+    def classify_many(self, sources: Iterable[Source]) -> Iterator[Answer | DecodeError]:
+        """The answers to any number of photo files, in order; for one that cannot be read, the error that says why.
+
+        Photos are decoded in threads while the network computes, and a few batches of them are all that is in memory.
+        """
+        with (
+            ThreadPoolExecutor(available_threads(), thread_name_prefix="photos") as pool,
+            contextlib.closing(ahead(pool, self._read, sources, 2 * BATCH)) as frames,
+        ):
+            while batch := list(itertools.islice(frames, BATCH)):
+                yield from self._answers(batch)
 
     def confidences(self, frames: "Sequence[Image.Image] | Tensor") -> "Tensor":
         """Class probabilities, float32 (N, classes), of frames: RGB squares of the network's size, or their uint8
         pixels (N, 3, size, size)."""
         import torch
 
-        pixels = frames if isinstance(frames, torch.Tensor) else torch.stack([to_pixels(frame) for frame in frames])
-        photos = self.preprocessing.normalise(pixels).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            return self.model(photos).softmax(1)
+        pixels = frames.cpu().numpy() if isinstance(frames, torch.Tensor) else _pixels(frames)
+        return torch.from_numpy(self.network.confidences(pixels))
+
+    def _read(self, source: Source) -> Image.Image | DecodeError:
+        try:
+            return self.preprocessing.frame(self.preprocessing.working_copy(source))
+        except DecodeError as error:
+            return error
+
+    def _answers(self, batch: list[Image.Image | DecodeError]) -> Iterator[Answer | DecodeError]:
+        frames = [item for item in batch if not isinstance(item, DecodeError)]
+        start = time.perf_counter()
+        rows = iter(self.network.confidences(_pixels(frames)) if frames else ())
+        seconds = (time.perf_counter() - start) / max(1, len(frames))
+        for item in batch:
+            yield item if isinstance(item, DecodeError) else self._answer(next(rows), seconds)
+
+    def _answer(self, confidences: np.ndarray, seconds: float) -> Answer:
+        named = dict(zip(self.classes, confidences.tolist(), strict=True))
+        label = max(named, key=named.get)
+        return Answer(label, named[label], named, seconds)
+
+
+def _pixels(frames: Sequence[Image.Image]) -> np.ndarray:
+    """RGB squares of one size as uint8 (N, 3, size, size)."""
+    return np.stack([np.asarray(frame) for frame in frames]).transpose(0, 3, 1, 2)

@@ -1,6 +1,7 @@
 """The command line. Exit status 0 is success, 1 a failure of the work, 2 a mistake in the command."""
 
 import argparse
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from flowers.errors import FlowersError, UsageError
 from flowers.recipe import KNOBS, PRESETS, Recipe, knob, knobs_by_group, preset
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
+WORTH_CHOOSING = 1000  # photos to classify: from here on it pays to find out first what answers fastest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="C", help=f"({DEFAULT_CHECKPOINT})")
     classify.add_argument("photos", nargs="+", metavar="PHOTO", help="photo files or folders of them")
     classify.add_argument("--json", action="store_true", help="one JSON object a line")
+    classify.add_argument(
+        "--engine", metavar="E",
+        help="what runs the network: eager, compiled, onnxruntime, openvino, or auto (FLOWERS_ENGINE, else auto)",
+    )  # fmt: skip
+    classify.add_argument("--verbose", action="store_true", help="say which engine answered, and why")
     classify.set_defaults(command=_classify)
 
     data = commands.add_parser("data", help="photo sets: list them, fetch one, check one")
@@ -118,25 +125,23 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from flowers.training.process import assist, is_main
+    from flowers.training.process import is_main
     from flowers.training.run import Run
 
     recipe, source = _recipe(options), _absolute(options.data)
     if is_main():
         _perform(Run.create(options.run, recipe, source, options.preset), options.quiet)
     else:
-        with _stop_on_signal() as stopping:
-            assist(recipe, source, stopping)
+        _assist(recipe, source)
 
 
 def _resume(options: argparse.Namespace) -> None:
-    from flowers.training.process import assist, is_main
+    from flowers.training.process import is_main
     from flowers.training.run import Run
 
     run = Run.open(options.run)
     if not is_main():
-        with _stop_on_signal() as stopping:
-            assist(run.recipe, run.source, stopping)
+        _assist(run.recipe, run.source)
         return
     if run.status().state == "done":
         raise UsageError(
@@ -190,6 +195,14 @@ def _perform(run: Any, quiet: bool) -> None:
         print(f"Stopped. Go on with: python -m flowers resume {run.folder}")
 
 
+def _assist(recipe: Recipe, source: str | None) -> None:
+    from flowers.training.process import assist, join
+
+    join(recipe)  # before signals mean anything but the end: the launcher sends one where the main process never comes
+    with _stop_on_signal() as stopping:
+        assist(recipe, source, stopping)
+
+
 @contextmanager
 def _stop_on_signal() -> Iterator[Any]:
     """Ctrl-C asks for a stop after the current batch; a second Ctrl-C stops at once."""
@@ -211,7 +224,7 @@ def _stop_on_signal() -> Iterator[Any]:
 
 
 class _bar:
-    """A tqdm bar over all of a run's steps, fed by its events."""
+    """A tqdm bar over a run's predicted time, fed by its events."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
@@ -219,22 +232,30 @@ class _bar:
     def __enter__(self) -> "_bar":
         from tqdm import tqdm
 
-        self.tqdm = tqdm(disable=self.quiet, unit="step", dynamic_ncols=True, smoothing=0.05)
+        shape = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
+        self.tqdm = tqdm(disable=self.quiet, total=1.0, dynamic_ncols=True, bar_format=shape, desc="starting")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.tqdm.close()
 
     def show(self, event: Any) -> None:
+        from flowers.training.log import duration
+        from flowers.training.story import PLACES, seconds_left
+
         if event.kind == "started":
-            self.steps = event.steps
-            done = event.epoch * event.steps + event.step
-            self.tqdm.reset(total=event.epochs * event.steps)
-            self.tqdm.initial = self.tqdm.n = done  # so that the rate counts only what this process did
-        elif event.kind == "step":
-            self.tqdm.set_description(f"epoch {event.epoch}", refresh=False)
-            self.tqdm.set_postfix(loss=f"{event.loss:.3f}", acc=f"{event.accuracy:.2f}", refresh=False)
-            self.tqdm.update(event.epoch * self.steps + event.step - self.tqdm.n)
+            self.start = event.to_dict()
+        if event.kind not in PLACES:
+            return
+        left = seconds_left(self.start, event.to_dict())
+        doing = {"probing": "last layer, ", "validating": "checking, "}.get(event.kind, "")
+        self.tqdm.set_description(f"epoch {event.epoch}", refresh=False)
+        if event.kind == "step":
+            doing = f"loss {event.loss:.3f}, acc {event.accuracy:.2f}, "
+        if left is not None:
+            self.tqdm.n = event.seconds / max(1e-9, event.seconds + left)
+            self.tqdm.set_postfix_str(f"{doing}{duration(left)} left", refresh=False)
+        self.tqdm.update(0)
 
     def write(self, text: str) -> None:
         self.tqdm.write(text)
@@ -265,35 +286,50 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from flowers.classifier import Classifier
-    from flowers.data.decode import decode_image
+    from tqdm import tqdm
 
-    paths = list(_photo_files(options.photos))
-    if not paths:
+    from flowers.classifier import Classifier
+
+    total = sum(1 for _ in _photo_files(options.photos))
+    if not total:
         raise FlowersError(f"There is no photo in {', '.join(options.photos)}: give photo files, or a folder of them.")
-    classifier = Classifier.load(options.checkpoint)
+    classifier = Classifier.load(options.checkpoint, options.engine)
+    if total >= WORTH_CHOOSING:
+        if sys.stderr.isatty() and not classifier.network.settled:
+            print("Finding out what answers fastest here, once for this checkpoint.", file=sys.stderr)
+        classifier.choose_engine()
+    paths, sources = itertools.tee(_photo_files(options.photos))
     failures = 0
-    for path in paths:
-        try:
-            answer = classifier.classify(decode_image(path, min_side=classifier.preprocessing.resize))
-        except FlowersError as error:
-            failures += 1
-            _complain(error, 1)
-            continue
-        if options.json:
-            print(json.dumps({"photo": str(path), **answer.to_dict()}))
-        else:
-            shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
-            print(f"{path}: {answer.label} {answer.confidence:.1%} ({shares})")
+    with tqdm(total=total, unit=" photos", disable=None if total > 1 else True) as bar:
+        for path, answer in zip(paths, classifier.classify_many(sources), strict=True):
+            with bar.external_write_mode():
+                if isinstance(answer, FlowersError):
+                    failures += 1
+                    _complain(answer, 1)
+                else:
+                    print(_answer_line(path, answer, options.json), flush=True)
+            bar.update()
+    if options.verbose:
+        print(classifier.network.why, file=sys.stderr)
     return 1 if failures else 0
 
 
+def _answer_line(path: Path, answer: Any, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"photo": str(path), **answer.to_dict()})
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
+    return f"{path}: {answer.label} {answer.confidence:.1%} ({shares})"
+
+
 def _photo_files(paths: Sequence[str]) -> Iterator[Path]:
+    """The files themselves and those in folders, one by one: there may be millions."""
     for path in map(Path, paths):
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        else:
+        if not path.is_dir():
             yield path
+        for folder, folders, files in os.walk(path):
+            folders.sort()
+            found = (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+            yield from (file for file in found if file.is_file())  # no pipes, no links to nothing
 
 
 def _data_list(options: argparse.Namespace) -> None:

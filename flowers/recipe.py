@@ -385,7 +385,7 @@ PRESETS: dict[str, Recipe] = {
     "fast": Recipe(
         frozen=3,
         norms="frozen",
-        epochs=7,
+        epochs=6,
         learning_rate=0.01,
         schedule="cosine",
         warmup=0.1,
@@ -394,7 +394,7 @@ PRESETS: dict[str, Recipe] = {
         stage_decay=0.5,
         label_smoothing=0.1,
         ema=0.98,
-        first_size=128,
+        first_size=160,
         crop_min_area=0.35,
         rotation=0,
         saturation=0,

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from flowers.data.dataset import PhotoDataset, scan
@@ -14,12 +15,16 @@ from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
 
+hypothesis.settings.register_profile("shared machine", deadline=None)  # timings belong in benchmarks/
+hypothesis.settings.load_profile("shared machine")
+
 PHOTOS = os.environ.get("FLOWERS_DATA")  # read before a test may change it
 SMALL = {"size": 64, "resize": 72}
 # The report's training, but on the CPU alone, reproducible, and short.
 TINY = Recipe(
-    init="scratch", epochs=2, batch_size=8, learning_rate=0.01, device="cpu", precision="float32", workers=2, rotation=5
-)
+    init="scratch", epochs=2, batch_size=8, learning_rate=0.01, rotation=5, workers=2,
+    device="cpu", precision="float32", memory_format="channels_last", threads=1,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

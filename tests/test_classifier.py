@@ -1,5 +1,7 @@
 """Photos in, answers out."""
 
+import io
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from flowers import classifier as module
 from flowers.classifier import Answer, Classifier
 from flowers.data.garden import render_flower
 from flowers.data.preprocess import Preprocessing, to_pixels
-from flowers.errors import CheckpointError
+from flowers.errors import CheckpointError, DecodeError, UsageError
+from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, save_checkpoint
+from flowers.models.checkpoint import Checkpoint, load_model, save_checkpoint
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -41,7 +45,6 @@ def photos() -> list[Image.Image]:
 def test_it_is_made_of_the_checkpoint(classifier):
     assert classifier.classes == CLASSES
     assert classifier.preprocessing == PREPARED
-    assert not classifier.model.training
     assert classifier.checkpoint.name == "c"
 
 
@@ -60,7 +63,7 @@ def test_an_answer_is_the_networks_softmax(classifier, photos):
     pixels = to_pixels(PREPARED.frame(photos[1]))[None].float() / 255
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PREPARED.mean, PREPARED.std))
     with torch.inference_mode():
-        scores = classifier.model((pixels - mean) / std)[0]
+        scores = load_model(classifier.checkpoint)((pixels - mean) / std)[0]
     expected = (scores.exp() / scores.exp().sum()).tolist()
     assert list(classifier.classify(photos[1]).confidences.values()) == pytest.approx(expected, abs=1e-5)
 
@@ -96,3 +99,106 @@ def test_a_checkpoint_that_does_not_say_how_to_prepare_photos_is_refused(folder,
     (tmp_path / "checkpoint.json").write_text(json.dumps({**card, "preprocessing": changed}))
     with pytest.raises(CheckpointError, match="does not say how to prepare photos"):
         Classifier.load(tmp_path)
+
+
+def test_a_network_in_memory_answers_as_the_saved_one_does(classifier, photos):
+    model = load_model(classifier.checkpoint)
+    assert Classifier(classifier.checkpoint, model).classify(photos[0]).confidences == pytest.approx(
+        classifier.classify(photos[0]).confidences, abs=1e-5
+    )
+
+
+# Many photos
+
+
+def as_bytes(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_many_are_answered_in_order_and_as_each_alone(classifier, photos):
+    sources = [as_bytes(photo) for photo in photos] * (BATCH // 2)  # several batches, the last one short
+    answers = list(classifier.classify_many(sources))
+    assert len(answers) == len(sources)
+    for photo, answer in zip(itertools.cycle(photos), answers, strict=False):
+        assert answer.confidences == pytest.approx(classifier.classify(photo).confidences, abs=1e-5)
+        assert answer.seconds > 0
+
+
+def test_one_that_cannot_be_read_keeps_its_place(classifier, photos, tmp_path):
+    good = as_bytes(photos[0])
+    answers = list(classifier.classify_many([b"", good, tmp_path / "absent.jpg", good, b"text"]))
+    assert [type(answer) for answer in answers] == [DecodeError, Answer, DecodeError, Answer, DecodeError]
+    assert str(answers[2]).startswith("absent.jpg cannot be found")
+
+
+def test_nothing_but_unreadable_photos_and_nothing_at_all(classifier):
+    assert [type(answer) for answer in classifier.classify_many([b""] * (BATCH + 1))] == [DecodeError] * (BATCH + 1)
+    assert list(classifier.classify_many([])) == []
+
+
+def test_any_number_of_photos_is_read_only_a_little_ahead(classifier, photos):
+    asked = 0
+
+    def endless():
+        nonlocal asked
+        while True:
+            asked += 1
+            yield photo
+
+    photo = as_bytes(photos[0])
+    answers = classifier.classify_many(endless())
+    for count in range(1, 3 * BATCH, BATCH):
+        list(itertools.islice(answers, BATCH))
+        assert asked <= (count // BATCH + 4) * BATCH
+    answers.close()
+    assert asked < 7 * BATCH
+
+
+def test_what_is_wrong_with_the_list_itself_is_raised(classifier, photos):
+    def listing():
+        yield as_bytes(photos[0])
+        raise PermissionError("the folder has gone")
+
+    with pytest.raises(PermissionError):
+        list(classifier.classify_many(listing()))
+
+
+# Engines
+
+
+def test_answers_go_on_while_the_engine_is_chosen_and_come_from_it_afterwards(folder, photos, monkeypatch):
+    classifier = Classifier.load(folder)
+    before, during = classifier.network, []
+    faster = Network(before.one, before.many, "Answering with something faster.", settled=True)
+    calls = []
+
+    def prepare(checkpoint):
+        calls.append(checkpoint)
+        during.append(classifier.classify(photos[0]))
+        assert classifier.network is before
+
+    monkeypatch.setattr(module, "prepare", prepare)
+    monkeypatch.setattr(module, "open_network", lambda *_: faster)
+    for _ in range(2):
+        classifier.choose_engine()
+        assert classifier.network is faster
+    assert calls == [classifier.checkpoint]
+    assert classifier.classify(photos[0]).confidences == during[0].confidences
+
+
+def test_an_engine_may_be_asked_for(folder, monkeypatch):
+    assert Classifier.load(folder, engine="eager").network.why == "Answering with PyTorch, as asked."
+    monkeypatch.setenv("FLOWERS_ENGINE", "eager")
+    assert Classifier.load(folder).network.why == "Answering with PyTorch, as asked."
+    with pytest.raises(UsageError, match="no engine called 'abacus'"):
+        Classifier.load(folder, engine="abacus")
+
+
+def test_a_network_that_is_not_saved_answers_and_has_nothing_to_choose(photos, monkeypatch):
+    checkpoint = Checkpoint("resnet18", CLASSES, PREPARED.to_dict())
+    classifier = Classifier(checkpoint, BACKBONES["resnet18"].build(3))
+    monkeypatch.setattr(module, "prepare", lambda _: pytest.fail("there is nothing to prepare"))
+    classifier.choose_engine()
+    assert classifier.classify(photos[0]).label in CLASSES

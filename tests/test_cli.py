@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from flowers import cli
+from flowers.classifier import Classifier
 from flowers.data import garden as garden_module
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
@@ -88,6 +90,7 @@ def assert_sentence(error: str) -> None:
         (["evaluate", "x", "--augmented", "two"], "invalid int value: 'two'"),
         (["evaluate", "x", "--augmented", "-1"], "--augmented cannot be -1"),
         (["classify"], "required: PHOTO"),
+        (["classify", "--engine", "abacus", "x.jpg"], "There is no engine called 'abacus'"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
         (["export", "x", "y"], "required: --to"),
@@ -342,6 +345,44 @@ def test_a_bad_photo_among_good_ones_does_not_keep_the_others_from_their_answers
     assert len(out.splitlines()) == 2
     assert err.startswith("flowers: bad.jpg")
     assert_sentence(err)
+
+
+def test_classify_goes_through_folders_in_order(flowers, checkpoint, garden, tmp_path):
+    shutil.copytree(garden, tmp_path / "photos")
+    (tmp_path / "photos" / ".thumbnail.jpg").write_bytes(b"hidden")
+    os.mkfifo(tmp_path / "photos" / "pipe.jpg")
+    status, out, err = flowers("classify", "--checkpoint", checkpoint, "--json", tmp_path / "photos")
+    assert (status, err) == (0, "")
+    answered = [json.loads(line)["photo"] for line in out.splitlines()]
+    assert answered == [str(path) for path in sorted((tmp_path / "photos").rglob("*-*.jpg"))]
+    assert len(answered) == 40
+
+
+def test_classify_says_on_request_what_answered(flowers, checkpoint, garden):
+    photo = garden / "rose" / "rose-0001.jpg"
+    status, _, err = flowers("classify", "--checkpoint", checkpoint, "--engine", "eager", "--verbose", photo)
+    assert (status, err) == (0, "Answering with PyTorch, as asked.\n")
+
+
+def test_classify_finds_the_fastest_engine_for_many_photos_only(flowers, checkpoint, garden, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(Classifier, "choose_engine", lambda self: chosen.append(self))
+    monkeypatch.setattr(cli, "WORTH_CHOOSING", 8)
+    assert flowers("classify", "--checkpoint", checkpoint, *sorted((garden / "rose").iterdir())[:7])[0] == 0
+    assert not chosen
+    assert flowers("classify", "--checkpoint", checkpoint, garden / "rose")[0] == 0
+    assert len(chosen) == 1
+
+
+def test_classify_shows_its_progress_on_a_terminal(checkpoint, garden, monkeypatch, capsys):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert cli.main(["classify", "--checkpoint", str(checkpoint), str(garden / "rose")]) == 0
+    assert "8/8" in terminal.getvalue()
+    assert len(capsys.readouterr().out.splitlines()) == 8
 
 
 def test_classify_takes_names_that_are_not_text(checkpoint, garden, tmp_path):

@@ -22,6 +22,7 @@ LUMA = np.array([0.299, 0.587, 0.114])  # how bright red, green and blue look (I
 GREY = np.tile(LUMA, (3, 1))  # a colour to the grey that is as bright
 # To luma and two axes of colour about it, in which a turn is a change of hue (as NVIDIA DALI's ColorTwist does it).
 YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+RGB = np.linalg.inv(YIQ)
 
 
 @dataclass
@@ -160,7 +161,7 @@ def _saturation(variant: Variant, factor: float) -> None:
 def _hue(variant: Variant, turns: float) -> None:
     turn = np.eye(3)
     turn[1:, 1:] = _turn(-turns)  # the axes of YIQ run against the colour wheel
-    variant.recolour(np.linalg.solve(YIQ, turn @ YIQ))
+    variant.recolour(RGB @ turn @ YIQ)
 
 
 def _blend(factor: float) -> np.ndarray:

@@ -13,8 +13,9 @@ from flowers.recipe import Recipe
 
 CPU = torch.device("cpu")
 SLICE = 4  # photos rendered at a time on a CPU: they stay in a core's cache, which 32 do not, and take half the time
-# Source pixels for each pixel shown, up to which bilinear sampling does not alias visibly. Beyond it the part is first
-# shrunk to just this: 1.1 grey levels (rms) from a 16-fold oversampled picture, for a quarter of the price of 4-fold.
+# Source pixels for each pixel shown, up to which bilinear sampling hardly aliases. Beyond it the part is first shrunk
+# to just this: 1.1 to 1.5 grey levels (rms) from 16-fold oversampling, nearer than 4-fold comes at several times the
+# price.
 MAX_SHRINK = 1.25
 
 

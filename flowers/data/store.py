@@ -21,7 +21,7 @@ from flowers.files import recover_folder, whole_folder
 from flowers.paths import cache_dir
 
 MEMORY_BYTES = 1_500_000_000  # the report's 2,848 photos take 0.6 GB
-DISK_BYTES = 60_000_000_000  # for the caches of all sets; 100,000 photos of 256 × 341 pixels take 26 GB
+DISK_BYTES = 60_000_000_000  # for the caches of all sets, or the longest unused go; 100,000 photos take 26 GB
 SPARE_BYTES = 2_000_000_000  # of the disk, left to checkpoints and to everybody else
 SAMPLE = 100  # photos after which it is clear enough what all of them will take
 _VERSION = 1  # part of a cache's name: bump when the files or the pixels of working copies change
@@ -73,7 +73,7 @@ def keep(photos: Iterator[np.ndarray], count: int, *, name: str, memory: int, la
     folder = cache_dir() / "photos" / name
     if found := _open(folder, count):
         return found
-    room = int(min(memory, free_memory() / 3))
+    room = int(min(memory, max(0, free_memory() / 3)))
     buffer, shapes, used = np.empty(min(room, count * largest), np.uint8), [], 0
     for pixels in photos:
         expected = (used + pixels.nbytes) / (len(shapes) + 1) * count
@@ -97,7 +97,7 @@ def content_name(resize: int, hashes: Iterable[str]) -> str:
 def free_memory() -> float:
     """Bytes that this process may still take, of the machine or of its container; infinite where neither tells."""
     free = math.inf
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         free = 1024 * _kernel_number("/proc/meminfo", "MemAvailable:")
     with contextlib.suppress(OSError, ValueError):  # no container, or one whose limit is "max"
         limit, taken = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
@@ -108,7 +108,10 @@ def free_memory() -> float:
 
 def _kernel_number(path: str, name: str) -> int:
     lines = (line.split() for line in Path(path).read_text().splitlines())
-    return next(int(number) for word, number, *_ in lines if word == name)
+    for word, number, *_ in lines:
+        if word == name:
+            return int(number)
+    raise ValueError(f"{path} has no {name}")
 
 
 def _in_memory(buffer: np.ndarray, shapes: Sequence[tuple[int, int]]) -> Copies:
@@ -183,7 +186,7 @@ def _make_room(wanted: Path, size: float) -> bool:
     free = shutil.disk_usage(wanted.parent).free - SPARE_BYTES
     if size > free + sum(sizes.values()):
         return False
-    for path in sorted(sizes, key=lambda path: path.stat().st_mtime):
+    for path in sorted(sizes, key=_last_used):
         full = size > free or size + sum(sizes.values()) > DISK_BYTES
         if (full or path.name.startswith(".")) and _drop(path, wanted):
             free += sizes.pop(path)
@@ -191,7 +194,15 @@ def _make_room(wanted: Path, size: float) -> bool:
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    with contextlib.suppress(OSError):  # it has just been dropped by another process
+        return sum(file.stat().st_size for file in folder.iterdir())
+    return 0
+
+
+def _last_used(folder: Path) -> float:
+    with contextlib.suppress(OSError):
+        return folder.stat().st_mtime
+    return 0.0
 
 
 def _drop(folder: Path, wanted: Path) -> bool:
@@ -200,6 +211,6 @@ def _drop(folder: Path, wanted: Path) -> bool:
     try:
         with contextlib.nullcontext() if maker == wanted else FileLock(_lock(maker), timeout=0):
             shutil.rmtree(folder)
-    except Timeout:
+    except (Timeout, OSError):  # it is being made, or not ours to remove
         return False
     return True

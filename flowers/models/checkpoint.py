@@ -68,6 +68,7 @@ def save_checkpoint(
     """
     import torch
     from huggingface_hub import save_torch_state_dict
+    from safetensors import SafetensorError
 
     tensors = {name: tensor.detach().to("cpu") for name, tensor in weights.items()}
     if half:
@@ -85,9 +86,10 @@ def save_checkpoint(
             write_json(new / CARD, card)
             for name, content in (extra or {}).items():
                 (new / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # the latter for a disk that fills up within the weights
+        reason = getattr(error, "strerror", None) or error
         raise CheckpointError(
-            f"The checkpoint {folder.name} could not be written ({error.strerror or error}): free some disk space or "
+            f"The checkpoint {folder.name} could not be written ({reason}): free some disk space or "
             "choose another folder; what was there before is untouched."
         ) from error
 

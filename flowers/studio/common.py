@@ -27,8 +27,8 @@ class PhotoInput(gr.Image):
     """An image input that hands over the path of the raw file.
 
     Gradio's own preprocessing opens the photo before our code runs: a damaged one then ends in a bare "Error", a
-    transparent one turns black, and HEIC is refused. decode.py reads the file instead. (For any subclass of a
-    component Gradio writes a .pyi file beside the module, if it can: git ignores it.)
+    transparent one turns black, and HEIC is refused. decode.py reads the file instead. (Where somebody has imported
+    Gradio before flowers.studio, it writes a .pyi file beside this module: git ignores it.)
     """
 
     is_template = True  # in the browser it is a plain Image
@@ -94,9 +94,14 @@ def refresh_choices() -> tuple[dict, dict]:
 
 
 def warm_up() -> None:
-    """Answer a blank photo, so that the first visitor does not wait for imports, weights and kernels."""
+    """Answer a blank photo, so that the first visitor does not wait for imports, weights and kernels.
+
+    Then find out, if that is not known yet, what answers fastest here: visitors are answered meanwhile.
+    """
     if default_checkpoint():
-        load_classifier(None).classify(Image.new("RGB", (256, 256)))
+        classifier = load_classifier(None)
+        classifier.classify(Image.new("RGB", (256, 256)))
+        classifier.choose_engine()
 
 
 # Photo sets

@@ -376,6 +376,8 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
 
 
 def _pace(story: Story) -> str:
+    if story.epoch == story.epochs:
+        return "The last files are being written."
     if story.probing:
         work = f"Fitting the last layer: photo {story.probing[0]} of {story.probing[1]}"
     elif story.validating:
@@ -406,7 +408,7 @@ def _stats(story: Story) -> list[tuple[str, str]]:
     return [
         (what, best),
         ("Last accuracy", f"{validated[-1]:.2%}" if validated else "–"),
-        ("Learning rate", "–" if story.learning_rate is None else f"{story.learning_rate:g}"),
+        ("Learning rate", f"{story.learning_rate:.3g}" if story.learning_rate else "–"),
         ("Time so far", duration(story.seconds)),
         ("Predicted", "–" if story.predicted_seconds is None else duration(story.predicted_seconds)),
     ]

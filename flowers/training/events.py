@@ -34,6 +34,7 @@ class Started(Event):
     left_out: list[str]  # a sentence for each file that could not be read
     predicted: list[float]  # seconds that each epoch should take, its validation included
     seconds: float  # training time before this start, and what getting ready took
+    checking: float = 0.0  # the validation's part of each of ``predicted``
 
 
 @dataclass(frozen=True)

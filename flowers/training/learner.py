@@ -106,6 +106,11 @@ class Learner:
             self.average.module.load_state_dict(weights)
             self.average.n_averaged.fill_(state.get("averaged", 0))
         self.optimizer.load_state_dict(state["optimizer"])
+        # Fused steps go through memory as it lies: what a file had in plain order must lie as its parameter does.
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    values[name] = torch.empty_like(parameter).copy_(value)
 
     def _new_average(self) -> AveragedModel | None:
         if not self.recipe.ema:

@@ -1,6 +1,7 @@
 """What this machine trains this network fastest with: measured in a second or two, not assumed."""
 
 import contextlib
+import importlib.util
 import math
 import os
 import time
@@ -54,28 +55,33 @@ def pick_device(wanted: str) -> torch.device:
     """The device asked for, or the best there is for ``auto``. Raises UsageError when it is not on this machine."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
+        there["mps"] &= int(os.environ.get("WORLD_SIZE", 1)) == 1  # Apple's GPU knows no teams
         wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
         raise UsageError(f"This machine has no {wanted} device: choose device=auto or device=cpu.")
     return torch.device(wanted)
 
 
-def choose_machine(recipe: Recipe, device: torch.device, net: nn.Module, before: dict[str, Any] | None) -> Machine:
+def choose_machine(
+    recipe: Recipe, device: torch.device, net: nn.Module, before: dict[str, Any] | None, neighbours: int = 1
+) -> Machine:
     """The fastest way to train ``net`` on ``device`` that ``recipe`` allows; ``net`` itself is left as it was.
 
     ``before`` is what the run has trained with so far: kept, so that it ends as if it had never been interrupted.
+    ``neighbours`` processes, this one included, share the machine's threads.
     """
+    counts = _thread_counts(recipe, device, neighbours)
     if before and before["device"] == device.type:
         threads = recipe.threads or before["threads"]
         machine = replace(Machine(**before), threads=min(threads, available_threads()))
         return replace(machine, why=f"{_shown(machine)}, as before.")
     kinds = [
-        Machine(device.type, precision, memory_format, _thread_counts(recipe, device)[0], math.inf, math.inf, "")
+        Machine(device.type, precision, memory_format, counts[0], math.inf, math.inf, "")
         for precision, memory_format in _kinds(recipe, device)
     ]
     trials = _measured(kinds, device, net)
     best = min(trials, key=lambda machine: machine.learning)
-    if more := [replace(best, threads=count) for count in _thread_counts(recipe, device)[1:]]:
+    if more := [replace(best, threads=count) for count in counts[1:]]:
         trials += _measured(more, device, net)
         best = min(trials, key=lambda machine: machine.learning)
     return replace(best, why=_reason(best, trials))
@@ -84,7 +90,10 @@ def choose_machine(recipe: Recipe, device: torch.device, net: nn.Module, before:
 def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:
     """Whether compiling pays within a run of ``predicted`` seconds."""
     return recipe.compile == "on" or (
-        recipe.compile == "auto" and device.type == "cuda" and predicted > COMPILE_SECONDS
+        recipe.compile == "auto"
+        and device.type == "cuda"
+        and predicted > COMPILE_SECONDS
+        and importlib.util.find_spec("triton") is not None  # which Windows lacks
     )
 
 
@@ -106,14 +115,16 @@ def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
     kinds = [(precision, layout) for precision in precisions for layout in formats]
     if len(formats) == 1:
         return kinds
-    # The fast kernels of bfloat16 and of all GPUs want channels_last.
-    plain = "float32" if device.type == "cpu" else None
+    # The fast kernels of bfloat16, and of NVIDIA's GPUs, want channels_last.
+    plain = None if device.type == "cuda" else "float32"
     return [(precision, layout) for precision, layout in kinds if layout == "channels_last" or precision == plain]
 
 
-def _thread_counts(recipe: Recipe, device: torch.device) -> list[int]:
-    """Numbers of threads worth a trial: torch's own choice, and what the system says is there."""
-    now, there = torch.get_num_threads(), available_threads()
+def _thread_counts(recipe: Recipe, device: torch.device, neighbours: int) -> list[int]:
+    """Numbers of threads worth a trial: torch's own choice, and what the system says is there, where they differ."""
+    now, there = torch.get_num_threads(), max(1, available_threads() // neighbours)
+    if neighbours > 1:  # torchrun has set OMP_NUM_THREADS to 1, whatever the machine has
+        return [min(recipe.threads or there, there)]
     if recipe.threads:
         return [min(recipe.threads, there)]
     # OMP_NUM_THREADS is somebody's wish: other processes want the rest.
@@ -123,11 +134,11 @@ def _thread_counts(recipe: Recipe, device: torch.device) -> list[int]:
 
 
 def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
-    """The machines with their speeds; weights and norm statistics of ``net`` are left as they were.
+    """The machines with their speeds; weights, norm statistics and mode of ``net`` are left as they were.
 
     They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
     """
-    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    state, training = {name: tensor.clone() for name, tensor in net.state_dict().items()}, net.training
     for lap in range(LAPS + 1):
         timed = [_lap(machine, device, net) for machine in machines]
         if lap:  # the first sets the kernels up
@@ -137,6 +148,7 @@ def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> 
             ]
     net.zero_grad(set_to_none=True)
     net.load_state_dict(state)
+    net.train(training)
     return machines
 
 
@@ -155,8 +167,8 @@ def _lap(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
     start = time.perf_counter()
     work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
     return time.perf_counter() - start
 
 

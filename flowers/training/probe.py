@@ -4,7 +4,7 @@ Linear probing, then fine-tuning: Kumar et al. 2022, arXiv 2202.10054. A last la
 no noise back through the network when the rest begins to move.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +17,18 @@ ITERATIONS = 100
 
 
 @torch.inference_mode()
-def features(net: nn.Module, head: nn.Linear, batches: Iterator[Batch], photos) -> Iterator[tuple[Tensor, Tensor]]:
+def features(
+    look: Callable[[Tensor], None], head: nn.Linear, batches: Iterable[Batch]
+) -> Iterator[tuple[Tensor, Tensor]]:
     """What reaches ``head``: float32 (N, head.in_features) and the labels, batch by batch.
 
-    ``photos(pixels)`` makes them ready for ``net``, which is asked in its present mode.
+    ``look(pixels)`` shows a batch to the network that ``head`` is the last layer of.
     """
     seen: list[Tensor] = []
     handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     try:
         for pixels, labels in batches:
-            net(photos(pixels))
+            look(pixels)
             yield seen.pop(), labels
     finally:
         handle.remove()

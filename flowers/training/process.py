@@ -63,12 +63,29 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progre
         run.set_status("done" if finished else "stopped")
 
 
+def join(recipe: Recipe) -> None:
+    """Meet the other processes of the team: wait until all are there. Raises UsageError for an absent device."""
+    from flowers.training.machine import pick_device
+    from flowers.training.team import Team
+
+    Team(pick_device(recipe.device))
+
+
 def assist(recipe: Recipe, source: str | None, stop: Callable[[], bool] = lambda: False) -> None:
-    """Train as one of a team whose main process is in ``perform``: that one tells and writes everything."""
+    """Train as one of a team whose main process is in ``perform``: that one tells and writes everything.
+
+    Raises FlowersError when the work cannot be done, or another process of the team has ended.
+    """
     from flowers.training.train import train
 
-    for _ in train(recipe, _open_photos(recipe, source), stop=stop):
-        pass
+    try:
+        for _ in train(recipe, _open_photos(recipe, source), stop=stop):
+            pass
+    except FlowersError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise FlowersError(f"A process of the team cannot go on ({reason}): see what the main one says.") from error
 
 
 def start(recipe: Recipe, source: str | None, preset: str) -> Run:

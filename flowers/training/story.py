@@ -7,6 +7,7 @@ from typing import Any
 from flowers.training.run import Run
 
 MIN_PART_DONE = 0.02  # of the run, before its own pace says more than the prediction
+PLACES = ("started", "step", "probing", "validating", "epoch")
 MAX_STEP_POINTS = 240  # a browser's line plot slows past about a thousand points
 
 
@@ -92,7 +93,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
         best_val_accuracy=best and best["val_accuracy"],
         seconds=last.get("seconds", epochs[-1]["seconds"] if epochs else start["seconds"]),
         predicted_seconds=sum(start["predicted"]) if start.get("predicted") else None,
-        seconds_left=_seconds_left(start, events, epoch, step),
+        seconds_left=seconds_left(start, _last_with_place(events)),
         machine=start["machine"],
         finished=last["kind"] == "finished" and not last["stopped"],
         loss=_step_points(steps, start["steps"])
@@ -105,32 +106,47 @@ def tell(events: list[dict[str, Any]]) -> Story:
     )
 
 
+def _last_with_place(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last event that says where the run is."""
+    return next(event for event in reversed(events) if event["kind"] in PLACES)
+
+
 def _position(events: list[dict[str, Any]], start: dict[str, Any]) -> tuple[int, int]:
-    for event in reversed(events):
-        if event["kind"] in ("step", "started"):
-            return event["epoch"], event["step"]
-        if event["kind"] == "epoch":
-            return event["epoch"] + 1, 0
-        if event["kind"] == "probing":
-            return event["epoch"], int(start["steps"] * event["done"] / event["total"])
-        if event["kind"] == "validating":
-            return event["epoch"], start["steps"]
-    return start["epoch"], start["step"]
+    """(epoch at work, steps of it done)."""
+    epoch, learned, _ = _done(_last_with_place(events), start)
+    return epoch, round(start["steps"] * learned)
 
 
-def _seconds_left(start: dict[str, Any], events: list[dict[str, Any]], epoch: int, step: int) -> float | None:
-    """What was predicted for the rest, times how far off the prediction has been since the last start."""
-    predicted = start.get("predicted") or [1.0] * start["epochs"]
+def seconds_left(start: dict[str, Any], event: dict[str, Any]) -> float | None:
+    """How long a run that began, or went on, with the event ``start`` still takes when it tells ``event``.
 
-    def work(epoch: int, step: int) -> float:
-        return sum(predicted[:epoch]) + sum(predicted[epoch : epoch + 1]) * step / start["steps"]
+    What was predicted for the rest, times how far off the prediction has been since that start. None where it cannot
+    be told.
+    """
+    predicted, checking = start.get("predicted") or [1.0] * start["epochs"], start.get("checking", 0.0)
 
-    now = work(epoch, step)
-    done = now - work(start["epoch"], start["step"])
-    spent = max((e["seconds"] for e in events if "seconds" in e), default=0) - start["seconds"]
+    def work(epoch: int, learned: float, checked: float) -> float:
+        learning = predicted[epoch] - checking if epoch < len(predicted) else 0.0
+        return sum(predicted[:epoch]) + learning * learned + checking * checked
+
+    now = work(*_done(event, start))
+    done = now - work(*_done(start, start))
+    spent = event.get("seconds", start["seconds"]) - start["seconds"]
     if done < MIN_PART_DONE * sum(predicted):  # the first steps are slow
         return sum(predicted) - now if start.get("predicted") else None
     return spent / done * max(0.0, sum(predicted) - now)
+
+
+def _done(event: dict[str, Any], start: dict[str, Any]) -> tuple[int, float, float]:
+    """(epochs, part of the next one's learning, part of its validation) done when the event was told."""
+    match event["kind"]:
+        case "step" | "started":
+            return event["epoch"], event["step"] / start["steps"], 0.0
+        case "probing":
+            return event["epoch"], event["done"] / event["total"], 0.0
+        case "validating":
+            return event["epoch"], 1.0, event["done"] / event["total"]
+    return event["epoch"] + 1, 0.0, 0.0  # "epoch"
 
 
 def _step_points(steps: list[dict[str, Any]], steps_an_epoch: int) -> list[Point]:

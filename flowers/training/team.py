@@ -6,40 +6,53 @@ DistributedDataParallel. A process on its own is a team of one, for which everyt
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object
-from torch import nn
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
+from torch import distributed, nn
+
+from flowers.errors import UsageError
+from flowers.training.process import in_team
 
 T = TypeVar("T")
+PATIENCE = timedelta(hours=6)  # for the others, who wait while the first fetches or decodes a large photo set
 
 
 class Team:
     """All processes of a training, seen from one of them."""
 
     def __init__(self, device: torch.device) -> None:
-        # Statistics of norms are the same in all processes already: see share_norms.
-        kwargs = DistributedDataParallelKwargs(broadcast_buffers=False)
-        self.accelerator = Accelerator(cpu=device.type == "cpu", kwargs_handlers=[kwargs])
-        self.device = self.accelerator.device if self.size > 1 else device
+        self.device, self.accelerator = device, None
+        if not in_team():
+            return
+        if device.type == "mps":
+            raise UsageError("Apple's GPU cannot train in a team: choose device=cpu, or start one process.")
+        # Without mixed precision, whatever `accelerate config` says: precision is the recipe's business.
+        self.accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            mixed_precision="no",
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+        self.device = self.accelerator.device
 
     @property
     def size(self) -> int:
         """How many processes there are."""
-        return self.accelerator.num_processes
+        return self.accelerator.num_processes if self.accelerator else 1
 
     @property
     def rank(self) -> int:
         """This process's number, from 0, the main one's."""
-        return self.accelerator.process_index
+        return self.accelerator.process_index if self.accelerator else 0
 
     @property
     def main(self) -> bool:
         """Whether this is the one process that writes the run folder."""
-        return self.accelerator.is_main_process
+        return self.rank == 0
 
     @property
     def neighbours(self) -> int:
@@ -48,7 +61,7 @@ class Team:
 
     def main_first(self) -> AbstractContextManager:
         """Within it, the main process goes first: for what one fetches and all then find."""
-        return self.accelerator.main_process_first()
+        return self.accelerator.main_process_first() if self.accelerator else nullcontext()
 
     def share(self, batches: Sequence[Sequence[T]]) -> list[Sequence[T]]:
         """This process's part of each batch; together the parts are the batch, and no item is in two."""
@@ -83,7 +96,6 @@ class Team:
         """Say goodbye, so that nobody waits for this process."""
         if self.size > 1:
             self.accelerator.end_training()
-            self.accelerator.state.destroy_process_group()
 
 
 def share_norms(net: nn.Module, team: Team) -> nn.Module:
@@ -109,11 +121,9 @@ class SharedNorm(nn.BatchNorm2d):
         """(N, C, H, W) to the same shape."""
         if not self.training:
             return super().forward(photos)
-        from torch.distributed.nn.functional import all_reduce  # gradients flow through this one
-
         values = photos.float()
         count = values.new_tensor([values.numel() / self.num_features])
-        sums = all_reduce(torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count]))
+        sums = _Summed.apply(torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count]))
         total, squares, count = sums.split([self.num_features, self.num_features, 1])
         mean = total / count
         variance = (squares / count - mean.square()).clamp(min=0)
@@ -124,3 +134,15 @@ class SharedNorm(nn.BatchNorm2d):
         scale = self.weight * (variance + self.eps).rsqrt()
         shift = self.bias - mean * scale
         return (values * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)).to(photos.dtype)
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over all processes; back through it flow the gradients of all their losses, which it is part of."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    backward = forward

@@ -12,7 +12,7 @@ from torch.nn import functional
 from flowers.data.dataset import PhotoDataset, Progress, Split, summary
 from flowers.data.loader import MEMORY_BYTES, PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
-from flowers.errors import CheckpointError, DataError, FlowersError
+from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.recipe import Recipe
@@ -21,7 +21,7 @@ from flowers.training.events import Epoch, Event, Finished, Prediction, Probing,
 from flowers.training.learner import Learner, freeze
 from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
 from flowers.training.run import Position, Run, TrainingState, pack_state
-from flowers.training.schedule import learning_rate, picture_size, probe_epochs
+from flowers.training.schedule import SIZE_STEP, learning_rate, picture_size, probe_epochs
 from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 64  # photos at once where nothing is learned; larger is no faster on a CPU
@@ -44,7 +44,8 @@ def train(
     total)`` is told while the photos are decoded, before the first event. Of several processes that train together
     (see team.py) only the main one needs the ``run``.
 
-    Raises FlowersError when the photos, the starting weights or the device cannot be had, or the loss runs off.
+    Raises FlowersError when the photos, the starting weights or the device cannot be had, the batches are too small,
+    or the loss runs off.
     """
     clock = _Clock()
     team = Team(pick_device(recipe.device))
@@ -59,7 +60,7 @@ def _epochs(training: "_Training", progress: Progress | None) -> Iterator[Event]
     position, recipe = training.position, training.recipe
     try:
         yield training.started(training.loader.prepare([*training.split.train, *training.split.val], progress))
-        while position.epoch < recipe.epochs and not training.halted:
+        while position.epoch < recipe.epochs and not training.halts():
             if position.epoch < probe_epochs(recipe):
                 yield from training.fit_last_layer()
             else:
@@ -95,6 +96,7 @@ def _prepare(
     if team.same(dataset.digest) != dataset.digest:
         raise DataError("The machines hold different photos: give every one of them the same.")
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
+    _check_batches(recipe, split, team)
     state = team.same(_saved_state(run, dataset) if run and team.main else None)
     chosen = backbone(recipe.backbone)
     torch.manual_seed(recipe.seed)
@@ -103,7 +105,9 @@ def _prepare(
         net, preprocessing = starting_model(recipe.replace(init="scratch") if state else recipe, dataset.classes)
     freeze(net, chosen, recipe)
     machine = team.same(
-        choose_machine(recipe, team.device, net, state.machine if state else None) if team.main else None
+        choose_machine(recipe, team.device, net, state.machine if state else None, team.neighbours)
+        if team.main
+        else None
     )
     torch.set_num_threads(machine.threads)
     training = _Training(
@@ -143,8 +147,13 @@ class _Training:
     learner: Learner
     loader: PhotoLoader
     position: Position
-    halted: bool = False  # somebody asked for a stop
+    halted: bool = False  # see ``halts``
     saved: float = 0.0
+
+    def halts(self) -> bool:
+        """Whether somebody, at any of the team's processes, asked for a stop: all then act alike."""
+        self.halted = self.halted or self.team.any(self.stop())
+        return self.halted
 
     def started(self, store: str) -> Started:
         """What can be told before the first step."""
@@ -164,21 +173,22 @@ class _Training:
             left_out=[item.reason for item in self.dataset.unreadable],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
+            checking=round(self._checking_seconds(), 3),
         )
 
     def predicted(self) -> list[float]:
-        """Seconds that each epoch should take on this machine, from what a trial step took."""
-        full, machine = self.loader.preprocessing.size, self.machine
-        train, val = len(self.split.train), len(self.split.val)
-        check = machine.seconds(val, full, learning=False)
-        probing = machine.seconds(train, full, learning=False)
-        return [
-            check + (probing if epoch < probe_epochs(self.recipe) else self._learning_seconds(train, epoch, full))
-            for epoch in range(self.recipe.epochs)
-        ]
+        """Seconds that each epoch should take on this machine, from what a trial step took; its validation included."""
+        return [self._learning_seconds(epoch) + self._checking_seconds() for epoch in range(self.recipe.epochs)]
 
-    def _learning_seconds(self, photos: int, epoch: int, full: int) -> float:
-        return self.machine.seconds(photos, picture_size(self.recipe, epoch, full), learning=True)
+    def _learning_seconds(self, epoch: int) -> float:
+        photos, full = len(self.split.train), self.loader.preprocessing.size
+        if epoch < probe_epochs(self.recipe):
+            return self.machine.seconds(photos, full, learning=False) / self.team.size
+        return self.machine.seconds(photos, picture_size(self.recipe, epoch, full), learning=True) / self.team.size
+
+    def _checking_seconds(self) -> float:
+        full = self.loader.preprocessing.size
+        return self.machine.seconds(len(self.split.val), full, learning=False) / self.team.size
 
     @property
     def _least(self) -> int:
@@ -189,21 +199,21 @@ class _Training:
         """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
         position, learner = self.position, self.learner
         learner.net.eval()
-        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH, self._least))
+        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, self._least))
         seen, labels = [], []
-        with self.machine.autocast():
-            for inputs, truth in probe.features(learner.net, learner.head, self.loader.clean(shares), self._ready):
-                seen.append(inputs)
-                labels.append(truth)
-                done, stopped = self.team.sum(len(truth), float(self.stop()))
-                position.seen += int(done)
-                yield Probing(position.epoch, position.seen, len(self.split.train), self.clock.seconds())
-                if stopped and position.seen < len(self.split.train):
-                    self.halted = True
-                    position.seen = 0
-                    return
-        seen, labels = (torch.cat(self.team.gather(parts)).clone() for parts in (seen, labels))
+        for inputs, truth in probe.features(self._look, learner.head, self.loader.clean(shares)):
+            seen.append(inputs.cpu())  # a team's GPUs cannot read each other's memory
+            labels.append(truth.cpu())
+            position.seen += int(self.team.sum(len(truth))[0])
+            yield Probing(position.epoch, position.seen, len(self.split.train), self.clock.seconds())
+            if self.halts() and position.seen < len(self.split.train):
+                position.seen = 0
+                return
+        # Cloned, for what inference mode has made cannot be learned from.
+        seen, labels = (torch.cat(self.team.gather(parts)).to(self.team.device).clone() for parts in (seen, labels))
         loss, accuracy = probe.fit(learner.head, seen, labels, self.recipe.label_smoothing)
+        # Not every machine rounds alike, and from here on the team's weights must be the same.
+        learner.head.load_state_dict(self.team.same(learner.head.state_dict()))
         learner.start_averaging()
         position.loss_sum, position.correct = loss * len(labels), accuracy * len(labels)
 
@@ -220,12 +230,11 @@ class _Training:
             # For layers that draw lots, such as dropout: from here alone, so that a resumed run draws the same.
             torch.manual_seed(hash((recipe.seed, position.epoch, position.step, self.team.rank)))
             loss, right = self.learner.learn(self._ready(pixels), labels, rate, len(batch))
-            loss, right, stopped = self.team.sum(loss, right, float(self.stop()))
+            loss, right = self.team.sum(loss, right)
             _check_finite(loss)
             position.add(loss, right, len(batch))
             yield Step(position.epoch, position.step, loss / len(batch), right / len(batch), rate, self.clock.seconds())
-            if stopped or self.team.any(self.stop()):
-                self.halted = True
+            if self.halts():
                 return
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save("last")
@@ -256,7 +265,7 @@ class _Training:
     def _validate(self) -> Iterator[Validating]:
         """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
         self.learner.answering.eval()
-        batches = batches_of(self.split.val, LOOK_BATCH, self.team.size)
+        batches = batches_of(self.split.val, LOOK_BATCH * self.team.size, self.team.size)
         shares = self.team.share(batches)
         answers, done = [], 0
         for (pixels, labels), mine, batch in zip(self.loader.clean(shares), shares, batches, strict=True):
@@ -298,6 +307,10 @@ class _Training:
             photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},
         )
 
+    def _look(self, pixels: torch.Tensor) -> None:
+        with self.machine.autocast():
+            self.learner.net(self._ready(pixels))
+
     def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.learner.ready(self.loader.preprocessing.normalise(pixels))
 
@@ -330,6 +343,21 @@ def _load_start(
     if checkpoint.classes != classes:
         weights |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{head}.")}
     fill_model(model, weights, checkpoint)
+
+
+def _check_batches(recipe: Recipe, split: Split, team: Team) -> None:
+    """Raises UsageError when a process would get no photo, or batch norm but a single pixel."""
+    least = min(recipe.batch_size, len(split.train), len(split.val))
+    if least < team.size:
+        raise UsageError(
+            f"{team.size} processes cannot share {least} photos: choose batch_size={team.size} or more, or start fewer."
+        )
+    smallest = picture_size(recipe, probe_epochs(recipe), backbone(recipe.backbone).size)
+    if recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP:
+        raise UsageError(
+            f"Batch norm cannot learn from batch_size=1 at {smallest} pixels: choose a larger batch_size or "
+            "first_size, or norms=frozen."
+        )
 
 
 def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:

@@ -120,6 +120,8 @@ def test_times_are_told_in_words_no_finer_than_they_are_known(seconds, words):
         ({}, 'Predicted</div><div class="value">–'),
         ({"step": 4}, "Batch 4 of 10<"),
         ({"validating": (64, 570)}, "Checking on photo 64 of 570 held back<"),
+        ({"epoch": 3}, "The last files are being written.<"),
+        ({"learning_rate": 0.00414884}, 'Learning rate</div><div class="value">0.00415<'),
         ({"probing": (300, 2278)}, "Fitting the last layer: photo 300 of 2278<"),
     ],
 )

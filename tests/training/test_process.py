@@ -183,7 +183,7 @@ def test_whatever_goes_wrong_is_a_sentence(run, monkeypatch, error, said):
     def fails(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr("flowers.training.train._learn", fails)
+    monkeypatch.setattr("flowers.training.learner.Learner.learn", fails)
     with pytest.raises(FlowersError, match=said) as caught:
         list(perform(run))
     assert (run.status().state, run.status().message) == ("failed", str(caught.value))

@@ -8,8 +8,6 @@ from itertools import groupby
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.nn import functional
 
 from flowers.data.dataset import scan
@@ -22,9 +20,8 @@ from flowers.paths import runs_dir
 from flowers.recipe import Recipe
 from flowers.training import train as module
 from flowers.training.events import Epoch, Event, Finished, Samples, Started, Step, Validating
-from flowers.training.machine import choose_machine
 from flowers.training.run import Run
-from flowers.training.train import learning_rate, starting_model, train
+from flowers.training.train import starting_model, train
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -39,7 +36,8 @@ BY_HEART = TINY.replace(
 
 def told(events: list[Event]) -> list[dict]:
     """Events as dictionaries, without what the clock says."""
-    return [{key: value for key, value in event.to_dict().items() if key != "seconds"} for event in events]
+    timed = ("seconds", "predicted", "checking")
+    return [{key: value for key, value in event.to_dict().items() if key not in timed} for event in events]
 
 
 def of(kind: type, events: list[Event]) -> list:
@@ -87,7 +85,12 @@ def assert_same_weights(one: Run, other: Run) -> None:
         a, b = (load_weights(run.folder / which) for run in (one, other))
         assert a.keys() == b.keys()
         assert all(torch.equal(a[name], b[name]) for name in a), which
-    a, b = (run.load_state().optimizer["state"] for run in (one, other))
+    a, b = (run.load_state().learner for run in (one, other))
+    assert a.keys() == b.keys()
+    assert a.get("averaged") == b.get("averaged")
+    assert all(torch.equal(a["net"][name], b["net"][name]) for name in b.get("net", {}))
+    a, b = (learner["optimizer"]["state"] for learner in (a, b))
+    assert a.keys() == b.keys()
     assert all(torch.equal(a[key]["momentum_buffer"], b[key]["momentum_buffer"]) for key in b)
 
 
@@ -99,7 +102,7 @@ def test_events_come_in_order(whole):
     kinds = [kind for kind, _ in groupby(event.kind for event in events)]
     assert kinds == ["started", *["step", "validating", "epoch", "samples"] * 2, "finished"]
     assert [(e.epoch, e.step) for e in of(Step, events)] == [(epoch, s + 1) for epoch in (0, 1) for s in range(STEPS)]
-    assert [(e.epoch, e.done, e.total) for e in of(Validating, events)] == [(e, d, 10) for e in (0, 1) for d in (8, 10)]
+    assert [(e.epoch, e.done, e.total) for e in of(Validating, events)] == [(0, 10, 10), (1, 10, 10)]
     seconds = [event.seconds for event in events if not isinstance(event, Samples)]
     assert seconds == sorted(seconds)
 
@@ -142,7 +145,7 @@ def test_validation_is_what_the_saved_network_answers_to_clean_photos(whole, gar
     checkpoint = find_checkpoint(run.folder / "last")
     preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
     loader = PhotoLoader(garden_set, preprocessing)
-    ((pixels, labels),) = loader.clean(garden_set.split().val, 10)
+    ((pixels, labels),) = loader.clean([garden_set.split().val])
     loader.close()
     with torch.inference_mode():
         scores = load_model(checkpoint)(preprocessing.normalise(pixels))
@@ -189,23 +192,36 @@ def test_the_learning_rate_is_told_and_used(garden_set):
     assert [e.learning_rate for e in of(Epoch, events)] == [0.01, 0.005, 0.0025]
 
 
-@given(
-    rate=st.floats(1e-7, 10), step=st.integers(1, 60), gamma=st.floats(1e-4, 1), epochs=st.integers(1, 60)
-)  # fmt: skip
-def test_the_learning_rate_is_that_of_torchs_steplr(rate, step, gamma, epochs):
-    recipe = Recipe(learning_rate=rate, lr_step=step, lr_gamma=gamma)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
-    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=step, gamma=gamma)
-    for epoch in range(epochs):
-        assert learning_rate(recipe, epoch) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-300)
-        optimizer.step()
-        schedule.step()
+def test_validation_goes_by_its_own_batches(whole, garden_set, monkeypatch):
+    """Which change nothing but the moments at which it tells how far it is."""
+    monkeypatch.setattr(module, "LOOK_BATCH", 3)
+    events = list(train(TINY.replace(epochs=1), garden_set))
+    assert [e.done for e in of(Validating, events)] == [3, 6, 9, 10]
+    ours, theirs = (of(Epoch, told_events)[0] for told_events in (events, whole[1]))
+    assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-5)
+    assert ours.val_accuracy == theirs.val_accuracy
 
 
-def test_a_last_batch_of_a_single_photo_is_no_obstacle(garden_set):
-    events = list(train(TINY.replace(batch_size=29, epochs=1), garden_set))
+@pytest.mark.parametrize(
+    ("size", "steps"),
+    [(29, 1), (28, 2), (1, 29), (2, 15), (31, 1), (1024, 1)],
+    ids=lambda value: str(value),
+)
+def test_a_batch_of_any_size_is_learned_and_each_photo_once(garden_set, size, steps):
+    """A last batch of one joins the one before it: batch norm cannot learn from a single photo."""
+    events = list(train(TINY.replace(batch_size=size, epochs=1, learning_rate=0.001), garden_set))
+    assert of(Started, events)[0].steps == len(of(Step, events)) == steps
     assert all(math.isfinite(e.loss) for e in of(Step, events))
-    assert of(Started, events)[0].steps == 2
+    assert events[-1].stopped is False
+
+
+def test_pictures_too_small_for_batches_of_one_are_told(garden_set):
+    """Of 32 pixels the last stage sees one: nothing that batch norm could take a mean of."""
+    recipe = TINY.replace(batch_size=1, first_size=32, epochs=2)
+    with pytest.raises(UsageError, match=r"batch_size=1.*\.$") as caught:
+        next(train(recipe, garden_set))
+    assert len(str(caught.value).splitlines()) == 1
+    next(train(recipe.replace(norms="frozen"), garden_set)), "nothing is taken of the batch then"
 
 
 def test_bfloat16_learns_too(garden_set):
@@ -310,8 +326,9 @@ def test_other_photos_are_refused(whole, garden, tmp_path):
 
 
 def test_a_loss_that_runs_off_ends_in_a_sentence(garden_set):
+    recipe = TINY.replace(learning_rate=10, weight_decay=1, epochs=60)  # each step makes the weights nine times larger
     with pytest.raises(FlowersError, match=r"no longer a number: start again with a lower learning rate\.$"):
-        list(train(TINY.replace(learning_rate=10, momentum=0.999, epochs=60), garden_set))
+        list(train(recipe, garden_set))
 
 
 @pytest.fixture
@@ -395,22 +412,3 @@ def test_a_checkpoint_of_another_network_is_refused(weights, tmp_path, monkeypat
 def test_a_checkpoint_that_is_not_there_is_told(garden_set):
     with pytest.raises(CheckpointError, match="There is no checkpoint 'absent'"):
         next(train(TINY.replace(init="absent"), garden_set))
-
-
-# The machine
-
-
-def test_measuring_leaves_the_network_as_it_was():
-    model = BACKBONES["resnet18"].build(5)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    machine = choose_machine("cpu", "auto", model, 64, 4)
-    assert machine.precision in ("float32", "bfloat16")
-    assert machine.precision in machine.why
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def test_a_device_that_is_not_here_is_told():
-    absent = "mps" if torch.cuda.is_available() else "cuda"
-    with pytest.raises(UsageError, match=f"no {absent} device: choose device=auto or device=cpu"):
-        choose_machine(absent, "float32", torch.nn.Linear(1, 1), 64, 4)

@@ -1,0 +1,199 @@
+"""Ways to run a network: PyTorch as it is ("eager"), PyTorch compiled, ONNX Runtime and OpenVINO.
+
+All take uint8 pixels, compute class scores in float32, and may be asked by several threads at once. They take no lock:
+two threads that ask together are answered up to 1.5 times sooner than one after the other (measured on two cores).
+
+On CPUs with bfloat16 units bfloat16 would be another three times as fast, but it moves the bundled checkpoint's
+confidences by up to 0.013 on the 570 photos held back: more than TOLERANCE.
+"""
+
+import copy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowers.cores import available_threads
+from flowers.data.preprocess import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Engine = Callable[[np.ndarray], np.ndarray]  # uint8 pixels (N, 3, size, size) -> float32 class scores (N, classes)
+
+TITLES = {
+    "eager": "PyTorch",
+    "compiled": "compiled PyTorch",  # for one photo at a time
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+}
+TOLERANCE = 1e-3  # how far a confidence may be from what PyTorch computes in float32
+GRAPH, PACKAGE = "network.onnx", "network.pt2"
+
+
+def agree(scores: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether no confidence differs by more than TOLERANCE, for these photos and those with surer answers.
+
+    Scores that are e off move a confidence by e / 2 at most: p (1 - p) from its own and as much from all the others.
+    """
+    return bool(np.abs(scores - expected).max() <= 2 * TOLERANCE)
+
+
+def trial_photos(size: int, count: int) -> np.ndarray:
+    """Pixels to try engines with, uint8 (count, 3, size, size): soft blots of random colours, always the same."""
+    from PIL import Image
+
+    blots = np.random.default_rng(0).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC) for picture in blots]
+    return np.stack(pictures).transpose(0, 3, 1, 2)
+
+
+def eager(model: "nn.Module", preprocessing: Preprocessing) -> Engine:
+    """PyTorch as it is, with batch norms folded away and in the memory format that its kernels like best."""
+    import torch
+
+    torch.set_num_threads(min(torch.get_num_threads(), available_threads()))
+    photo = preprocessing.normalise(torch.from_numpy(trial_photos(preprocessing.size, 1)))
+    model = fold_batch_norm(model, photo).to(memory_format=torch.channels_last)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            photos = preprocessing.normalise(torch.from_numpy(pixels))
+            return model(photos.contiguous(memory_format=torch.channels_last)).numpy()
+
+    return run
+
+
+def fold_batch_norm(model: "nn.Module", photos: "torch.Tensor") -> "nn.Module":
+    """A copy of ``model``, to answer with, whose batch norms are part of the convolutions before them.
+
+    A trained batch norm only scales and shifts each channel, which the convolution can do with other weights. Which
+    convolution a norm follows is seen while the model looks at ``photos``, float32 (N, 3, size, size). (Not by
+    torch.fx: while it traces, calling a module means something else in all threads, and others may be answering.)
+    Where there is more to it than that, as the answers show, the copy is a plain one.
+    """
+    import torch
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    made: list[tuple[torch.Tensor, nn.Conv2d]] = []
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def see(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        if type(module) is nn.Conv2d:
+            made.append((output, module))
+        elif type(module) is nn.BatchNorm2d:
+            pairs.extend((conv, module) for tensor, conv in made if tensor is inputs[0])
+
+    folded = copy.deepcopy(model).eval()
+    names = {module: name for name, module in folded.named_modules()}
+    hooks = [module.register_forward_hook(see) for module in names]
+    with torch.no_grad():
+        expected = folded(photos)
+        for hook in hooks:
+            hook.remove()
+        for conv, norm in pairs:
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
+            folded.set_submodule(names[norm], nn.Identity())
+        return folded if agree(folded(photos).numpy(), expected.numpy()) else copy.deepcopy(model).eval()
+
+
+def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, folder: Path) -> None:
+    """Write to ``folder`` what ``open_made`` needs for that engine. Raises whatever the makers raise.
+
+    Not while other threads here use modules: both makers trace as torch.fx does.
+    """
+    if engine == "compiled":
+        _compile(model, preprocessing, folder / PACKAGE)
+    elif not (folder / GRAPH).exists():
+        _export(model, preprocessing, folder / GRAPH)
+
+
+def open_made(engine: str, folder: Path) -> Engine:
+    """An engine from what ``make`` wrote. Raises whatever a missing package, a damaged one or a damaged file raises."""
+    return {"compiled": _compiled, "onnxruntime": _onnxruntime, "openvino": _openvino}[engine](folder)
+
+
+def _from_pixels(model: "nn.Module", preprocessing: Preprocessing) -> "nn.Module":
+    from torch import nn
+
+    class FromPixels(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixels: "torch.Tensor") -> "torch.Tensor":
+            return self.model(preprocessing.normalise(pixels))
+
+    return FromPixels().eval()
+
+
+def _export(model: "nn.Module", preprocessing: Preprocessing, path: Path) -> None:
+    import torch
+
+    photos = torch.zeros(2, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+    torch.onnx.export(
+        _from_pixels(model, preprocessing),
+        (photos,),
+        path,
+        input_names=["pixels"],
+        output_names=["scores"],
+        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+        external_data=False,
+        dynamo=True,
+        verbose=False,
+    )
+
+
+def _onnxruntime(folder: Path) -> Engine:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    options.intra_op_num_threads = available_threads()  # its own choice is pinned to cores that others use too
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # between answers others need the cores
+    session = onnxruntime.InferenceSession(folder / GRAPH, options, providers=["CPUExecutionProvider"])
+    return lambda pixels: session.run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
+
+
+def _openvino(folder: Path) -> Engine:
+    sys.modules.setdefault("openvino_telemetry", None)  # it would tell a server of every use: openvino does without
+    import openvino
+
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16, where the CPU can
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": available_threads(),
+    }
+    model = openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
+    # A request serves one thread at a time; a new one costs next to nothing.
+    return lambda pixels: model.create_infer_request().infer([np.ascontiguousarray(pixels)])[0]
+
+
+def _compile(model: "nn.Module", preprocessing: Preprocessing, path: Path) -> None:
+    """Ahead of time (AOTInductor), for one photo: kernels for any number of them were hardly faster than eager."""
+    import torch
+    from torch._inductor import aoti_compile_and_package, config
+
+    photo = torch.zeros(1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+    with torch.no_grad(), config.patch(freezing=True):
+        program = torch.export.export(_from_pixels(model, preprocessing), (photo,))
+        aoti_compile_and_package(program, package_path=str(path))
+
+
+def _compiled(folder: Path) -> Engine:
+    import torch
+    from torch._inductor import aoti_load_package
+
+    package = aoti_load_package(str(folder / PACKAGE))
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return package(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+
+    return run

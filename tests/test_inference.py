@@ -1,0 +1,250 @@
+"""The fastest engine is found, remembered, and never missed when it is gone."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from flowers import inference
+from flowers.data.preprocess import Preprocessing
+from flowers.engines import GRAPH, eager, trial_photos
+from flowers.errors import UsageError
+from flowers.inference import CHOICE, choose, explain, open_engine, open_network, prepare
+from flowers.models.backbones import BACKBONES
+from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint, save_checkpoint
+from flowers.paths import PROJECT, cache_dir
+
+PREPARED = Preprocessing(size=64, resize=72)
+PHOTOS = trial_photos(64, 3)
+
+
+def save(folder, seed: int = 0):
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    weights = BACKBONES["resnet18"].build(3).state_dict()
+    save_checkpoint(folder, weights, Checkpoint("resnet18", ("a", "b", "c"), PREPARED.to_dict()))
+    return read_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("checkpoints") / "c")
+
+
+@pytest.fixture
+def engines(monkeypatch, checkpoint):
+    """Stand-ins for the two packages: {name: (seconds a call takes, error of its scores)}, or an exception to raise."""
+    right = eager(load_model(checkpoint), PREPARED)
+    kinds: dict = {}
+    monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: name in kinds or None)
+    monkeypatch.setattr(inference, "prepare", lambda *_, **__: pytest.fail("that was known already"))
+    monkeypatch.setattr(inference, "make", lambda name, model, preprocessing, folder: (folder / GRAPH).touch())
+
+    def open_made(name, folder):
+        assert (folder / GRAPH).exists()
+        if isinstance(kinds[name], Exception):
+            raise kinds[name]
+        pause, error = kinds[name]
+
+        def run(pixels):
+            time.sleep(pause)
+            return right(pixels[:1]).repeat(len(pixels), 0) + error if error else right(pixels)
+
+        return run
+
+    monkeypatch.setattr(inference, "open_made", open_made)
+    monkeypatch.setattr(inference, "eager", lambda *_: slowed(right))
+    return kinds
+
+
+def slowed(engine):
+    def run(pixels):
+        time.sleep(0.02)
+        return engine(pixels)
+
+    return run
+
+
+def prepared_folder():
+    [folder] = (cache_dir() / "engines-v1").iterdir()
+    return folder
+
+
+def expected(checkpoint) -> np.ndarray:
+    with torch.inference_mode():
+        return load_model(checkpoint)(PREPARED.normalise(torch.from_numpy(PHOTOS))).softmax(1).numpy()
+
+
+# The choice
+
+
+@pytest.mark.parametrize(
+    ("seconds", "one", "many"),  # {engine: (of one photo, of a photo in a batch)}
+    [
+        ({"eager": (2, 2), "onnxruntime": (1, 1), "openvino": (3, 3)}, "onnxruntime", "onnxruntime"),
+        ({"eager": (1, 1), "onnxruntime": (2, 2)}, "eager", "eager"),
+        ({"eager": (1, 1)}, "eager", "eager"),
+        # A little faster with batches is not worth a second engine; a lot is.
+        ({"eager": (9, 9), "onnxruntime": (1, 1.05), "openvino": (2, 1)}, "onnxruntime", "onnxruntime"),
+        ({"eager": (9, 9), "onnxruntime": (1, 3), "openvino": (2, 1)}, "onnxruntime", "openvino"),
+        # Compiled for one photo at a time.
+        ({"eager": (3, 3), "compiled": (1,)}, "compiled", "eager"),
+    ],
+)
+def test_the_fastest_is_chosen(seconds, one, many):
+    seconds = {name: dict(zip(("one", "many"), taken, strict=False)) for name, taken in seconds.items()}
+    assert choose(seconds) == (one, many)
+    why = explain(seconds)
+    assert re.fullmatch(r"Answering with [^.]+: .*[^.]\.", why)
+
+
+def test_the_reason_gives_the_gains():
+    why = explain({"eager": {"one": 3.0, "many": 1.5}, "openvino": {"one": 1.5, "many": 1.0}})
+    assert "OpenVINO" in why
+    assert "2.0× as fast as PyTorch as it is for one photo" in why
+    assert "1.5× for batches" in why
+
+
+# Preparing
+
+
+def test_before_anything_is_prepared_pytorch_answers(checkpoint):
+    network = open_network(checkpoint, PREPARED)
+    assert not network.settled
+    assert "PyTorch" in network.why
+    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    assert network.confidences(PHOTOS[:1]).sum() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_faster_of_those_with_the_right_answers_wins(checkpoint, engines):
+    engines |= {"onnxruntime": (0, 0), "openvino": (0, 0.01)}  # the other one is as fast, and a hundredth off
+    inference._prepare(checkpoint, compiling=False)
+    network = open_network(checkpoint, PREPARED)
+    assert network.settled
+    assert network.one is network.many
+    assert "ONNX Runtime" in network.why
+    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    with pytest.raises(UsageError, match=r"openvino cannot be used here \(its answers differ from PyTorch's\)"):
+        open_engine(checkpoint, PREPARED, "openvino")
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no such library\n and a long story"), ValueError(), OSError(28, "full")]
+)
+def test_a_broken_package_is_passed_over(checkpoint, engines, error):
+    engines |= {"onnxruntime": error, "openvino": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    assert "OpenVINO" in open_network(checkpoint, PREPARED).why
+    with pytest.raises(UsageError) as caught:
+        open_engine(checkpoint, PREPARED, "onnxruntime")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_without_packages_pytorch_stays_and_that_is_settled(checkpoint, engines):
+    inference._prepare(checkpoint, compiling=False)
+    network = open_network(checkpoint, PREPARED)
+    assert network.settled
+    assert "PyTorch" in network.why
+    assert not (prepared_folder() / GRAPH).exists(), "a graph that nobody reads is not kept"
+    with pytest.raises(UsageError, match=r"openvino cannot be used here \(it is not installed\)"):
+        open_engine(checkpoint, PREPARED, "openvino")
+
+
+def test_what_breaks_later_is_passed_over_too(checkpoint, engines):
+    engines |= {"onnxruntime": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    engines |= {"onnxruntime": ImportError("an update broke it")}
+    network = open_network(checkpoint, PREPARED)
+    assert network.settled
+    assert "an update broke it" in network.why
+    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+
+
+def test_a_damaged_note_counts_as_none(checkpoint, engines):
+    engines |= {"onnxruntime": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    for content in ("", "{", "[]", '{"of": {}, "seconds": {}}', "null"):
+        (prepared_folder() / CHOICE).write_text(content)
+        assert not open_network(checkpoint, PREPARED).settled
+
+
+def test_other_packages_or_another_machine_are_measured_anew(checkpoint, engines, monkeypatch):
+    engines |= {"onnxruntime": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    now = inference._circumstances()
+    for changed in ({**now, "torch": "9.9"}, {**now, "cpu": "an abacus"}, {**now, "threads": 99}):
+        monkeypatch.setattr(inference, "_circumstances", lambda changed=changed: changed)
+        assert not open_network(checkpoint, PREPARED).settled
+
+
+def test_other_weights_under_the_same_name_are_measured_anew(engines, tmp_path):
+    engines |= {"onnxruntime": (0, 0)}
+    inference._prepare(save(tmp_path / "run"), compiling=False)
+    assert open_network(read_checkpoint(tmp_path / "run"), PREPARED).settled
+    assert not open_network(save(tmp_path / "run", seed=1), PREPARED).settled
+
+
+def test_only_the_checkpoints_used_last_are_kept(engines, tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "KEPT", 2)
+    engines |= {"onnxruntime": (0, 0)}
+    checkpoints = [save(tmp_path / str(seed), seed) for seed in range(3)]
+    for checkpoint in checkpoints[:2]:
+        inference._prepare(checkpoint, compiling=False)
+        time.sleep(0.02)
+    assert open_network(checkpoints[0], PREPARED).settled  # and so used after the second
+    time.sleep(0.02)
+    inference._prepare(checkpoints[2], compiling=False)
+    assert [open_network(checkpoint, PREPARED).settled for checkpoint in checkpoints] == [True, False, True]
+
+
+def test_an_unknown_engine_is_a_sentence(checkpoint):
+    with pytest.raises(UsageError, match="There is no engine called 'abacus': choose auto, eager,"):
+        open_engine(checkpoint, PREPARED, "abacus")
+
+
+def test_eager_as_asked_needs_no_preparation(checkpoint):
+    network = open_engine(checkpoint, PREPARED, "eager")
+    assert network.settled
+    assert not (cache_dir() / "engines-v1").exists()
+
+
+def test_preparing_that_fails_leaves_nothing(tmp_path):
+    prepare(Checkpoint("resnet18", ("a", "b"), PREPARED.to_dict(), folder=tmp_path / "gone"))
+    assert not (cache_dir() / "engines-v1").exists()
+
+
+# For real
+
+
+def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    prepare(checkpoint)
+    note = json.loads((prepared_folder() / CHOICE).read_text())
+    assert {"eager", "onnxruntime"} <= note["seconds"].keys()
+    network = open_engine(checkpoint, PREPARED, "onnxruntime")
+    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+
+    # Whatever this machine is fastest with: what matters here is that ONNX Runtime needs nothing else.
+    note["seconds"] = {"eager": {"one": 2, "many": 2}, "onnxruntime": {"one": 1, "many": 1}}
+    (prepared_folder() / CHOICE).write_text(json.dumps(note))
+    script = (
+        "import sys; from PIL import Image; from flowers.classifier import Classifier\n"
+        "answer = Classifier.load(sys.argv[1]).classify(Image.new('RGB', (99, 99)))\n"
+        "print(answer.label in 'abc', 'torch' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, checkpoint.folder], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["True", "False"]
+
+    (prepared_folder() / GRAPH).write_bytes(b"cut short")
+    network = open_network(checkpoint, PREPARED)
+    assert "could not be opened" in network.why
+    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)

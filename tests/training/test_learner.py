@@ -1,0 +1,327 @@
+"""The network that learns: what moves at a step and how fast, what does not, and what going on needs."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from flowers.models.backbones import BACKBONES
+from flowers.recipe import Recipe
+from flowers.training.learner import Learner, freeze, parameter_groups
+from flowers.training.machine import Machine
+from flowers.training.run import Position, Run, pack_state
+from flowers.training.team import Team
+from tests.conftest import TINY
+
+CHOSEN = BACKBONES["resnet18"]
+STAGES = len(CHOSEN.stages)
+RATE, SIDE = 0.01, 40
+
+
+@pytest.fixture(scope="module")
+def untaught() -> nn.Module:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return CHOSEN.build(5)
+
+
+@pytest.fixture
+def weights(untaught) -> dict[str, torch.Tensor]:
+    return untaught.state_dict()
+
+
+@pytest.fixture
+def learner(untaught):
+    """Make a Learner of a recipe, always from the same weights."""
+
+    def make(recipe: Recipe = TINY, precision: str = "float32") -> Learner:
+        net = copy.deepcopy(untaught)
+        freeze(net, CHOSEN, recipe)
+        machine = Machine("cpu", precision, recipe.memory_format, 1, 1.0, 1.0, "")
+        made = Learner(net, CHOSEN, recipe, machine, Team(torch.device("cpu")))
+        made.begin()
+        made.begin_epoch()
+        return made
+
+    return make
+
+
+def batch(count: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, SIDE, SIDE, generator=rng), torch.arange(count) % 5
+
+
+def learn(made: Learner, steps: int = 1, rate: float = RATE) -> tuple[float, float]:
+    """The last of some steps, each on a batch of its own."""
+    for step in range(steps):
+        photos, labels = batch(seed=step)
+        told = made.learn(photos, labels, rate, len(labels))
+    return told
+
+
+def stage_of(name: str) -> int:
+    """The number of the stage that a weight or statistic belongs to; STAGES for the last layer."""
+    return next((i for i, stage in enumerate(CHOSEN.stages) if name.split(".")[0] in stage), STAGES)
+
+
+def moved(made: Learner, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, tensor in made.net.state_dict().items() if not torch.equal(tensor, before[name])}
+
+
+def is_statistic(name: str) -> bool:
+    return "running" in name or "tracked" in name
+
+
+# A step
+
+
+def test_a_step_is_torchs_own(learner, untaught):
+    made = learner(TINY.replace(momentum=0.9, weight_decay=0, memory_format="contiguous"))
+    net = copy.deepcopy(untaught)
+    optimizer = torch.optim.SGD(net.parameters(), lr=RATE, momentum=0.9)
+    for step in range(2):
+        photos, labels = batch(seed=step)
+        loss, right = made.learn(photos, labels, RATE, len(labels))
+        scores = net(photos)
+        expected = functional.cross_entropy(scores, labels)
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        assert loss / len(labels) == pytest.approx(expected.item(), rel=1e-4)
+        assert right == (scores.argmax(1) == labels).sum().item()
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(made.net.state_dict()[name], tensor, atol=1e-4, rtol=1e-3)
+
+
+def test_memory_format_changes_nothing_but_rounding(learner):
+    one, other = (learner(TINY.replace(memory_format=layout)) for layout in ("contiguous", "channels_last"))
+    assert learn(one, 2)[0] == pytest.approx(learn(other, 2)[0], rel=1e-3)
+
+
+def test_the_rate_is_that_of_the_step(learner, weights):
+    made = learner(TINY.replace(momentum=0))
+    learn(made, rate=0.0)
+    assert not {name for name in moved(made, weights) if not is_statistic(name)}
+
+
+def test_a_share_of_a_batch_counts_as_its_share(learner, weights):
+    """Two of a batch of eight: their gradient is a quarter as large as if they were the batch."""
+    steps = []
+    for count in (2, 8):
+        made = learner(TINY.replace(momentum=0))
+        photos, labels = batch(2)
+        made.learn(photos, labels, RATE, count)
+        steps.append(made.net.fc.weight.detach() - weights["fc.weight"])
+    torch.testing.assert_close(steps[0], 4 * steps[1], rtol=1e-3, atol=1e-7)
+
+
+def test_smoothing_changes_the_loss_as_torch_has_it(learner):
+    losses = []
+    for smoothing in (0.0, 0.2):
+        made = learner(TINY.replace(label_smoothing=smoothing))
+        photos, labels = batch()
+        expected = functional.cross_entropy(
+            copy.deepcopy(made.net)(photos), labels, label_smoothing=smoothing, reduction="sum"
+        )
+        losses.append(learn(made)[0])
+        assert losses[-1] == pytest.approx(expected.item(), rel=1e-4)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_bfloat16_keeps_its_weights_in_float32(learner, weights):
+    made = learner(precision="bfloat16")
+    assert math.isfinite(learn(made)[0])
+    assert {tensor.dtype for tensor in made.net.parameters()} == {torch.float32}
+    assert "conv1.weight" in moved(made, weights)
+    made.answering.eval()
+    assert made.scores(batch()[0]).dtype == torch.float32
+
+
+# What stays
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 3, STAGES, 16])
+def test_frozen_stages_stay_as_they_are_statistics_included(learner, weights, frozen):
+    made = learner(TINY.replace(frozen=frozen, weight_decay=0.1))
+    learn(made, 2)
+    changed = moved(made, weights)
+    assert {stage_of(name) for name in changed} == set(range(min(frozen, STAGES), STAGES + 1))
+    unchanged = set(weights) - changed
+    assert {stage_of(name) for name in unchanged} == set(range(min(frozen, STAGES))), "and all else moves"
+
+
+def test_frozen_stages_stay_so_after_a_look_at_the_photos_held_back(learner, weights):
+    made = learner(TINY.replace(frozen=2))
+    made.answering.eval()
+    made.scores(batch()[0])
+    made.begin_epoch()
+    learn(made)
+    assert min(stage_of(name) for name in moved(made, weights)) == 2
+
+
+def test_frozen_norms_keep_their_statistics_and_learn_the_rest(learner, weights):
+    made = learner(TINY.replace(norms="frozen"))
+    learn(made, 2)
+    assert moved(made, weights) == {name for name in weights if not is_statistic(name)}
+
+
+def test_frozen_norms_learn_from_a_single_photo(learner):
+    made = learner(TINY.replace(norms="frozen"))
+    photos, labels = batch(1)
+    loss, _ = made.learn(photos[:, :, :32, :32], labels, RATE, 1)
+    assert math.isfinite(loss)
+
+
+# How fast
+
+
+def test_every_weight_that_learns_is_in_one_group(untaught):
+    net = copy.deepcopy(untaught)
+    recipe = TINY.replace(frozen=2)
+    freeze(net, CHOSEN, recipe)
+    grouped = [p for group in parameter_groups(net, CHOSEN, recipe) for p in group["params"]]
+    expected = [p for name, p in net.named_parameters() if stage_of(name) >= 2]
+    assert len(grouped) == len(expected)
+    assert {id(p) for p in grouped} == {id(p) for p in expected}
+
+
+def test_each_stage_learns_slower_than_the_next(learner, weights):
+    """The last stage and the last layer at the full rate; momentum and decay apart, a step is rate × gradient."""
+    plain, slow = (learner(TINY.replace(momentum=0, stage_decay=decay)) for decay in (1.0, 0.5))
+    learn(plain)
+    learn(slow)
+    after, slower = dict(plain.net.named_parameters()), dict(slow.net.named_parameters())
+    for name in ("conv1.weight", "layer1.0.conv1.weight", "layer3.1.conv2.weight", "layer4.0.bn1.bias", "fc.weight"):
+        scale = 0.5 ** max(0, STAGES - 1 - stage_of(name))
+        step, slower_step = after[name] - weights[name], slower[name] - weights[name]
+        assert (slower_step.norm() / step.norm()).item() == pytest.approx(scale, rel=1e-3), name
+
+
+def test_weight_decay_spares_norms_and_biases(learner, weights):
+    """Without any gradient, what is decayed shrinks and the rest stays."""
+    made = learner(TINY.replace(momentum=0, weight_decay=0.5))
+    for group in made.optimizer.param_groups:
+        group["lr"] = 0.1 * group["scale"]
+    for parameter in made.net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    made.optimizer.step()
+    for name, parameter in made.net.named_parameters():
+        kept = 1.0 if parameter.ndim == 1 else 0.95
+        torch.testing.assert_close(parameter.detach(), kept * weights[name])
+        assert (parameter.ndim == 1) == (name.endswith("bias") or "bn" in name or "downsample.1" in name)
+
+
+# The average
+
+
+def test_without_averaging_the_network_that_learns_answers(learner):
+    made = learner()
+    assert made.answering is made.net
+
+
+def test_the_average_begins_at_the_network_and_then_follows_it(learner):
+    made = learner(TINY.replace(ema=0.9))
+    learn(made)
+    net, average = made.net, made.answering
+    assert average is not net
+    assert all(torch.equal(a, b) for a, b in zip(average.parameters(), net.parameters(), strict=True))
+    before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    learn(made)
+    decay = 2 / 11  # of the second step: (1 + 1) / (10 + 1), far below the 0.9 of later ones
+    for name, now in net.named_parameters():
+        expected = decay * before[name] + (1 - decay) * now
+        torch.testing.assert_close(average.state_dict()[name], expected, atol=1e-6, rtol=1e-5)
+    name = "bn1.running_mean"
+    expected = decay * before[name] + (1 - decay) * net.state_dict()[name]
+    torch.testing.assert_close(average.state_dict()[name], expected)
+
+
+def test_a_long_average_hardly_moves_after_a_while(learner):
+    made = learner(TINY.replace(ema=0.999))
+    learn(made)
+    made.average.n_averaged.fill_(10**6)
+    before = made.answering.fc.weight.clone()
+    way = (made.net.fc.weight - before).norm()
+    learn(made)
+    step = (made.answering.fc.weight - before).norm()
+    assert 0 < step < 0.01 * (made.net.fc.weight - before).norm() + 1e-9 + way
+
+
+def test_the_average_begins_anew_where_told(learner):
+    made = learner(TINY.replace(ema=0.9))
+    learn(made, 2)
+    with torch.no_grad():
+        made.head.weight.fill_(7.0)
+    made.start_averaging()
+    assert torch.equal(made.answering.fc.weight, made.net.fc.weight)
+    learn(made)
+    assert torch.equal(made.answering.fc.weight, made.net.fc.weight), "as at its first step"
+
+
+def test_the_average_does_not_learn_and_the_network_does_not_hear_of_it(learner, weights):
+    plain, averaged = learner(), learner(TINY.replace(ema=0.5))
+    assert learn(plain, 3) == learn(averaged, 3)
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.net.parameters(), averaged.net.parameters(), strict=True)
+    )  # fmt: skip
+    ours = {id(parameter) for group in averaged.optimizer.param_groups for parameter in group["params"]}
+    assert not ours & {id(parameter) for parameter in averaged.answering.parameters()}
+
+
+# Going on
+
+
+def through_a_file(made: Learner, folder) -> tuple[dict, dict]:
+    """Weights and state as a run's last checkpoint gives them back."""
+    from flowers.models.checkpoint import Checkpoint
+
+    run = Run.create(folder, TINY, None)
+    state = pack_state(Position(), "digest", {}, made.state())
+    run.save("last", Checkpoint("resnet18", tuple("abcde"), {}), made.weights(), state)
+    loaded = run.load_state()
+    return loaded.weights, loaded.learner
+
+
+EVERYTHING = TINY.replace(frozen=1, norms="frozen", weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.95)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [TINY, TINY.replace(momentum=0), EVERYTHING, EVERYTHING.replace(memory_format="contiguous")],
+    ids=["plain", "no momentum", "everything", "contiguous"],
+)
+def test_one_that_goes_on_does_as_if_it_had_never_stopped(learner, tmp_path, recipe):
+    """Bit for bit, whatever the order of numbers in memory: in a file they have the plain one."""
+    made, again = learner(recipe), learner(recipe)
+    learn(made, 2)
+    again.load(*through_a_file(made, tmp_path / "run"))
+    assert learn(made, 2) == learn(again, 2)
+    for name, tensor in made.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], tensor), name
+    for name, tensor in made.weights().items():
+        assert torch.equal(again.weights()[name], tensor), name
+
+
+def test_weights_of_another_network_are_refused(learner, tmp_path):
+    made = learner()
+    state = made.state()
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        made.load({**made.weights(), "fc.weight": torch.zeros(2, 512)}, state)
+
+
+def test_a_state_without_an_average_is_no_obstacle(learner):
+    """As of a run that was stopped before averaging was thought of."""
+    plain, averaged = learner(), learner(TINY.replace(ema=0.9))
+    learn(plain)
+    averaged.load(plain.weights(), plain.state())
+    assert torch.equal(averaged.net.fc.weight, plain.net.fc.weight)
+    assert torch.equal(averaged.answering.fc.weight, plain.net.fc.weight)
+
+
+def test_the_last_layer_is_found(learner):
+    made = learner()
+    assert isinstance(made.head, nn.Linear)
+    assert made.head is made.net.fc

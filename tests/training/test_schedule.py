@@ -1,0 +1,143 @@
+"""What changes on the way through a run: learning rate, picture size, length of the average."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowers.recipe import PRESETS, Recipe
+from flowers.training.schedule import SIZE_STEP, average_decay, learning_rate, picture_size, probe_epochs
+
+EPOCHS = st.integers(1, 60)
+PROBES = st.sampled_from(["off", "on"])
+RATES = st.floats(1e-6, 1)
+
+
+def steps_of(recipe: Recipe, steps: int = 7) -> list[float]:
+    """``done`` of every step of a run's epochs that learn, of ``steps`` steps each."""
+    first = probe_epochs(recipe)
+    return [epoch + step / steps for epoch in range(first, recipe.epochs) for step in range(steps)]
+
+
+# The learning rate
+
+
+@given(rate=st.floats(1e-7, 10), step=st.integers(1, 60), gamma=st.floats(1e-4, 1), epochs=EPOCHS)
+def test_step_is_torchs_steplr(rate, step, gamma, epochs):
+    recipe = Recipe(learning_rate=rate, lr_step=step, lr_gamma=gamma)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=step, gamma=gamma)
+    for epoch in range(epochs):
+        expected = pytest.approx(schedule.get_last_lr()[0], rel=1e-9, abs=1e-300)
+        assert learning_rate(recipe, epoch) == expected
+        assert learning_rate(recipe, epoch + 0.99) == expected, "it stays within an epoch"
+        optimizer.step()
+        schedule.step()
+
+
+@given(rate=RATES, epochs=st.integers(1, 20), steps=st.integers(1, 9))
+def test_cosine_is_torchs_cosine_step_by_step(rate, epochs, steps):
+    recipe = Recipe(schedule="cosine", learning_rate=rate, epochs=epochs)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * steps)
+    for done in steps_of(recipe, steps):
+        assert learning_rate(recipe, done) == pytest.approx(schedule.get_last_lr()[0], rel=1e-6, abs=1e-6 * rate)
+        optimizer.step()
+        schedule.step()
+
+
+@given(epochs=EPOCHS, warmup=st.floats(0, 0.5), rate=RATES, probe=PROBES, schedule=st.sampled_from(["cosine", "step"]))
+def test_the_rate_rises_then_never_rises_again_and_never_leaves_its_range(epochs, warmup, rate, probe, schedule):
+    recipe = Recipe(epochs=epochs, warmup=warmup, learning_rate=rate, probe=probe, schedule=schedule, lr_step=1000)
+    done = steps_of(recipe)
+    rates = [learning_rate(recipe, part) for part in done]
+    assert all(0 <= one <= rate for one in rates)
+    learning = recipe.epochs - probe_epochs(recipe)
+    warm = [one for one, part in zip(rates, done, strict=True) if (part - probe_epochs(recipe)) >= warmup * learning]
+    assert warm == sorted(warm, reverse=True)
+    if schedule == "step" and warm:
+        assert warm[-1] == rate
+
+
+@given(epochs=EPOCHS, warmup=st.floats(0.01, 0.5))
+def test_warm_up_is_linear_from_nothing(epochs, warmup):
+    recipe = Recipe(epochs=epochs, warmup=warmup, learning_rate=0.1, lr_gamma=1)
+    for part in (0, 0.25, 0.5, 1):
+        assert learning_rate(recipe, part * warmup * epochs) == pytest.approx(0.1 * part)
+
+
+@given(epochs=st.integers(2, 60), probe=PROBES)
+def test_cosine_begins_at_the_full_rate_and_ends_at_nothing(epochs, probe):
+    recipe = Recipe(epochs=epochs, probe=probe, schedule="cosine", learning_rate=0.1)
+    assert learning_rate(recipe, epochs) == pytest.approx(0, abs=1e-9)
+    assert learning_rate(recipe, probe_epochs(recipe)) == 0.1
+
+
+def test_probing_takes_the_first_epoch_from_the_others():
+    """The rest is as a run of one epoch less."""
+    probing = Recipe(epochs=8, probe="on", schedule="cosine", warmup=0.2, lr_step=3)
+    shorter = probing.replace(epochs=7, probe="off")
+    assert (probe_epochs(probing), probe_epochs(shorter)) == (1, 0)
+    for schedule in ("cosine", "step"):
+        one, other = (recipe.replace(schedule=schedule) for recipe in (probing, shorter))
+        assert [learning_rate(one, done + 1) for done in steps_of(other)] == pytest.approx(
+            [learning_rate(other, done) for done in steps_of(other)]
+        )
+    assert [picture_size(probing.replace(first_size=128), epoch + 1, 224) for epoch in range(7)] == [
+        picture_size(shorter.replace(first_size=128), epoch, 224) for epoch in range(7)
+    ]
+
+
+# The size of pictures
+
+
+@given(
+    epochs=st.integers(2, 60), first=st.integers(1, 7), size=st.sampled_from([32, 64, 96, 224, 256, 300]), probe=PROBES
+)  # fmt: skip
+def test_pictures_grow_from_the_first_size_to_the_networks_own(epochs, first, size, probe):
+    first *= SIZE_STEP
+    recipe = Recipe(epochs=epochs, first_size=first, probe=probe)
+    sizes = [picture_size(recipe, epoch, size) for epoch in range(probe_epochs(recipe), epochs)]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == size
+    assert all(one % SIZE_STEP == 0 or one == size for one in sizes)
+    if len(sizes) > 1:
+        assert sizes[0] == min(first, size)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (Recipe(epochs=3), [224, 224, 224]),
+        (Recipe(epochs=3, first_size=224), [224, 224, 224]),
+        (Recipe(epochs=3, first_size=1024), [224, 224, 224]),
+        (Recipe(epochs=4, first_size=128), [128, 160, 192, 224]),
+        (Recipe(epochs=2, first_size=128), [128, 224]),
+        (Recipe(epochs=3, first_size=100), [96, 160, 224]),
+        (Recipe(epochs=2, first_size=1), [32, 224]),
+        (Recipe(epochs=1, first_size=128), [224]),
+        (Recipe(epochs=2, first_size=128, probe="on"), [None, 224]),
+        (Recipe(epochs=3, first_size=128, probe="on"), [None, 128, 224]),
+    ],
+    ids=lambda value: str(value) if isinstance(value, list) else "",
+)
+def test_some_sizes(recipe, expected):
+    first = probe_epochs(recipe)
+    assert [picture_size(recipe, epoch, 224) for epoch in range(first, recipe.epochs)] == expected[first:]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_ends_at_full_size_and_learns(name):
+    recipe = PRESETS[name]
+    assert picture_size(recipe, recipe.epochs - 1, 224) == 224
+    assert max(learning_rate(recipe, done) for done in steps_of(recipe)) > 0.5 * recipe.learning_rate
+
+
+# The average
+
+
+@given(ema=st.floats(0.001, 0.9999), steps=st.integers(0, 100_000))
+def test_the_average_grows_longer_up_to_what_was_asked(ema, steps):
+    recipe = Recipe(ema=ema)
+    assert 0 < average_decay(recipe, steps) <= average_decay(recipe, steps + 1) <= ema
+    assert average_decay(recipe, 10**9) == ema
