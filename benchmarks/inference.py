@@ -53,6 +53,7 @@ def ours() -> Answerer:
     from flowers.data.decode import decode_image
 
     classifier = Classifier.load(CHECKPOINT)
+    classifier.choose_engine()  # as the studio and a large folder do; ten seconds, once for a checkpoint and machine
 
     def one(data: bytes) -> str:
         return classifier.classify(decode_image(data, min_side=classifier.preprocessing.resize)).label

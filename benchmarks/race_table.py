@@ -4,6 +4,7 @@ python benchmarks/race_table.py            # makes it anew, in a second
 """
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -106,17 +107,22 @@ def checked(runs: dict[str, list[dict]]) -> list[str]:
 
 def goals(runs: dict[str, list[dict]]) -> list[str]:
     """The goals against the numbers, where both sides have run."""
-    known = {name: values(results, "seconds_to_target") for name, results in runs.items()}
-    times = {name: statistics.median(seconds) for name, seconds in known.items() if seconds}
+    never = math.inf  # who does not pass has not passed fast
+    times = {
+        name: statistics.median(
+            never if result["seconds_to_target"] is None else result["seconds_to_target"] for result in results
+        )
+        for name, results in runs.items()
+    }
     peers = [name for name in times if not runs[name][0]["ours"]]
     said = []
     if "fast" in times:
-        last = statistics.mean(values(runs["fast"], "best_accuracy"))
+        best = statistics.mean(values(runs["fast"], "checked_best") or [0])
         in_all = max(values(runs["fast"], "seconds"), default=float("inf"))
         said.append(f"Goal, `fast` passes within 30 seconds: {times['fast']:.1f}, {met(times['fast'] <= 30)}.")
         said.append(
-            f"Goal, `fast` ends within 3 minutes at 95 % or more: {in_all:.0f} seconds, {last:.2%}, "
-            f"{met(in_all <= 180 and last >= 0.95)}."
+            f"Goal, `fast` ends within 3 minutes at 95 % or more: {in_all:.0f} seconds, {best:.2%} on average, "
+            f"{met(in_all <= 180 and best >= 0.95)}."
         )
     if "fast" in times and "tutorial" in times:
         said.append(goal("`fast` in at most a tenth of the tutorial's time", times["tutorial"] / times["fast"], 10))

@@ -30,7 +30,7 @@ import numpy as np
 
 from flowers.cores import available_threads
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import GRAPH, TITLES, Engine, agree, eager, make, open_made, trial_photos
+from flowers.engines import TITLES, Engine, agree, eager, make, open_made, trial_photos
 from flowers.errors import CheckpointError, UsageError
 from flowers.files import recover_folder, whole_folder, write_json
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 BATCH = 16  # photos; larger batches were no faster on two cores
 CLEARLY = 1.1  # times faster: less is no reason to hold a second engine in memory
-KEPT = 4  # prepared checkpoints on disk; 45 MB each for a ResNet18
+KEPT = 4  # prepared checkpoints on disk; 90 MB each for a ResNet18
 PREPARE_SECONDS = 600  # then preparing is given up; ten are usual, and a minute where it compiles
 TRIALS = 4  # photos to measure batches with, which tell of larger ones
 LAPS = {"one": 5, "many": 3}
@@ -119,7 +119,7 @@ def open_engine(checkpoint: Checkpoint, preprocessing: Preprocessing, engine: st
 
 def _open(checkpoint: Checkpoint, preprocessing: Preprocessing, kept: Path, one: str, many: str, why: str) -> Network:
     def opened(name: str) -> Engine:
-        return eager(load_model(checkpoint), preprocessing) if name == "eager" else open_made(name, kept)
+        return eager(load_model(checkpoint), preprocessing) if name == "eager" else open_made(name, kept / name)
 
     first = opened(one)
     return Network(first, first if many == one else opened(many), why, settled=True)
@@ -187,20 +187,27 @@ def _prepare(checkpoint: Checkpoint, compiling: bool) -> None:
     with whole_folder(folder) as new:
         for name in ("onnxruntime", "openvino", *(["compiled"] if compiling else [])):
             try:
-                if name != "compiled" and not importlib.util.find_spec(name):
-                    raise ImportError("it is not installed")
-                make(name, model, preprocessing, new)
-                engine = open_made(name, new)
-                for batch in (photos[:1], *([photos] if name != "compiled" else [])):
-                    if not agree(engine(batch), expected[: len(batch)]):
-                        raise ValueError("its answers differ from PyTorch's")
-                engines[name] = engine
+                engines[name] = _made(name, model, preprocessing, new / name, photos, expected)
             except Exception as error:  # optional packages break in as many ways as they have versions
                 refused[name] = _in_short(error)
-        if not {"onnxruntime", "openvino"} & engines.keys():
-            (new / GRAPH).unlink(missing_ok=True)
+                shutil.rmtree(new / name, ignore_errors=True)
         write_json(new / CHOICE, {"of": _circumstances(), "seconds": _measure(engines, photos), "refused": refused})
     _drop_unused(folder.parent)
+
+
+def _made(
+    name: str, model: "nn.Module", preprocessing: Preprocessing, folder: Path, photos: np.ndarray, expected: np.ndarray
+) -> Engine:
+    """An engine that gives the expected scores. Raises whatever keeps it from that."""
+    if name != "compiled" and not importlib.util.find_spec(name):
+        raise ImportError("it is not installed")
+    folder.mkdir()
+    make(name, model, preprocessing, folder)
+    engine = open_made(name, folder)
+    for count in (1,) if name == "compiled" else (1, len(photos)):
+        if not agree(engine(photos[:count]), expected[:count]):
+            raise ValueError("its answers differ from PyTorch's")
+    return engine
 
 
 def _measure(engines: Mapping[str, Engine], photos: np.ndarray) -> Seconds:

@@ -12,7 +12,7 @@ import torch
 
 from flowers import inference
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import GRAPH, eager, trial_photos
+from flowers.engines import eager, trial_photos
 from flowers.errors import UsageError
 from flowers.inference import CHOICE, choose, explain, open_engine, open_network, prepare
 from flowers.models.backbones import BACKBONES
@@ -43,10 +43,10 @@ def engines(monkeypatch, checkpoint):
     kinds: dict = {}
     monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: name in kinds or None)
     monkeypatch.setattr(inference, "prepare", lambda *_, **__: pytest.fail("that was known already"))
-    monkeypatch.setattr(inference, "make", lambda name, model, preprocessing, folder: (folder / GRAPH).touch())
+    monkeypatch.setattr(inference, "make", lambda name, model, preprocessing, folder: (folder / "made").touch())
 
     def open_made(name, folder):
-        assert (folder / GRAPH).exists()
+        assert (folder / "made").exists()
         if isinstance(kinds[name], Exception):
             raise kinds[name]
         pause, error = kinds[name]
@@ -140,6 +140,7 @@ def test_a_broken_package_is_passed_over(checkpoint, engines, error):
     engines |= {"onnxruntime": error, "openvino": (0, 0)}
     inference._prepare(checkpoint, compiling=False)
     assert "OpenVINO" in open_network(checkpoint, PREPARED).why
+    assert not (prepared_folder() / "onnxruntime").exists()
     with pytest.raises(UsageError) as caught:
         open_engine(checkpoint, PREPARED, "onnxruntime")
     assert len(str(caught.value).splitlines()) == 1
@@ -150,7 +151,6 @@ def test_without_packages_pytorch_stays_and_that_is_settled(checkpoint, engines)
     network = open_network(checkpoint, PREPARED)
     assert network.settled
     assert "PyTorch" in network.why
-    assert not (prepared_folder() / GRAPH).exists(), "a graph that nobody reads is not kept"
     with pytest.raises(UsageError, match=r"openvino cannot be used here \(it is not installed\)"):
         open_engine(checkpoint, PREPARED, "openvino")
 
@@ -244,7 +244,7 @@ def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
     )
     assert told.stdout.split() == ["True", "False"]
 
-    (prepared_folder() / GRAPH).write_bytes(b"cut short")
+    (prepared_folder() / "onnxruntime" / "network.onnx").write_bytes(b"cut short")
     network = open_network(checkpoint, PREPARED)
     assert "could not be opened" in network.why
     np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)

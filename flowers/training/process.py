@@ -182,7 +182,7 @@ def _record(
     recipe = run.recipe
     finished = False
     for event in train(recipe, dataset, run=run, stop=stop, progress=progress):
-        heartbeat.message = ""  # the photos are ready
+        heartbeat.tell("")  # the photos are ready
         run.append(event)
         if lines := log_lines(event, recipe.epochs):
             run.append_log(lines)
@@ -240,6 +240,12 @@ class _Heartbeat:
     def __exit__(self, *_: object) -> None:
         self.over.set()
         self.thread.join()
+
+    def tell(self, message: str) -> None:
+        """Change what the status says, at once."""
+        if message != self.message:
+            self.message = message
+            self._beat()
 
     def tell_progress(self, done: int, total: int | None) -> None:
         """Say how far the photos are, at most once a second."""
