@@ -232,8 +232,8 @@ class _bar:
     def __enter__(self) -> "_bar":
         from tqdm import tqdm
 
-        shape = "{desc}: {percentage:3.0f}%|{bar}| {postfix}"
-        self.tqdm = tqdm(disable=self.quiet, total=1.0, dynamic_ncols=True, bar_format=shape, desc="starting")
+        shape = "{percentage:3.0f}%|{bar}| {desc}"
+        self.tqdm = tqdm(disable=self.quiet, total=1.0, dynamic_ncols=True, bar_format=shape)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -247,15 +247,12 @@ class _bar:
             self.start = event.to_dict()
         if event.kind not in PLACES:
             return
-        left = seconds_left(self.start, event.to_dict())
-        doing = {"probing": "last layer, ", "validating": "checking, "}.get(event.kind, "")
-        self.tqdm.set_description(f"epoch {event.epoch}", refresh=False)
+        doing = {"probing": ", fitting the last layer", "validating": ", checking"}.get(event.kind, "")
         if event.kind == "step":
-            doing = f"loss {event.loss:.3f}, acc {event.accuracy:.2f}, "
-        if left is not None:
-            self.tqdm.n = event.seconds / max(1e-9, event.seconds + left)
-            self.tqdm.set_postfix_str(f"{doing}{duration(left)} left", refresh=False)
-        self.tqdm.update(0)
+            doing = f", loss {event.loss:.3f}, acc {event.accuracy:.2f}"
+        left = seconds_left(self.start, event.to_dict())
+        self.tqdm.set_description_str(f"epoch {event.epoch}{doing}, {duration(left)} left", refresh=False)
+        self.tqdm.update(event.seconds / max(1e-9, event.seconds + left) - self.tqdm.n)
 
     def write(self, text: str) -> None:
         self.tqdm.write(text)

@@ -109,7 +109,7 @@ def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, folder: 
     Not while other threads here use modules: the makers trace as torch.fx does.
     """
     makers = {"compiled": _compile, "onnxruntime": _export, "openvino": _convert}
-    makers[engine](_from_pixels(model, preprocessing), preprocessing.size, folder)
+    makers[engine](_program(model, preprocessing, any_number=engine != "compiled"), folder)
 
 
 def open_made(engine: str, folder: Path) -> Engine:
@@ -117,7 +117,9 @@ def open_made(engine: str, folder: Path) -> Engine:
     return {"compiled": _compiled, "onnxruntime": _onnxruntime, "openvino": _openvino}[engine](folder)
 
 
-def _from_pixels(model: "nn.Module", preprocessing: Preprocessing) -> "nn.Module":
+def _program(model: "nn.Module", preprocessing: Preprocessing, any_number: bool) -> "torch.export.ExportedProgram":
+    """From pixels to scores, for any number of photos or for one."""
+    import torch
     from torch import nn
 
     class FromPixels(nn.Module):
@@ -125,26 +127,20 @@ def _from_pixels(model: "nn.Module", preprocessing: Preprocessing) -> "nn.Module
             super().__init__()
             self.model = model
 
-        def forward(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return self.model(preprocessing.normalise(pixels))
 
-    return FromPixels().eval()
+    photos = torch.zeros(2 if any_number else 1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+    shapes = ({0: torch.export.Dim.DYNAMIC},) if any_number else None
+    with torch.no_grad():
+        return torch.export.export(FromPixels().eval(), (photos,), dynamic_shapes=shapes)
 
 
-def _export(network: "nn.Module", size: int, folder: Path) -> None:
+def _export(program: "torch.export.ExportedProgram", folder: Path) -> None:
     import torch
 
-    torch.onnx.export(
-        network,
-        (torch.zeros(2, 3, size, size, dtype=torch.uint8),),
-        folder / "network.onnx",
-        input_names=["pixels"],
-        output_names=["scores"],
-        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
-        external_data=False,
-        dynamo=True,
-        verbose=False,
-    )
+    names = {"input_names": ["pixels"], "output_names": ["scores"]}
+    torch.onnx.export(program, f=folder / "network.onnx", **names, dynamo=True, external_data=False, verbose=False)
 
 
 def _onnxruntime(folder: Path) -> Engine:
@@ -158,12 +154,10 @@ def _onnxruntime(folder: Path) -> Engine:
     return lambda pixels: session.run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
 
 
-def _convert(network: "nn.Module", size: int, folder: Path) -> None:
-    import torch
-
+def _convert(program: "torch.export.ExportedProgram", folder: Path) -> None:
     openvino = _quiet_openvino()
-    photo = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    model = openvino.convert_model(network, example_input=photo, input=[-1, 3, size, size])
+    model = openvino.convert_model(program)
+    model.reshape([-1, *program.example_inputs[0][0].shape[1:]])  # only their number is open
     openvino.save_model(model, folder / "network.xml", compress_to_fp16=False)
 
 
@@ -185,14 +179,12 @@ def _quiet_openvino() -> ModuleType:
     return openvino
 
 
-def _compile(network: "nn.Module", size: int, folder: Path) -> None:
+def _compile(program: "torch.export.ExportedProgram", folder: Path) -> None:
     """Ahead of time (AOTInductor), for one photo: kernels for any number of them were hardly faster than eager."""
-    import torch
     from torch._inductor import aoti_compile_and_package, config
 
-    photo = torch.zeros(1, 3, size, size, dtype=torch.uint8)
-    with torch.no_grad(), config.patch(freezing=True):
-        aoti_compile_and_package(torch.export.export(network, (photo,)), package_path=str(folder / "network.pt2"))
+    with config.patch(freezing=True):
+        aoti_compile_and_package(program, package_path=str(folder / "network.pt2"))
 
 
 def _compiled(folder: Path) -> Engine:

@@ -67,7 +67,7 @@ def assert_sentence(error: str) -> None:
     [
         ([], "COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
-        (["train", "--preset", "reprot"], "the presets are report, quick"),
+        (["train", "--preset", "reprot"], "the presets are report, fast, quick"),
         (["train", "--dance"], "Unrecognized arguments: --dance"),
         (["train", "--epochs"], "expected one argument"),
         (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),
@@ -211,6 +211,7 @@ def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
     lines = out.splitlines()
     assert lines[0] == f"The run is in {folder}"
     assert lines[1].startswith("Training: 30 photos to learn from, 10 held back, 5 classes. Training on the CPU")
+    assert re.fullmatch(r"This should take \d+m \d+s\.", lines[2])
     pattern = []
     for epoch in (0, 1):
         pattern += [
@@ -218,7 +219,7 @@ def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
             r"val Loss: \d+\.\d{4} Acc: [01]\.\d{4}", "",
         ]  # fmt: skip
     pattern += [r"Training complete in \d+m \d+s", r"Best val Acc: [01]\.\d{4}"]
-    assert re.fullmatch("\n".join(pattern), "\n".join(lines[3:])), out
+    assert re.fullmatch("\n".join(pattern), "\n".join(lines[4:])), out
 
     run = Run.open(folder)
     assert run.log().splitlines() == lines[1:]
@@ -243,7 +244,8 @@ def test_a_run_of_its_own_name_with_a_bar(flowers, garden, monkeypatch):
     (run,) = list_runs()
     assert run.folder.parent == runs_dir()
     assert run.name.endswith("-quick")
-    assert "4/4" in err
+    assert re.search(r"100%.*epoch 0", err)
+    assert re.search(r"loss \d\.\d{3}, acc \d\.\d\d, \d+m \d+s left", err)
     assert "Epoch 0/0" in out
 
 

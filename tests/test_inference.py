@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def engines(monkeypatch, checkpoint):
-    """Stand-ins for the two packages: {name: (seconds a call takes, error of its scores)}, or an exception to raise."""
+    """Stand-ins for packages: {name: (seconds a call takes, error of its scores)}, or an exception to raise."""
     right = eager(load_model(checkpoint), PREPARED)
     kinds: dict = {}
     monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: name in kinds or None)
@@ -52,8 +52,9 @@ def engines(monkeypatch, checkpoint):
         pause, error = kinds[name]
 
         def run(pixels):
+            assert len(pixels) == 1 or name != "compiled"
             time.sleep(pause)
-            return right(pixels[:1]).repeat(len(pixels), 0) + error if error else right(pixels)
+            return right(pixels) + error * np.arange(3)
 
         return run
 
@@ -153,6 +154,19 @@ def test_without_packages_pytorch_stays_and_that_is_settled(checkpoint, engines)
     assert "PyTorch" in network.why
     with pytest.raises(UsageError, match=r"openvino cannot be used here \(it is not installed\)"):
         open_engine(checkpoint, PREPARED, "openvino")
+
+
+def test_compiling_is_tried_only_on_request_and_for_one_photo_at_a_time(checkpoint, engines):
+    engines |= {"onnxruntime": (0.01, 0), "compiled": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    assert "ONNX Runtime" in open_network(checkpoint, PREPARED).why
+    assert not (prepared_folder() / "compiled").exists()
+    inference._prepare(checkpoint, compiling=True)
+    for network in (open_network(checkpoint, PREPARED), open_engine(checkpoint, PREPARED, "compiled")):
+        assert "compiled PyTorch" in network.why
+        assert network.one is not network.many
+        np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+        np.testing.assert_allclose(network.confidences(PHOTOS[:1]), expected(checkpoint)[:1], atol=1e-5)
 
 
 def test_what_breaks_later_is_passed_over_too(checkpoint, engines):

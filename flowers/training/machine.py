@@ -63,7 +63,7 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def choose_machine(
-    recipe: Recipe, device: torch.device, net: nn.Module, before: dict[str, Any] | None, neighbours: int = 1
+    recipe: Recipe, device: torch.device, net: nn.Module, before: Machine | None, neighbours: int = 1
 ) -> Machine:
     """The fastest way to train ``net`` on ``device`` that ``recipe`` allows; ``net`` itself is left as it was.
 
@@ -71,9 +71,9 @@ def choose_machine(
     ``neighbours`` processes, this one included, share the machine's threads.
     """
     counts = _thread_counts(recipe, device, neighbours)
-    if before and before["device"] == device.type:
-        threads = recipe.threads or before["threads"]
-        machine = replace(Machine(**before), threads=min(threads, available_threads()))
+    if before and before.device == device.type:
+        there = max(1, available_threads() // neighbours)
+        machine = replace(before, threads=min(recipe.threads or before.threads, there))
         return replace(machine, why=f"{_shown(machine)}, as before.")
     kinds = [
         Machine(device.type, precision, memory_format, counts[0], math.inf, math.inf, "")

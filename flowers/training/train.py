@@ -25,6 +25,7 @@ from flowers.training.schedule import SIZE_STEP, learning_rate, picture_size, pr
 from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 64  # photos at once where nothing is learned; larger is no faster on a CPU
+OTHER_VERSION = "The run's last checkpoint was written by another version of flowers: start a new run from its best."
 SAMPLES = 10  # validation photos whose predictions are told after every epoch
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
 
@@ -105,9 +106,7 @@ def _prepare(
         net, preprocessing = starting_model(recipe.replace(init="scratch") if state else recipe, dataset.classes)
     freeze(net, chosen, recipe)
     machine = team.same(
-        choose_machine(recipe, team.device, net, state.machine if state else None, team.neighbours)
-        if team.main
-        else None
+        choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours) if team.main else None
     )
     torch.set_num_threads(machine.threads)
     training = _Training(
@@ -371,13 +370,18 @@ def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:
     return state
 
 
+def _machine_before(state: TrainingState | None) -> Machine | None:
+    try:
+        return Machine(**state.machine) if state else None
+    except TypeError as error:
+        raise CheckpointError(OTHER_VERSION) from error
+
+
 def _restore(learner: Learner, state: TrainingState) -> None:
     try:
         learner.load(state.weights, state.learner)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            "The run's last checkpoint was written by another version of flowers: start a new run from its best."
-        ) from error
+        raise CheckpointError(OTHER_VERSION) from error
 
 
 def _check_finite(loss: float) -> None:

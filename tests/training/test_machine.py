@@ -204,26 +204,27 @@ def test_a_run_goes_on_with_what_it_began_with(laps):
     laps(lambda m: 1.0 if m.precision == "bfloat16" else 2.0)
     first = choose_machine(AUTO, CPU, Net(), None)
     tried = laps(lambda m: 2.0 if m.precision == "bfloat16" else 1.0)
-    again = choose_machine(AUTO, CPU, Net(), first.to_dict())
+    again = choose_machine(AUTO, CPU, Net(), first)
     assert not tried, "nothing is measured again"
-    assert {**again.to_dict(), "why": ""} == {**first.to_dict(), "why": ""}
+    assert again == module.replace(first, why=again.why)
     assert again.why == "Training on the CPU in bfloat16, channels last with 1 thread, as before."
 
 
 def test_on_another_device_it_is_measured_again(laps):
     tried = laps(lambda m: 1.0)
-    before = choose_machine(AUTO, CPU, Net(), None).to_dict() | {"device": "cuda"}
+    before = module.replace(choose_machine(AUTO, CPU, Net(), None), device="cuda")
     tried.clear()
     assert choose_machine(AUTO, CPU, Net(), before).device == "cpu"
     assert tried
 
 
-def test_on_a_machine_of_fewer_cores_it_takes_those(laps, monkeypatch):
+def test_with_fewer_cores_to_itself_it_takes_those(laps, monkeypatch):
     laps(lambda m: 1.0 / m.threads)
     before = choose_machine(AUTO, CPU, Net(), None)
     assert before.threads == THREADS
+    assert choose_machine(AUTO, CPU, Net(), before, neighbours=4).threads == 1
     monkeypatch.setattr(module, "available_threads", lambda: 2)
-    assert choose_machine(AUTO, CPU, Net(), before.to_dict()).threads == 2
+    assert choose_machine(AUTO, CPU, Net(), before).threads == 2
 
 
 # Cores

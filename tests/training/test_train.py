@@ -1,8 +1,11 @@
 """The training loop, on a garden of 40 photos: it learns, repeats itself bit for bit, stops and goes on."""
 
 import dataclasses
+import itertools
+import json
 import math
 import shutil
+import time
 import urllib.error
 from itertools import groupby
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from flowers.data.dataset import scan
+from flowers.data.dataset import PhotoDataset, scan
 from flowers.data.loader import PhotoLoader
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
@@ -18,15 +21,23 @@ from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, load_weights, save_checkpoint
 from flowers.paths import runs_dir
 from flowers.recipe import Recipe
+from flowers.training import machine
 from flowers.training import train as module
-from flowers.training.events import Epoch, Event, Finished, Samples, Started, Step, Validating
+from flowers.training.events import Epoch, Event, Finished, Probing, Samples, Started, Step, Validating
+from flowers.training.learner import Learner
 from flowers.training.run import Run
+from flowers.training.story import tell
 from flowers.training.train import starting_model, train
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.usefixtures("small_network")
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 STEPS = 4  # of 8 photos in an epoch of 30
+# All that a run can be made of, on the bundled network, which knows flowers.
+EVERYTHING = TINY.replace(
+    init="flowers-resnet18", epochs=3, probe="on", frozen=2, learning_rate=0.001, schedule="cosine", warmup=0.3,
+    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.9, first_size=32,
+)  # fmt: skip
 # Without augmentation the 30 photos can be learned by heart.
 BY_HEART = TINY.replace(
     epochs=8, batch_size=4, learning_rate=0.001, lr_gamma=1,
@@ -69,15 +80,34 @@ def train_until(steps: int, recipe, dataset, run) -> list[Event]:
     return list(stop.watch(train(recipe, dataset, run=run, stop=stop)))
 
 
-@pytest.fixture(scope="module")
-def whole(garden, tmp_path_factory):
-    """A run of two epochs that nobody disturbed, and its events."""
+@pytest.fixture(scope="module", autouse=True)
+def quickly_measured():
+    """Trial steps of 32 × 32 pixels, which says little of the machine: not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "SIDE", 32)
+        yield
+
+
+def undisturbed(recipe: Recipe, garden, tmp_path_factory) -> tuple[Run, list[Event]]:
+    """A run that nobody disturbed, and its events."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWERS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setitem(BACKBONES, "resnet18", dataclasses.replace(BACKBONES["resnet18"], size=64, resize=72))
         torch.set_num_threads(1)
-        run = a_run(tmp_path_factory.mktemp("whole") / "run")
-        return run, list(train(TINY, scan(garden), run=run))
+        run = a_run(tmp_path_factory.mktemp("whole") / "run", recipe)
+        return run, list(train(recipe, scan(garden), run=run))
+
+
+@pytest.fixture(scope="module")
+def whole(garden, tmp_path_factory):
+    """Two epochs."""
+    return undisturbed(TINY, garden, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def whole_of_everything(garden, tmp_path_factory):
+    """One epoch that probes and two that learn."""
+    return undisturbed(EVERYTHING, garden, tmp_path_factory)
 
 
 def assert_same_weights(one: Run, other: Run) -> None:
@@ -140,18 +170,23 @@ def test_samples_are_the_same_photos_after_every_epoch(whole, garden_set):
         assert 0.2 <= prediction.confidence <= 1
 
 
-def test_validation_is_what_the_saved_network_answers_to_clean_photos(whole, garden_set):
-    run, events = whole
-    checkpoint = find_checkpoint(run.folder / "last")
+def asked_of(checkpoint: Checkpoint, dataset: PhotoDataset) -> tuple[float, float]:
+    """Loss and accuracy of a checkpoint's answers to the clean photos held back."""
     preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
-    loader = PhotoLoader(garden_set, preprocessing)
-    ((pixels, labels),) = loader.clean([garden_set.split().val])
+    loader = PhotoLoader(dataset, preprocessing)
+    ((pixels, labels),) = loader.clean([dataset.split().val])
     loader.close()
     with torch.inference_mode():
         scores = load_model(checkpoint)(preprocessing.normalise(pixels))
+    return functional.cross_entropy(scores, labels).item(), (scores.argmax(1) == labels).float().mean().item()
+
+
+def test_validation_is_what_the_saved_network_answers_to_clean_photos(whole, garden_set):
+    run, events = whole
+    loss, accuracy = asked_of(find_checkpoint(run.folder / "last"), garden_set)
     last = of(Epoch, events)[-1]
-    assert last.val_loss == pytest.approx(functional.cross_entropy(scores, labels).item(), rel=1e-4)
-    assert last.val_accuracy == (scores.argmax(1) == labels).float().mean().item().__round__(6)
+    assert last.val_loss == pytest.approx(loss, rel=1e-4)
+    assert last.val_accuracy == pytest.approx(accuracy)
 
 
 def test_the_checkpoint_says_where_it_comes_from(whole, garden_set):
@@ -162,6 +197,140 @@ def test_the_checkpoint_says_where_it_comes_from(whole, garden_set):
     assert Recipe.from_dict(best.recipe) == TINY
     assert best.metrics["val_accuracy"] == events[-1].best_val_accuracy
     assert best.photos == {"counts": garden_set.counts, "digest": garden_set.digest}
+
+
+def test_getting_ready_counts_as_time_before_the_first_step(garden_set, monkeypatch):
+    """Or the first steps would seem slow, and the rest be told to take as long."""
+    clock = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    first, second, *_ = train(TINY.replace(epochs=1), garden_set)
+    assert 0 < first.seconds < second.seconds
+
+
+def test_nothing_of_torchs_state_leaks_to_who_reads_the_events(garden_set):
+    """Such as autocast, in which the readers' own sums would come out rounded."""
+    for _ in train(EVERYTHING.replace(precision="bfloat16"), garden_set):
+        assert not torch.is_autocast_enabled("cpu")
+        assert not torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
+
+
+def test_what_it_predicts_follows_from_photos_and_pixels(garden_set, monkeypatch):
+    """A hundred seconds a photo of a megapixel to learn from, ten to look at; 30 photos to learn from, 10 held back."""
+    monkeypatch.setattr(machine, "_lap", lambda kind, *_: dataclasses.replace(kind, learning=100.0, looking=10.0))
+    small, full = 32**2 / 1e6, 64**2 / 1e6
+    started = next(train(EVERYTHING, garden_set))
+    assert started.checking == pytest.approx(10 * 10 * full, abs=1e-3)
+    assert started.predicted == pytest.approx(
+        [started.checking + 10 * 30 * full, started.checking + 100 * 30 * small, started.checking + 100 * 30 * full],
+        abs=2e-3,
+    )
+    started = next(train(TINY, garden_set))
+    assert started.predicted == pytest.approx([started.checking + 100 * 30 * full] * 2, abs=2e-3)
+
+
+# The last layer first
+
+
+def test_probing_answers_well_at_once(whole_of_everything):
+    _, events = whole_of_everything
+    kinds = [kind for kind, _ in groupby(event.kind for event in events)]
+    later = ["step", "validating", "epoch", "samples"] * 2
+    assert kinds == ["started", "probing", "validating", "epoch", "samples", *later, "finished"]
+    (probing,) = of(Probing, events)
+    assert (probing.epoch, probing.done, probing.total) == (0, 30, 30)
+    assert {event.epoch for event in of(Step, events)} == {1, 2}
+    first = of(Epoch, events)[0]
+    assert (first.epoch, first.learning_rate) == (0, 0)
+    assert first.train_accuracy == 1, "30 photos are few for a last layer of 512 weights a class"
+    assert first.val_accuracy >= 0.6, "chance is 0.2"
+    story = tell([event.to_dict() for event in events[:2]])
+    assert (story.epoch, story.step, story.probing) == (0, STEPS, (30, 30))
+
+
+def test_probing_goes_by_its_own_batches(whole_of_everything, garden_set, monkeypatch):
+    monkeypatch.setattr(module, "LOOK_BATCH", 8)
+    events = list(train(EVERYTHING.replace(epochs=1), garden_set))
+    assert [event.done for event in of(Probing, events)] == [8, 16, 24, 30]
+    ours, theirs = (of(Epoch, told_events)[0] for told_events in (events, whole_of_everything[1]))
+    assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-2)
+    assert ours.val_loss == pytest.approx(theirs.val_loss, rel=1e-2)
+
+
+def test_a_run_that_only_probes(garden_set, tmp_path):
+    """It is complete, can be asked, and has moved nothing but the last layer."""
+    recipe = EVERYTHING.replace(epochs=1)
+    run = a_run(tmp_path / "run", recipe)
+    events = list(train(recipe, garden_set, run=run))
+    assert [event.kind for event in events] == ["started", "probing", "validating", "epoch", "samples", "finished"]
+    assert (events[-1].stopped, events[-1].epochs_done, events[-1].best_epoch) == (False, 1, 0)
+    before = load_weights(find_checkpoint("flowers-resnet18").folder)
+    for which in ("best", "last"):
+        after = load_weights(run.folder / which)
+        moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor.to(after[name].dtype))}
+        assert moved == {"fc.weight", "fc.bias"}
+    again = list(train(recipe, garden_set, run=run))
+    assert [event.kind for event in again] == ["started", "finished"]
+    assert tell([event.to_dict() for event in events]).progress == 1
+
+
+def test_stopped_while_it_probes_it_begins_anew(whole_of_everything, garden_set, tmp_path, monkeypatch):
+    run = a_run(tmp_path / "run", EVERYTHING)
+    asked, events = [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "LOOK_BATCH", 8)
+        for event in train(EVERYTHING, garden_set, run=run, stop=lambda: bool(asked)):
+            events.append(event)
+            if isinstance(event, Probing) and event.done == 16:
+                asked.append(True)
+    assert [event.kind for event in events] == ["started", "probing", "probing", "finished"]
+    assert (events[-1].stopped, events[-1].epochs_done) == (True, 0)
+    assert run.load_state() is None
+    list(train(EVERYTHING, garden_set, run=run))
+    assert_same_weights(run, whole_of_everything[0])
+
+
+# What else a recipe can ask for
+
+
+def test_pictures_grow(garden_set, monkeypatch):
+    sizes = []
+    learn = Learner.learn
+
+    def watched(self, photos, *rest):
+        sizes.append(photos.shape[-1])
+        return learn(self, photos, *rest)
+
+    monkeypatch.setattr(Learner, "learn", watched)
+    list(train(TINY.replace(epochs=3, first_size=32, batch_size=15), garden_set))
+    assert sizes == [32, 32, 32, 32, 64, 64]
+
+
+def test_what_is_frozen_is_in_the_checkpoint_as_it_was(whole_of_everything):
+    run, _ = whole_of_everything
+    before = load_weights(find_checkpoint("flowers-resnet18").folder)
+    after = load_weights(run.folder / "last")
+    still = {name for name, tensor in before.items() if torch.equal(after[name], tensor.to(after[name].dtype))}
+    assert still == {name for name in before if name.startswith(("conv1.", "bn1.", "layer1."))}
+
+
+def test_the_average_answers_and_is_what_is_kept(garden_set, tmp_path):
+    recipe = TINY.replace(ema=0.9, epochs=1)
+    run = a_run(tmp_path / "run", recipe)
+    events = list(train(recipe, garden_set, run=run))
+    kept, learning = load_weights(run.folder / "last"), run.load_state().learner["net"]
+    assert not torch.equal(kept["fc.weight"], learning["fc.weight"])
+    checkpoint = find_checkpoint(run.folder / "last")
+    loss, _ = asked_of(checkpoint, garden_set)
+    assert of(Epoch, events)[0].val_loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_smoothing_is_for_learning_not_for_checking(garden_set):
+    """The first batch's loss is another; a network that hardly moves is checked as it was."""
+    recipe = TINY.replace(label_smoothing=0.5, learning_rate=1e-7, epochs=1)
+    smooth, plain = (list(train(r, garden_set)) for r in (recipe, recipe.replace(label_smoothing=0)))
+    assert of(Step, smooth)[0].loss != pytest.approx(of(Step, plain)[0].loss, rel=1e-3)
+    assert of(Epoch, smooth)[0].val_loss == pytest.approx(of(Epoch, plain)[0].val_loss, rel=1e-3)
 
 
 # What it learns
@@ -284,6 +453,63 @@ def test_saving_within_an_epoch_changes_nothing(whole, garden_set, tmp_path, mon
     assert_same_weights(run, whole[0])
 
 
+# (kind, its number): the step of a step, the epoch of anything else.
+MOMENTS = [
+    ("probing", 0), ("epoch", 0), ("samples", 0), ("step", 1), ("step", 2), ("step", 4), ("validating", 1),
+    ("epoch", 1), ("samples", 1), ("step", 3), ("step", 4), ("samples", 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("moments", [MOMENTS, MOMENTS[::3]], ids=["saved at every step", "saved after epochs"])
+def test_killed_at_any_moment_it_ends_as_if_never_killed(
+    whole_of_everything, garden_set, tmp_path, monkeypatch, moments
+):
+    """Bit for bit, averaged weights included, with a recipe that uses everything."""
+    if moments is MOMENTS:
+        monkeypatch.setattr(module, "SAVE_SECONDS", -1)
+    run = a_run(tmp_path / "run", EVERYTHING)
+    for moment in moments:
+        work = train(EVERYTHING, garden_set, run=run)
+        for event in work:
+            run.append(event)
+            if (event.kind, getattr(event, "step", event.epoch)) == moment:
+                break
+        work.close()  # as a kill would: nothing more is saved, no end is told
+        assert (event.kind, getattr(event, "step", event.epoch)) == moment
+    for event in train(EVERYTHING, garden_set, run=run):
+        run.append(event)
+    assert_same_weights(run, whole_of_everything[0])
+    ends = ("started", "finished")
+    story = [
+        {key: value for key, value in event.items() if key != "seconds"}
+        for event in run.events()
+        if event["kind"] not in ends
+    ]
+    assert story == [event for event in told(whole_of_everything[1]) if event["kind"] not in ends]
+
+
+def test_what_was_measured_at_the_beginning_is_kept(garden_set, tmp_path, monkeypatch):
+    """Though another precision would win today: the run ends as if it had never been interrupted."""
+
+    def prefer(precision: str) -> None:
+        def lap(kind, *_):
+            return dataclasses.replace(kind, learning=1.0 + (kind.precision != precision), looking=1.0)
+
+        monkeypatch.setattr(machine, "_lap", lap)
+
+    auto = TINY.replace(precision="auto", memory_format="auto", threads=0, epochs=1)
+    prefer("bfloat16")
+    through, stopped = (a_run(tmp_path / name, auto) for name in ("through", "stopped"))
+    list(train(auto, garden_set, run=through))
+    train_until(2, auto, garden_set, stopped)
+    prefer("float32")
+    started, *_ = list(train(auto, garden_set, run=stopped))
+    assert (started.precision, started.step) == ("bfloat16", 2)
+    assert started.machine.endswith(", as before.")
+    assert_same_weights(stopped, through)
+    assert next(train(auto, garden_set)).precision == "float32", "a new run takes what is faster now"
+
+
 def test_without_momentum_it_resumes_as_well(garden_set, tmp_path):
     recipe = TINY.replace(momentum=0)
     run = a_run(tmp_path / "run", recipe)
@@ -307,6 +533,19 @@ def test_stopped_before_the_first_batch_it_learns_nothing(garden_set, tmp_path):
     assert [e.kind for e in events] == ["started", "finished"]
     assert events[-1].stopped
     assert run.load_state() is None
+
+
+@pytest.mark.parametrize("last", [Validating, Epoch, Samples], ids=lambda kind: kind.kind)
+def test_a_stop_at_the_end_of_an_epoch_learns_no_further_batch(garden_set, tmp_path, last):
+    asked, events = [], []
+    for event in train(TINY, garden_set, run=a_run(tmp_path / "run"), stop=lambda: bool(asked)):
+        events.append(event)
+        if isinstance(event, last):
+            asked.append(True)
+    assert [event.kind for event in events] == [
+        "started", *["step"] * STEPS, "validating", "epoch", "samples", "finished"
+    ]  # fmt: skip
+    assert (events[-1].stopped, events[-1].epochs_done) == (True, 1)
 
 
 def test_going_on_with_a_complete_run_only_says_so(whole, garden_set):
@@ -412,3 +651,44 @@ def test_a_checkpoint_of_another_network_is_refused(weights, tmp_path, monkeypat
 def test_a_checkpoint_that_is_not_there_is_told(garden_set):
     with pytest.raises(CheckpointError, match="There is no checkpoint 'absent'"):
         next(train(TINY.replace(init="absent"), garden_set))
+
+
+# What cannot be
+
+
+def test_a_device_that_is_not_here_is_told(garden_set):
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(UsageError, match=rf"no {absent} device: choose device=auto or device=cpu\.$"):
+        next(train(TINY.replace(device=absent), garden_set))
+
+
+def described_otherwise(run: Run, folder, change) -> Run:
+    """A copy of a run, after ``change`` of its last checkpoint's ``training.json``."""
+    run = Run(shutil.copytree(run.folder, folder))
+    path = run.folder / "last" / "training.json"
+    described = json.loads(path.read_text())
+    change(described)
+    path.write_text(json.dumps(described))
+    return run
+
+
+def test_a_run_of_an_older_version_is_told_what_to_do(whole, garden_set, tmp_path):
+    """Its last checkpoint says nothing of the machine it was trained with."""
+    run = described_otherwise(whole[0], tmp_path / "run", lambda described: described.pop("machine"))
+    with pytest.raises(
+        CheckpointError, match=r"another version: start a new run from its best with init=\S+\.$"
+    ) as caught:
+        next(train(TINY, garden_set, run=run))
+    assert len(str(caught.value).splitlines()) == 1
+    next(train(TINY.replace(init=str(run.folder)), garden_set))  # and that can be done
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda machine: machine.update(speed=1), lambda machine: machine.pop("device"), dict.clear],
+    ids=["more", "less", "empty"],
+)
+def test_a_machine_described_by_another_version_is_told(whole, garden_set, tmp_path, change):
+    run = described_otherwise(whole[0], tmp_path / "run", lambda described: change(described["machine"]))
+    with pytest.raises(CheckpointError, match=r"another version of flowers: start a new run from its best\.$"):
+        next(train(TINY, garden_set, run=run))
