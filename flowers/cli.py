@@ -15,7 +15,7 @@ from flowers.errors import FlowersError, UsageError
 from flowers.recipe import KNOBS, PRESETS, Recipe, knob, knobs_by_group, preset
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
-WORTH_CHOOSING = 1000  # photos to classify: from here on it pays to find out first what answers fastest
+WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

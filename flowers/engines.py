@@ -180,7 +180,7 @@ def _quiet_openvino() -> ModuleType:
 
 
 def _compile(program: "torch.export.ExportedProgram", folder: Path) -> None:
-    """Ahead of time (AOTInductor), for one photo: kernels for any number of them were hardly faster than eager."""
+    """Ahead of time (AOTInductor), for one photo: kernels for any number of them are slower."""
     from torch._inductor import aoti_compile_and_package, config
 
     with config.patch(freezing=True):
