@@ -73,6 +73,11 @@ def assert_sentence(error: str) -> None:
         (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),
         (["train", "--epochs", "2.5"], "epochs must be a whole number, not 2.5"),
         (["train", "--epochs", "many"], "epochs must be a number, not 'many'"),
+        (["train", "--batch-size", "0"], "batch_size cannot be 0: give a whole number from 1 to 1024 (photos)"),
+        (["train", "--batch-size=-8"], "batch_size cannot be -8"),
+        (["train", "--batch-size", "1000000"], "batch_size cannot be 1000000"),
+        (["train", "--probe", "maybe"], "probe cannot be 'maybe': give one of off, on"),
+        (["train", "--ema", "1"], "ema cannot be 1: give a number from 0 to 0.9999"),
         (["train", "--learning-rate=-1"], "learning_rate cannot be -1"),
         (["train", "--learning-rate", "inf"], "learning_rate cannot be inf"),
         (["train", "--device", "toaster"], "device cannot be 'toaster': give one of auto, cpu, cuda, mps"),
@@ -261,6 +266,82 @@ def test_a_run_of_its_own_name_with_a_bar(flowers, garden, monkeypatch):
 def test_options_and_settings_make_the_recipe(arguments, changes):
     options = cli._parser().parse_args(["train", "--preset", "quick", *arguments])
     assert cli._recipe(options) == cli.preset("quick").replace(**changes)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_the_fast_preset_probes_first_and_says_how_long_it_takes(flowers, garden, tmp_path):
+    """From the bundled network, on the CPU."""
+    settings = ["--init", "flowers-resnet18", "--epochs", "2", "--device", "cpu", "--threads", "1", "--workers", "2"]
+    folder = tmp_path / "run"
+    status, out, err = flowers("train", "--preset", "fast", "--data", garden, "--run", folder, *settings)
+    assert status == 0, err
+    assert re.search(r"^This should take \d+m \d+s\.$", out, re.MULTILINE)
+    assert re.search(r"^Epoch 0/1\n-{10}\nLearning Rate: 0\ntrain Loss", out, re.MULTILINE)
+    assert re.search(r"100%.*epoch 1, 0m 0s left", err)
+    assert [e["epoch"] for e in Run.open(folder).events() if e["kind"] == "epoch"] == [0, 1]
+
+
+ABSENT = "mps" if torch.cuda.is_available() else "cuda"
+
+
+@pytest.mark.usefixtures("small_network")
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--device", ABSENT], 2, f"This machine has no {ABSENT} device: choose device=auto or device=cpu."),
+        (["--batch-size", "1", "--first-size", "32"], 2, "Batch norm cannot learn from batch_size=1 at 32 pixels"),
+        (["--init", "absent"], 1, "There is no checkpoint 'absent'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_only_shows_at_the_start_is_a_sentence_in_the_status_too(flowers, garden, tmp_path, options, status, said):
+    folder = tmp_path / "run"
+    settings = TINY.command_line("report").split()
+    ended, out, err = flowers("train", "--data", garden, "--run", folder, "--quiet", *settings, *options)
+    assert (ended, out.splitlines()) == (status, [f"The run is in {folder}"])
+    assert_sentence(err)
+    assert said in err
+    run = Run.open(folder)
+    assert run.status().state == "failed"
+    assert f"flowers: {run.status().message}\n" == err
+
+
+@pytest.mark.parametrize("command", [["train", "--epochs", "1"], ["data", "check"]], ids=lambda command: command[0])
+def test_photos_of_one_class_are_told(flowers, garden, tmp_path, command):
+    shutil.copytree(garden / "rose", tmp_path / "set" / "rose")
+    where = ["--data", tmp_path / "set", "--run", tmp_path / "run"] if command[0] == "train" else [tmp_path / "set"]
+    status, _, err = flowers(*command, *where)
+    assert status == 1
+    assert_sentence(err.splitlines()[-1])
+    assert "set holds 1 class folder" in err
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_batch_larger_than_the_set_is_the_set(flowers, garden, tmp_path):
+    settings = TINY.replace(epochs=1, batch_size=1024).command_line("report").split()
+    assert flowers("train", "--data", garden, "--run", tmp_path / "run", "--quiet", *settings)[0] == 0
+    assert Run.open(tmp_path / "run").events()[0]["steps"] == 1
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_run_of_an_older_version_is_not_gone_on_with_and_not_lost(flowers, garden, tmp_path):
+    """Version 1 wrote what resuming needs in another form; its best can be asked, and begun from."""
+    folder = tmp_path / "run"
+    settings = TINY.command_line("report").split()
+    assert flowers("train", "--data", garden, "--run", folder, "--quiet", *settings)[0] == 0
+    described = json.loads((folder / "last" / "training.json").read_text())
+    for name in ("machine", "averaged"):
+        del described[name]
+    (folder / "last" / "training.json").write_text(json.dumps(described))
+    Run(folder).set_status("stopped")
+    status, _, err = flowers("resume", folder, "--quiet")
+    assert status == 1
+    assert_sentence(err)
+    assert f"of another version: start a new run from its best with init={folder}." in err
+    photo = next(garden.rglob("*.jpg"))
+    assert flowers("classify", "--checkpoint", folder, photo)[0] == 0
+    again = ["--data", garden, "--run", tmp_path / "again", "--quiet", *settings]
+    assert flowers("train", *again, "--init", folder, "--epochs", "1")[0] == 0
 
 
 @pytest.mark.usefixtures("small_network")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flowers import cli
 from flowers.errors import UsageError
-from flowers.recipe import KNOBS, PRESETS, Knob, Recipe, knob, preset
+from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Knob, Recipe, knob, preset
 
 NUMBERS = [item for item in KNOBS.values() if item.kind is not str]
 TEXTS = [item for item in KNOBS.values() if item.kind is str]
@@ -53,9 +53,17 @@ def test_the_report_preset_is_the_report():
     assert (recipe.shear, recipe.zoom, recipe.val_fraction) == (10, 0.2, 0.2)
 
 
+def test_the_report_uses_nothing_that_the_report_did_not():
+    recipe = preset("report")
+    assert (recipe.frozen, recipe.norms, recipe.probe, recipe.schedule, recipe.warmup) == (0, "batch", "off", "step", 0)
+    assert (recipe.stage_decay, recipe.label_smoothing, recipe.ema, recipe.first_size) == (1, 0, 0, 0)
+
+
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_are_found_by_name(name):
+def test_presets_are_found_by_name_and_explain_themselves(name):
     assert preset(name) is PRESETS[name]
+    assert PRESET_HELP[name].endswith(".")
+    assert PRESET_HELP.keys() == PRESETS.keys()
 
 
 def test_an_unknown_preset_is_told_the_known_ones():
@@ -132,7 +140,7 @@ def test_what_is_no_word_is_refused(item, value):
     assert_sentence(caught.value, item.name)
 
 
-@pytest.mark.parametrize("name", ["backbone", "device", "precision"])
+@pytest.mark.parametrize("name", [item.name for item in TEXTS if "CHECKPOINT" not in item.choices])
 def test_a_word_must_be_one_of_the_choices(name):
     with pytest.raises(UsageError) as caught:
         Recipe(**{name: "x" * 1000})

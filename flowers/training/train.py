@@ -94,7 +94,7 @@ def _prepare(
     team: Team,
 ) -> "_Training":
     """Everything that training needs, standing where the run stands."""
-    if team.same(dataset.digest) != dataset.digest:
+    if team.any(team.same(dataset.digest) != dataset.digest):
         raise DataError("The machines hold different photos: give every one of them the same.")
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
     _check_batches(recipe, split, team)

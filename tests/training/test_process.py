@@ -13,6 +13,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import Checkpoint, save_checkpoint
 from flowers.paths import runs_dir
 from flowers.training import process
+from flowers.training.learner import Learner
 from flowers.training.process import active_run, perform, resume, start
 from flowers.training.run import Run
 from flowers.training.story import read_story
@@ -192,6 +193,48 @@ def test_whatever_goes_wrong_is_a_sentence(run, monkeypatch, error, said):
     assert details.exists() == isinstance(error, ZeroDivisionError)
     if details.exists():
         assert "a mistake of ours" in details.read_text()
+
+
+def test_who_assists_writes_nothing(garden, tmp_path, small_network, monkeypatch):
+    """The photos are looked up as the main process does; what happens is the main one's to tell."""
+    before = sorted(tmp_path.rglob("*"))
+    process.join(TINY)
+    process.assist(TINY.replace(epochs=1), str(garden))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_who_assists_stops_when_asked(garden, small_network, monkeypatch):
+    steps = []
+    learn = Learner.learn
+    monkeypatch.setattr(Learner, "learn", lambda *args: steps.append(1) or learn(*args))
+    process.assist(TINY, str(garden), stop=lambda: bool(steps))
+    assert len(steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DataError("The machines hold different photos."), "The machines hold different photos."),
+        (RuntimeError("Connection closed by peer\nat 127.0.0.1"), "A process of the team cannot go on (Connection clo"),
+        (ZeroDivisionError(), "A process of the team cannot go on (ZeroDivisionError): see what the main one says."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_ends_who_assists_is_a_sentence(garden, small_network, monkeypatch, error, said):
+    def fails(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(Learner, "learn", fails)
+    with pytest.raises(FlowersError) as caught:
+        process.assist(TINY, str(garden))
+    assert str(caught.value).startswith(said)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_absent_device_is_told_before_anybody_waits():
+    absent = "mps" if torch.cuda.is_available() else "cuda"
+    with pytest.raises(UsageError, match=f"no {absent} device"):
+        process.join(TINY.replace(device=absent))
 
 
 def test_the_heartbeat_goes_on_between_events(run, monkeypatch):
