@@ -55,12 +55,12 @@ class Learner:
     def learn(self, photos: Tensor, labels: Tensor, rate: float, count: int) -> tuple[float, float]:
         """One step on this process's part of a batch of ``count`` photos; the part's loss and right answers, summed.
 
-        ``photos`` float32 (N, 3, H, W), normalised; ``labels`` int64 (N,). Both sums are from before the step.
+        ``photos`` float32 (N, 3, H, W), ``ready``; ``labels`` int64 (N,). Both sums are from before the step.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         with self.machine.autocast():
-            scores = self._forward(self.ready(photos))
+            scores = self._forward(photos)
         loss = functional.cross_entropy(
             scores.float(), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
         )
@@ -75,12 +75,12 @@ class Learner:
 
     @torch.inference_mode()
     def scores(self, photos: Tensor) -> Tensor:
-        """The class scores, float32 (N, classes), that the answering network gives; it must be in ``eval`` mode."""
+        """The class scores, float32 (N, classes), of ``ready`` photos; the network must be in ``eval`` mode."""
         with self.machine.autocast():
-            return self.answering(self.ready(photos)).float()
+            return self.answering(photos).float()
 
     def ready(self, photos: Tensor) -> Tensor:
-        """``photos`` in the network's memory format."""
+        """Normalised photos in the network's memory format, as ``learn`` and ``scores`` want them."""
         return photos.contiguous(memory_format=self.machine.torch_format)
 
     def start_averaging(self) -> None:

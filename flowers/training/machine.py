@@ -1,20 +1,20 @@
 """What this machine trains this network fastest with: measured in a second or two, not assumed."""
 
-import contextlib
 import importlib.util
 import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from flowers.cores import available_cores
 from flowers.errors import UsageError
 from flowers.recipe import Recipe
+from flowers.training.process import in_team
 
 PHOTOS, SIDE = 8, 128  # of a trial step: small enough for a second in all, large enough to keep every core busy
 LAPS = 3  # of every kind
@@ -55,7 +55,7 @@ def pick_device(wanted: str) -> torch.device:
     """The device asked for, or the best there is for ``auto``. Raises UsageError when it is not on this machine."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
-        there["mps"] &= int(os.environ.get("WORLD_SIZE", 1)) == 1  # Apple's GPU knows no teams
+        there["mps"] &= not in_team()  # Apple's GPU knows no teams
         wanted = next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[wanted]:
         raise UsageError(f"This machine has no {wanted} device: choose device=auto or device=cpu.")
@@ -72,7 +72,7 @@ def choose_machine(
     """
     counts = _thread_counts(recipe, device, neighbours)
     if before and before.device == device.type:
-        there = max(1, available_threads() // neighbours)
+        there = max(1, available_cores() // neighbours)
         machine = replace(before, threads=min(recipe.threads or before.threads, there))
         return replace(machine, why=f"{_shown(machine)}, as before.")
     kinds = [
@@ -97,15 +97,6 @@ def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bo
     )
 
 
-def available_threads() -> int:
-    """CPU threads that this process may use at once: a container's share, not its host's cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no such file outside Linux; "max" is no number
-        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
-        cores = min(cores, math.ceil(quota / period))
-    return max(1, cores)
-
-
 def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
     """(precision, memory format) worth a trial: all that is allowed, but for what is known to be slow."""
     precisions = ["float32", "bfloat16"] if recipe.precision == "auto" else [recipe.precision]
@@ -122,7 +113,7 @@ def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
 
 def _thread_counts(recipe: Recipe, device: torch.device, neighbours: int) -> list[int]:
     """Numbers of threads worth a trial: torch's own choice, and what the system says is there, where they differ."""
-    now, there = torch.get_num_threads(), max(1, available_threads() // neighbours)
+    now, there = torch.get_num_threads(), max(1, available_cores() // neighbours)
     if neighbours > 1:  # torchrun has set OMP_NUM_THREADS to 1, whatever the machine has
         return [min(recipe.threads or there, there)]
     if recipe.threads:

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from flowers.data.dataset import PhotoDataset, Progress, Split, summary
-from flowers.data.loader import MEMORY_BYTES, PhotoLoader, batches_of, epoch_order
+from flowers.data.loader import PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
+from flowers.data.store import MEMORY_BYTES
 from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from flowers.cores import available_cores
 from flowers.errors import UsageError
 from flowers.recipe import Recipe
 from flowers.training import machine as module
-from flowers.training.machine import Machine, available_threads, choose_machine, pick_device, should_compile
+from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
 
 CPU = torch.device("cpu")
 AUTO = Recipe()
@@ -33,7 +34,7 @@ def four_threads(monkeypatch):
     """A machine of four cores, of which torch takes one. The threads that compute here stay as they are."""
     now = [1]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(module, "available_threads", lambda: THREADS)
+    monkeypatch.setattr(module, "available_cores", lambda: THREADS)
     monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: now.__setitem__(0, count))
 
@@ -223,7 +224,7 @@ def test_with_fewer_cores_to_itself_it_takes_those(laps, monkeypatch):
     before = choose_machine(AUTO, CPU, Net(), None)
     assert before.threads == THREADS
     assert choose_machine(AUTO, CPU, Net(), before, neighbours=4).threads == 1
-    monkeypatch.setattr(module, "available_threads", lambda: 2)
+    monkeypatch.setattr(module, "available_cores", lambda: 2)
     assert choose_machine(AUTO, CPU, Net(), before).threads == 2
 
 
@@ -238,8 +239,8 @@ def cores(monkeypatch, tmp_path):
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
         if quota is not None:
             (tmp_path / "cpu.max").write_text(quota)
-        monkeypatch.setattr(module, "Path", lambda _: tmp_path / "cpu.max")
-        return available_threads()
+        monkeypatch.setattr("flowers.cores.Path", lambda _: tmp_path / "cpu.max")
+        return available_cores()
 
     return pretend
 
