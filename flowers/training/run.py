@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +28,11 @@ from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
 from flowers.paths import runs_dir
 from flowers.recipe import Recipe
 from flowers.training.events import Event
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 if TYPE_CHECKING:
     import torch
@@ -196,21 +201,17 @@ class Run:
         Raises UsageError when another process trains in this folder.
         """
         try:
-            return FileLock(self.folder / "lock").acquire(timeout=2)  # is_locked() of a reader holds it for an instant
+            return FileLock(self.folder / "lock").acquire(timeout=2)  # is_locked() of a reader shares it for an instant
         except Timeout:
             raise UsageError(f"The run {self.name} is already being trained by another process: wait for it.") from None
 
     def is_locked(self) -> bool:
         """Whether a living process trains in this folder."""
-        lock = FileLock(self.folder / "lock")
         try:
-            lock.acquire(timeout=0.05, poll_interval=0.01)  # longer than another reader holds it
-        except Timeout:
-            return True
-        except OSError:  # a folder we may only read
+            with open(self.folder / "lock", "rb") as file:
+                return not _can_share(file)
+        except OSError:  # nobody has trained here yet
             return False
-        lock.release()
-        return False
 
     def tidy(self) -> None:
         """Remove what a killed process left half-written; only for who holds the lock."""
@@ -303,6 +304,24 @@ def list_runs(folder: Path | None = None) -> list[Run]:
     """The runs in a folder (default: the user's), the one worked on last first."""
     found = [Run(path.parent) for path in (folder or runs_dir()).glob("*/recipe.json")]
     return sorted(found, key=lambda run: run.last_worked_on, reverse=True)
+
+
+def _can_share(file: BinaryIO) -> bool:
+    """Whether nobody holds a lock on the file for himself alone, as FileLock does.
+
+    Looked at through a shared lock, of which there may be many: readers never take each other for the trainer.
+    """
+    if fcntl:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
+        except BlockingIOError:
+            return False
+        return True
+    try:  # Windows knows no shared locks through Python: wait for longer than another reader holds it
+        with FileLock(file.name).acquire(timeout=0.05, poll_interval=0.01):
+            return True
+    except Timeout:
+        return False
 
 
 def _new_folder(preset: str) -> Path:

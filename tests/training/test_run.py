@@ -165,19 +165,41 @@ def test_only_one_may_train(run):
 
 
 def test_many_readers_never_take_a_dead_run_for_alive(run):
-    """Looking whether a run is locked takes its lock for an instant; two who look at once must not fool each other."""
+    """Looking whether a run is locked must not be taken for training by others who look at the same time."""
     run.set_status("running")
+    with run.lock():
+        pass
     seen = []
 
     def look():
-        seen.extend(run.status().state for _ in range(100))
+        seen.extend(run.status().state for _ in range(500))
 
-    readers = [threading.Thread(target=look) for _ in range(4)]
+    readers = [threading.Thread(target=look) for _ in range(8)]
     for reader in readers:
         reader.start()
     for reader in readers:
         reader.join()
     assert set(seen) == {"interrupted"}
+
+
+def test_whether_a_run_is_locked_is_seen_beside_other_readers_and_where_one_may_only_read(run):
+    with run.lock():
+        pass
+    fcntl = pytest.importorskip("fcntl")
+    with open(run.folder / "lock", "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not run.is_locked()
+    (run.folder / "lock").chmod(0o444)
+    assert not run.is_locked()
+
+
+def test_without_shared_locks_a_trainer_is_seen_all_the_same(run, monkeypatch):
+    """As on Windows."""
+    monkeypatch.setattr(module, "fcntl", None)
+    assert not run.is_locked()
+    with run.lock():
+        assert run.is_locked()
+    assert not run.is_locked()
 
 
 def test_a_reader_does_not_keep_a_trainer_out(run):
