@@ -7,7 +7,6 @@ On CPUs with bfloat16 units bfloat16 would be another three times as fast, but i
 confidences by up to 0.015, and by more than TOLERANCE for a third of the 570 photos held back.
 """
 
-import copy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,6 +54,8 @@ def eager(model: "nn.Module", preprocessing: Preprocessing) -> Engine:
     """PyTorch as it is, with batch norms folded away and in the memory format that its kernels like best."""
     import torch
 
+    from flowers.models.folding import fold_batch_norm
+
     torch.set_num_threads(min(torch.get_num_threads(), available_threads()))
     photo = preprocessing.normalise(torch.from_numpy(trial_photos(preprocessing.size, 1)))
     model = fold_batch_norm(model, photo).to(memory_format=torch.channels_last)
@@ -65,42 +66,6 @@ def eager(model: "nn.Module", preprocessing: Preprocessing) -> Engine:
             return model(photos.contiguous(memory_format=torch.channels_last)).numpy()
 
     return run
-
-
-def fold_batch_norm(model: "nn.Module", photos: "torch.Tensor") -> "nn.Module":
-    """A copy of ``model``, to answer with, whose batch norms are part of the convolutions before them.
-
-    A trained batch norm only scales and shifts each channel, which the convolution can do with other weights. Which
-    convolution a norm follows is seen while the model looks at ``photos``, float32 (N, 3, size, size). (Not by
-    torch.fx: while it traces, calling a module means something else in all threads, and others may be answering.)
-    Where there is more to it than that, as the answers show, the copy is a plain one.
-    """
-    import torch
-    from torch import nn
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
-
-    made: list[tuple[torch.Tensor, nn.Conv2d]] = []
-    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
-
-    def see(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        if type(module) is nn.Conv2d:
-            made.append((output, module))
-        elif type(module) is nn.BatchNorm2d:
-            pairs.extend((conv, module) for tensor, conv in made if tensor is inputs[0])
-
-    folded = copy.deepcopy(model).eval()
-    names = {module: name for name, module in folded.named_modules()}
-    hooks = [module.register_forward_hook(see) for module in names]
-    with torch.no_grad():
-        expected = folded(photos)
-        for hook in hooks:
-            hook.remove()
-        for conv, norm in pairs:
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
-            folded.set_submodule(names[norm], nn.Identity())
-        return folded if agree(folded(photos).numpy(), expected.numpy()) else copy.deepcopy(model).eval()
 
 
 def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Every way to run a network gives the same answers."""
 
-import copy
 import sys
 from importlib.util import find_spec
 
@@ -10,35 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torchvision import models
 
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import TOLERANCE, agree, eager, fold_batch_norm, make, open_made, trial_photos
+from flowers.engines import TOLERANCE, agree, eager, make, open_made, trial_photos
 from flowers.models.checkpoint import find_checkpoint, load_model
+from tests.networks import build_trained
 
 PREPARED = Preprocessing(size=64, resize=72)
-
-
-def random_norms(model: nn.Module) -> nn.Module:
-    """As after training: norms that do something, of which those fresh from torch do nearly nothing."""
-    generator = torch.Generator().manual_seed(1)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
-            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
-    return model.eval()
-
-
-def build(name: str) -> nn.Module:
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    return random_norms(models.get_model(name, weights=None, num_classes=5))
-
-
-def norms_in(model: nn.Module) -> int:
-    return sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
 def confidences(scores) -> np.ndarray:
@@ -46,13 +23,8 @@ def confidences(scores) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def noise() -> torch.Tensor:
-    return torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(2))
-
-
-@pytest.fixture(scope="module")
 def resnet() -> nn.Module:
-    return build("resnet18")
+    return build_trained("resnet18")
 
 
 # Agreement
@@ -79,83 +51,6 @@ def test_sure_answers_do_not_hide_an_error():
 
 def test_what_is_no_number_does_not_agree():
     assert not agree(np.array([[np.nan, 0.0]]), np.array([[0.0, 0.0]]))
-
-
-# Folding
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5"])
-def test_folding_removes_the_norms_and_changes_no_answer(name, noise):
-    model = build(name)
-    before = copy.deepcopy(model.state_dict())
-    folded = fold_batch_norm(model, noise[:1])
-    assert norms_in(model) > 0
-    assert norms_in(folded) == 0
-    with torch.inference_mode():
-        np.testing.assert_allclose(confidences(folded(noise)), confidences(model(noise)), atol=TOLERANCE)
-    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
-
-
-def test_a_norm_before_its_convolution_stays(noise):
-    model = build("densenet121")  # norm, ReLU, convolution; but also convolutions that are followed by a norm
-    folded = fold_batch_norm(model, noise[:1])
-    assert 0 < norms_in(folded) < norms_in(model)
-    with torch.inference_mode():
-        np.testing.assert_allclose(confidences(folded(noise)), confidences(model(noise)), atol=TOLERANCE)
-
-
-class Branching(nn.Module):
-    """What a tracer of graphs cannot follow: the way depends on the photo."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 5)
-
-    def forward(self, photos):
-        features = self.norm(self.conv(photos))
-        return self.head((features.relu() if features.mean() > 0 else features.abs()).mean((2, 3)))
-
-
-class Sharing(Branching):
-    """The convolution's output has a second reader, for whom it must not change."""
-
-    def forward(self, photos):
-        made = self.conv(photos)
-        return self.head((self.norm(made) * made).mean((2, 3)))
-
-
-class Twice(Branching):
-    """One convolution, two norms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.other = nn.BatchNorm2d(8)
-
-    def forward(self, photos):
-        return self.head((self.norm(self.conv(photos)) - self.other(self.conv(-photos))).mean((2, 3)))
-
-
-@pytest.mark.parametrize(("kind", "left"), [(Branching, 0), (Sharing, 1), (Twice, 2)])
-def test_odd_networks_are_folded_where_that_is_right_and_left_alone_elsewhere(kind, left, noise):
-    torch.manual_seed(0)
-    model = random_norms(kind())
-    folded = fold_batch_norm(model, noise[:1])
-    assert norms_in(folded) == left
-    with torch.inference_mode():
-        torch.testing.assert_close(folded(noise), model(noise), atol=1e-5, rtol=1e-5)
-
-
-def test_the_bundled_checkpoint_answers_real_photos_as_before_folding(real_photos):
-    checkpoint = find_checkpoint("flowers-resnet18")
-    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
-    model = load_model(checkpoint)
-    paths = sorted(real_photos.rglob("*.jpg"))[::400]
-    frames = [np.asarray(preprocessing.frame(preprocessing.working_copy(path))) for path in paths]
-    pixels = np.stack(frames).transpose(0, 3, 1, 2)
-    with torch.inference_mode():
-        expected = model(preprocessing.normalise(torch.from_numpy(pixels)))
-    scores = eager(model, preprocessing)(pixels)
-    np.testing.assert_allclose(confidences(scores), confidences(expected), atol=TOLERANCE)
 
 
 # The engines
@@ -189,3 +84,16 @@ def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, nee
         assert (scores.shape, scores.dtype) == ((count, 5), np.float32)
         assert agree(scores, reference(photos))
     assert sys.modules.get("openvino_telemetry") is None, "nobody is told that we use it"
+
+
+def test_the_bundled_checkpoint_answers_real_photos_as_the_network_itself(real_photos):
+    checkpoint = find_checkpoint("flowers-resnet18")
+    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
+    model = load_model(checkpoint)
+    paths = sorted(real_photos.rglob("*.jpg"))[::400]
+    frames = [np.asarray(preprocessing.frame(preprocessing.working_copy(path))) for path in paths]
+    pixels = np.stack(frames).transpose(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = model(preprocessing.normalise(torch.from_numpy(pixels)))
+    scores = eager(model, preprocessing)(pixels)
+    np.testing.assert_allclose(confidences(scores), confidences(expected), atol=TOLERANCE)

@@ -1,5 +1,6 @@
 """The network that learns: its optimizer, its running average, and all that resuming needs of them."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flowers.models.backbones import Backbone
+from flowers.models.folding import fold_batch_norm
 from flowers.recipe import Recipe
 from flowers.training.machine import Machine
 from flowers.training.schedule import average_decay
@@ -22,7 +24,7 @@ class Learner:
     """
 
     def __init__(self, net: nn.Module, chosen: Backbone, recipe: Recipe, machine: Machine, team: Team) -> None:
-        self.recipe, self.machine, self.team = recipe, machine, team
+        self.chosen, self.recipe, self.machine, self.team = chosen, recipe, machine, team
         self.net = net.to(team.device, memory_format=machine.torch_format)
         self.frozen = [net.get_submodule(name) for stage in chosen.stages[: recipe.frozen] for name in stage]
         if recipe.norms == "frozen":
@@ -73,11 +75,17 @@ class Learner:
         right = (scores.argmax(1) == labels).sum()
         return loss.item(), right.item()  # waits for the device; at these speeds the wait costs nothing
 
+    def looking(self, net: nn.Module) -> nn.Module:
+        """A copy of ``net``, for ``look``: as it is now, batch norms folded away."""
+        shape = (1, 3, self.chosen.size, self.chosen.size)
+        photo = torch.linspace(-2, 2, math.prod(shape), device=self.team.device).view(shape)
+        return fold_batch_norm(net, photo).to(memory_format=self.machine.torch_format)
+
     @torch.inference_mode()
-    def scores(self, photos: Tensor) -> Tensor:
-        """The class scores, float32 (N, classes), of ``ready`` photos; the network must be in ``eval`` mode."""
+    def look(self, net: nn.Module, photos: Tensor) -> Tensor:
+        """The class scores, float32 (N, classes), that ``looking``'s ``net`` gives ``ready`` photos."""
         with self.machine.autocast():
-            return self.answering(photos).float()
+            return net(photos).float()
 
     def ready(self, photos: Tensor) -> Tensor:
         """Normalised photos in the network's memory format, as ``learn`` and ``scores`` want them."""

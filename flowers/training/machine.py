@@ -1,10 +1,11 @@
 """What this machine trains this network fastest with: measured in a second or two, not assumed."""
 
+import contextlib
 import importlib.util
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,7 +18,8 @@ from flowers.recipe import Recipe
 from flowers.training.process import in_team
 
 PHOTOS, SIDE = 8, 128  # of a trial step: small enough for a second in all, large enough to keep every core busy
-LAPS = 3  # of every kind
+BATCH = 16  # photos, to predict from: what a step costs however few they are would weigh too much with fewer
+LAPS = 2  # of every kind, after one that sets it up
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
 
 
@@ -79,12 +81,13 @@ def choose_machine(
         Machine(device.type, precision, memory_format, counts[0], math.inf, math.inf, "")
         for precision, memory_format in _kinds(recipe, device)
     ]
-    trials = _measured(kinds, device, net)
-    best = min(trials, key=lambda machine: machine.learning)
-    if more := [replace(best, threads=count) for count in counts[1:]]:
-        trials += _measured(more, device, net)
+    with _left_as_it_was(net):
+        trials = _measured(kinds, device, net)
         best = min(trials, key=lambda machine: machine.learning)
-    return replace(best, why=_reason(best, trials))
+        if more := [replace(best, threads=count) for count in counts[1:]]:
+            trials += _measured(more, device, net)
+            best = min(trials, key=lambda machine: machine.learning)
+        return replace(_timed(best, device, net), why=_reason(best, trials))
 
 
 def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:
@@ -124,35 +127,44 @@ def _thread_counts(recipe: Recipe, device: torch.device, neighbours: int) -> lis
     return [min(now, there), there] if now < there else [there]
 
 
-def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
-    """The machines with their speeds; weights, norm statistics and mode of ``net`` are left as they were.
-
-    They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
-    """
+@contextlib.contextmanager
+def _left_as_it_was(net: nn.Module) -> Iterator[None]:
+    """Within it ``net`` may learn: weights, norm statistics and mode are put back."""
     state, training = {name: tensor.clone() for name, tensor in net.state_dict().items()}, net.training
-    for lap in range(LAPS + 1):
-        timed = [_lap(machine, device, net) for machine in machines]
-        if lap:  # the first sets the kernels up
-            machines = [
-                replace(old, learning=min(old.learning, new.learning), looking=min(old.looking, new.looking))
-                for old, new in zip(machines, timed, strict=True)
-            ]
+    yield
     net.zero_grad(set_to_none=True)
     net.load_state_dict(state)
     net.train(training)
+
+
+def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
+    """The machines with the time they take to learn, from small steps.
+
+    They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
+    """
+    for lap in range(LAPS + 1):
+        laps = [_lap(_step, machine, device, net.train(), PHOTOS) for machine in machines]
+        if lap:  # the first sets the kernels up
+            machines = [
+                replace(machine, learning=min(machine.learning, seconds))
+                for machine, seconds in zip(machines, laps, strict=True)
+            ]
     return machines
 
 
-def _lap(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
+def _timed(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
+    """The machine with its speeds, to predict from."""
+    learning = min(_lap(_step, machine, device, net.train(), BATCH) for _ in range(2))
+    looking = min(_lap(_look, machine, device, net.eval(), BATCH) for _ in range(2))
+    return replace(machine, learning=learning, looking=looking)
+
+
+def _lap(work: Callable, machine: Machine, device: torch.device, net: nn.Module, photos: int) -> float:
+    """Seconds that so much ``work`` takes for each photo of a megapixel."""
     torch.set_num_threads(machine.threads)
     net.to(device, memory_format=machine.torch_format)
-    photos = torch.rand(PHOTOS, 3, SIDE, SIDE, device=device).to(memory_format=machine.torch_format)
-    unit = PHOTOS * SIDE**2 / 1e6
-    return replace(
-        machine,
-        learning=_seconds(lambda: _step(machine, net.train(), photos), device) / unit,
-        looking=_seconds(lambda: _look(machine, net.eval(), photos), device) / unit,
-    )
+    pixels = torch.rand(photos, 3, SIDE, SIDE, device=device).to(memory_format=machine.torch_format)
+    return _seconds(lambda: work(machine, net, pixels), device) / (photos * SIDE**2 / 1e6)
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

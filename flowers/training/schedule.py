@@ -28,17 +28,24 @@ def learning_rate(recipe: Recipe, done: float) -> float:
 
 
 def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
-    """Side of the pictures of an epoch, in pixels: from ``first_size`` to the network's own ``size``, in equal steps.
+    """Side of the pictures of an epoch, in pixels: from ``first_size`` to ``last_size``, in equal steps.
+
+    Both are at most the network's own ``size``, which is also what 0 means; an epoch that probes is at the first.
 
     Progressive resizing, after Howard's entry to DAWNBench (2018): small pictures teach the coarse in a third of the
-    time.
+    time. Ending below the size of the answers: Touvron et al. 2019, arXiv 1906.06423; a random crop enlarges what it
+    shows, so that on smaller pictures things look as large as they do in an answer.
     """
+    least = min(SIZE_STEP, size)
+    first, last = (max(least, min(wanted or size, size)) for wanted in (recipe.first_size, recipe.last_size))
     learning = recipe.epochs - probe_epochs(recipe)
-    if not 0 < recipe.first_size < size or learning < 2:
-        return size
-    part = (epoch - probe_epochs(recipe)) / (learning - 1)
-    wanted = recipe.first_size + part * (size - recipe.first_size)
-    return max(SIZE_STEP, min(size, int(wanted / SIZE_STEP + 1e-6) * SIZE_STEP)) if part < 1 else size
+    part = (epoch - probe_epochs(recipe)) / (learning - 1) if learning > 1 else 1.0
+    if epoch < probe_epochs(recipe):
+        part = 0.0
+    if part == 1 or first >= last:
+        return last
+    wanted = first + part * (last - first)
+    return max(least, int(wanted / SIZE_STEP + 1e-6) * SIZE_STEP)
 
 
 def average_decay(recipe: Recipe, steps: int) -> float:

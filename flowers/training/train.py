@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ from flowers.training.run import Position, Run, TrainingState, pack_state
 from flowers.training.schedule import SIZE_STEP, learning_rate, picture_size, probe_epochs
 from flowers.training.team import Team, share_norms
 
-LOOK_BATCH = 64  # photos at once where nothing is learned; larger is no faster on a CPU
+LOOK_BATCH = 32  # photos at once where nothing is learned; 64 take a tenth longer each on two cores
 OTHER_VERSION = "The run's last checkpoint was written by another version of flowers: start a new run from its best."
 SAMPLES = 10  # validation photos whose predictions are told after every epoch
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
@@ -181,14 +182,15 @@ class _Training:
         return [self._learning_seconds(epoch) + self._checking_seconds() for epoch in range(self.recipe.epochs)]
 
     def _learning_seconds(self, epoch: int) -> float:
-        photos, full = len(self.split.train), self.loader.preprocessing.size
-        if epoch < probe_epochs(self.recipe):
-            return self.machine.seconds(photos, full, learning=False) / self.team.size
-        return self.machine.seconds(photos, picture_size(self.recipe, epoch, full), learning=True) / self.team.size
+        learning = epoch >= probe_epochs(self.recipe)
+        return self.machine.seconds(len(self.split.train), self._size(epoch), learning) / self.team.size
 
     def _checking_seconds(self) -> float:
         full = self.loader.preprocessing.size
         return self.machine.seconds(len(self.split.val), full, learning=False) / self.team.size
+
+    def _size(self, epoch: int) -> int:
+        return picture_size(self.recipe, epoch, self.loader.preprocessing.size)
 
     @property
     def _least(self) -> int:
@@ -198,10 +200,12 @@ class _Training:
     def fit_last_layer(self) -> Iterator[Event]:
         """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
         position, learner = self.position, self.learner
-        learner.net.eval()
+        net = learner.looking(learner.net)
         shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, self._least))
         seen, labels = [], []
-        for inputs, truth in probe.features(self._look, learner.head, self.loader.clean(shares)):
+        pictures = self.loader.clean(shares, self._size(position.epoch))
+        head = net.get_submodule(learner.chosen.head)
+        for inputs, truth in probe.features(partial(self._look, net), head, pictures):
             seen.append(inputs.cpu())  # a team's GPUs cannot read each other's memory
             labels.append(truth.cpu())
             position.seen += int(self.team.sum(len(truth))[0])
@@ -220,11 +224,12 @@ class _Training:
     def learn(self) -> Iterator[Event]:
         """The rest of an epoch, step by step."""
         recipe, position = self.recipe, self.position
-        size = picture_size(recipe, position.epoch, self.loader.preprocessing.size)
         order = epoch_order(self.split.train, recipe.seed, position.epoch)
         batches = batches_of(order, recipe.batch_size, self._least)
         self.learner.begin_epoch()
-        mine = self.loader.augmented(self.team.share(batches[position.step :]), recipe, position.epoch, size)
+        mine = self.loader.augmented(
+            self.team.share(batches[position.step :]), recipe, position.epoch, self._size(position.epoch)
+        )
         for (pixels, labels), batch in zip(mine, batches[position.step :], strict=True):
             rate = learning_rate(recipe, position.epoch + position.step / len(batches))
             # For layers that draw lots, such as dropout: from here alone, so that a resumed run draws the same.
@@ -264,12 +269,12 @@ class _Training:
 
     def _validate(self) -> Iterator[Validating]:
         """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
-        self.learner.answering.eval()
+        net = self.learner.looking(self.learner.answering)
         batches = batches_of(self.split.val, LOOK_BATCH * self.team.size, self.team.size)
         shares = self.team.share(batches)
         answers, done = [], 0
         for (pixels, labels), mine, batch in zip(self.loader.clean(shares), shares, batches, strict=True):
-            scores = self.learner.scores(self._ready(pixels))
+            scores = self._look(net, pixels)
             losses = functional.cross_entropy(scores, labels, reduction="none")
             confidence, predicted = scores.softmax(1).max(1)
             values = (part.tolist() for part in (labels, predicted, confidence, losses))
@@ -307,9 +312,8 @@ class _Training:
             photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},
         )
 
-    def _look(self, pixels: torch.Tensor) -> None:
-        with self.machine.autocast():
-            self.learner.net(self._ready(pixels))
+    def _look(self, net: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+        return self.learner.look(net, self._ready(pixels))
 
     def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.learner.ready(self.loader.preprocessing.normalise(pixels))

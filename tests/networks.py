@@ -1,0 +1,24 @@
+"""Networks to test with."""
+
+import torch
+from torch import nn
+from torchvision import models
+
+
+def random_norms(model: nn.Module) -> nn.Module:
+    """As after training: norms that do something, of which those fresh from torch do nearly nothing."""
+    generator = torch.Generator().manual_seed(1)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.1, generator=generator)
+    return model.eval()
+
+
+def build_trained(name: str) -> nn.Module:
+    """A network of torchvision's with random weights, five classes, and norms as after training."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return random_norms(models.get_model(name, weights=None, num_classes=5))
