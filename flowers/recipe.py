@@ -208,7 +208,8 @@ class Recipe:
         0,
         "Training",
         "First image size",
-        "Begin with small pictures of this side, for speed, and grow to the last size; 0: the network's own size.",
+        "Begin with small pictures of this side, for speed, and grow to the last size, if that is larger; 0: the "
+        "network's own size.",
         low=0,
         high=1024,
         unit="pixels",
@@ -412,7 +413,6 @@ PRESETS: dict[str, Recipe] = {
         hue=0,
         shear=0,
         zoom=0,
-        workers=2,  # on two cores more only get in each other's way while photos are decoded
     ),
     # A first look on any machine: three epochs, no drops, milder augmentation.
     "quick": Recipe(epochs=3, lr_step=3, crop_min_area=0.5, rotation=15, hue=0.02, shear=0, zoom=0),

@@ -56,7 +56,8 @@ def test_the_report_preset_is_the_report():
 def test_the_report_uses_nothing_that_the_report_did_not():
     recipe = preset("report")
     assert (recipe.frozen, recipe.norms, recipe.probe, recipe.schedule, recipe.warmup) == (0, "batch", "off", "step", 0)
-    assert (recipe.stage_decay, recipe.label_smoothing, recipe.ema, recipe.first_size) == (1, 0, 0, 0)
+    assert (recipe.stage_decay, recipe.label_smoothing, recipe.ema) == (1, 0, 0)
+    assert (recipe.first_size, recipe.last_size) == (0, 0)
 
 
 @pytest.mark.parametrize("name", PRESETS)

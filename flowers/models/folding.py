@@ -23,7 +23,7 @@ def fold_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
     def see(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         if type(module) is nn.Conv2d:
             made.append((output, module))
-        elif type(module) is nn.BatchNorm2d:
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             pairs.extend((conv, module) for tensor, conv in made if tensor is inputs[0])
 
     folded = copy.deepcopy(model).eval()

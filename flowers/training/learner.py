@@ -17,7 +17,7 @@ from flowers.training.team import Team
 
 
 class Learner:
-    """A network in training. ``net`` learns; ``answering`` is what validation asks and a checkpoint keeps.
+    """A network in training. ``net`` learns; ``answering`` is what a checkpoint keeps, and validation asks a copy of.
 
     The two are the same unless the recipe averages the weights (an exponential moving average, Polyak and Juditsky
     1992).
@@ -75,20 +75,20 @@ class Learner:
         right = (scores.argmax(1) == labels).sum()
         return loss.item(), right.item()  # waits for the device; at these speeds the wait costs nothing
 
-    def looking(self, net: nn.Module) -> nn.Module:
-        """A copy of ``net``, for ``look``: as it is now, batch norms folded away."""
+    def copy_to_ask(self, net: nn.Module) -> nn.Module:
+        """A copy of ``net`` as it is now, to ``ask``: batch norms folded away."""
         shape = (1, 3, self.chosen.size, self.chosen.size)
         photo = torch.linspace(-2, 2, math.prod(shape), device=self.team.device).view(shape)
         return fold_batch_norm(net, photo).to(memory_format=self.machine.torch_format)
 
     @torch.inference_mode()
-    def look(self, net: nn.Module, photos: Tensor) -> Tensor:
-        """The class scores, float32 (N, classes), that ``looking``'s ``net`` gives ``ready`` photos."""
+    def ask(self, net: nn.Module, photos: Tensor) -> Tensor:
+        """The class scores, float32 (N, classes), that ``copy_to_ask``'s ``net`` gives ``ready`` photos."""
         with self.machine.autocast():
             return net(photos).float()
 
     def ready(self, photos: Tensor) -> Tensor:
-        """Normalised photos in the network's memory format, as ``learn`` and ``scores`` want them."""
+        """Normalised photos in the network's memory format, as ``learn`` and ``ask`` want them."""
         return photos.contiguous(memory_format=self.machine.torch_format)
 
     def start_averaging(self) -> None:

@@ -17,8 +17,9 @@ from flowers.errors import UsageError
 from flowers.recipe import Recipe
 from flowers.training.process import in_team
 
-PHOTOS, SIDE = 8, 128  # of a trial step: small enough for a second in all, large enough to keep every core busy
-BATCH = 16  # photos, to predict from: what a step costs however few they are would weigh too much with fewer
+SIDE = 128  # pixels of a photo in the trials
+TRIAL_PHOTOS = 8  # in a step: few enough for a second in all, enough to keep every core busy
+TIMED_PHOTOS = 16  # in a step to predict from: what it costs however few they are would weigh too much with fewer
 LAPS = 2  # of every kind, after one that sets it up
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
 
@@ -82,10 +83,10 @@ def choose_machine(
         for precision, memory_format in _kinds(recipe, device)
     ]
     with _left_as_it_was(net):
-        trials = _measured(kinds, device, net)
+        trials = _compared(kinds, device, net)
         best = min(trials, key=lambda machine: machine.learning)
         if more := [replace(best, threads=count) for count in counts[1:]]:
-            trials += _measured(more, device, net)
+            trials += _compared(more, device, net)
             best = min(trials, key=lambda machine: machine.learning)
         return replace(_timed(best, device, net), why=_reason(best, trials))
 
@@ -137,13 +138,13 @@ def _left_as_it_was(net: nn.Module) -> Iterator[None]:
     net.train(training)
 
 
-def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
+def _compared(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
     """The machines with the time they take to learn, from small steps.
 
     They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
     """
     for lap in range(LAPS + 1):
-        laps = [_lap(_step, machine, device, net.train(), PHOTOS) for machine in machines]
+        laps = [_lap(_step, machine, device, net.train(), TRIAL_PHOTOS) for machine in machines]
         if lap:  # the first sets the kernels up
             machines = [
                 replace(machine, learning=min(machine.learning, seconds))
@@ -154,8 +155,8 @@ def _measured(machines: list[Machine], device: torch.device, net: nn.Module) -> 
 
 def _timed(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
     """The machine with its speeds, to predict from."""
-    learning = min(_lap(_step, machine, device, net.train(), BATCH) for _ in range(2))
-    looking = min(_lap(_look, machine, device, net.eval(), BATCH) for _ in range(2))
+    learning = min(_lap(_step, machine, device, net.train(), TIMED_PHOTOS) for _ in range(LAPS))
+    looking = min(_lap(_look, machine, device, net.eval(), TIMED_PHOTOS) for _ in range(LAPS))
     return replace(machine, learning=learning, looking=looking)
 
 

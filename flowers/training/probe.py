@@ -18,7 +18,7 @@ ITERATIONS = 100
 
 @torch.inference_mode()
 def features(
-    look: Callable[[Tensor], None], head: nn.Linear, batches: Iterable[Batch]
+    look: Callable[[Tensor], object], head: nn.Linear, batches: Iterable[Batch]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """What reaches ``head``: float32 (N, head.in_features) and the labels, batch by batch.
 

@@ -10,6 +10,7 @@ stop           there when somebody asked the run to stop
 lock           held by the training process for as long as it lives
 """
 
+import errno
 import json
 import os
 import re
@@ -210,7 +211,7 @@ class Run:
         try:
             with open(self.folder / "lock", "rb") as file:
                 return not _can_share(file)
-        except OSError:  # nobody has trained here yet
+        except OSError:  # nobody has trained here yet, or we may not read it
             return False
 
     def tidy(self) -> None:
@@ -314,10 +315,13 @@ def _can_share(file: BinaryIO) -> bool:
     if fcntl:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go of when the file is closed
-        except BlockingIOError:
-            return False
-        return True
-    try:  # Windows knows no shared locks through Python: wait for longer than another reader holds it
+            return True
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):  # network file systems say the latter
+                return False
+            if error.errno != errno.ENOSYS:  # a file system without such locks: FileLock has a way of its own there
+                raise
+    try:  # nor has Windows shared locks for Python: wait for longer than another reader holds it
         with FileLock(file.name).acquire(timeout=0.05, poll_interval=0.01):
             return True
     except Timeout:

@@ -30,7 +30,8 @@ def learning_rate(recipe: Recipe, done: float) -> float:
 def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     """Side of the pictures of an epoch, in pixels: from ``first_size`` to ``last_size``, in equal steps.
 
-    Both are at most the network's own ``size``, which is also what 0 means; an epoch that probes is at the first.
+    Both are at most the network's own ``size``, which is also what 0 means; where the first is not the smaller, all are
+    of the last. An epoch that probes is at the first. Sizes on the way are multiples of SIZE_STEP.
 
     Progressive resizing, after Howard's entry to DAWNBench (2018): small pictures teach the coarse in a third of the
     time. Ending below the size of the answers: Touvron et al. 2019, arXiv 1906.06423; a random crop enlarges what it
@@ -40,7 +41,7 @@ def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     first, last = (max(least, min(wanted or size, size)) for wanted in (recipe.first_size, recipe.last_size))
     learning = recipe.epochs - probe_epochs(recipe)
     part = (epoch - probe_epochs(recipe)) / (learning - 1) if learning > 1 else 1.0
-    if epoch < probe_epochs(recipe):
+    if learning and epoch < probe_epochs(recipe):
         part = 0.0
     if part == 1 or first >= last:
         return last

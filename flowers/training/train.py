@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from flowers.cores import available_cores
 from flowers.data.dataset import PhotoDataset, Progress, Split, summary
 from flowers.data.loader import PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
@@ -111,6 +112,8 @@ def _prepare(
         choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours) if team.main else None
     )
     torch.set_num_threads(machine.threads)
+    # More only get in each other's way: on two cores four threads take a tenth longer to decode than two.
+    workers = min(recipe.workers, max(1, available_cores() // team.neighbours))
     training = _Training(
         recipe=recipe,
         dataset=dataset,
@@ -121,9 +124,7 @@ def _prepare(
         team=team,
         machine=machine,
         learner=Learner(share_norms(net, team), chosen, recipe, machine, team),
-        loader=PhotoLoader(
-            dataset, preprocessing, recipe.workers, device=team.device, memory=MEMORY_BYTES // team.neighbours
-        ),
+        loader=PhotoLoader(dataset, preprocessing, workers, device=team.device, memory=MEMORY_BYTES // team.neighbours),
         position=state.position if state else Position(),
     )
     if state:
@@ -200,12 +201,12 @@ class _Training:
     def fit_last_layer(self) -> Iterator[Event]:
         """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
         position, learner = self.position, self.learner
-        net = learner.looking(learner.net)
+        net = learner.copy_to_ask(learner.net)
         shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, self._least))
         seen, labels = [], []
         pictures = self.loader.clean(shares, self._size(position.epoch))
         head = net.get_submodule(learner.chosen.head)
-        for inputs, truth in probe.features(partial(self._look, net), head, pictures):
+        for inputs, truth in probe.features(partial(self._ask, net), head, pictures):
             seen.append(inputs.cpu())  # a team's GPUs cannot read each other's memory
             labels.append(truth.cpu())
             position.seen += int(self.team.sum(len(truth))[0])
@@ -269,12 +270,12 @@ class _Training:
 
     def _validate(self) -> Iterator[Validating]:
         """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
-        net = self.learner.looking(self.learner.answering)
+        net = self.learner.copy_to_ask(self.learner.answering)
         batches = batches_of(self.split.val, LOOK_BATCH * self.team.size, self.team.size)
         shares = self.team.share(batches)
         answers, done = [], 0
         for (pixels, labels), mine, batch in zip(self.loader.clean(shares), shares, batches, strict=True):
-            scores = self._look(net, pixels)
+            scores = self._ask(net, pixels)
             losses = functional.cross_entropy(scores, labels, reduction="none")
             confidence, predicted = scores.softmax(1).max(1)
             values = (part.tolist() for part in (labels, predicted, confidence, losses))
@@ -312,8 +313,8 @@ class _Training:
             photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},
         )
 
-    def _look(self, net: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-        return self.learner.look(net, self._ready(pixels))
+    def _ask(self, net: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+        return self.learner.ask(net, self._ready(pixels))
 
     def _ready(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.learner.ready(self.loader.preprocessing.normalise(pixels))
@@ -359,8 +360,8 @@ def _check_batches(recipe: Recipe, split: Split, team: Team) -> None:
     smallest = picture_size(recipe, probe_epochs(recipe), backbone(recipe.backbone).size)
     if recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP:
         raise UsageError(
-            f"Batch norm cannot learn from batch_size=1 at {smallest} pixels: choose a larger batch_size or "
-            "first_size, or norms=frozen."
+            f"Batch norm cannot learn from batch_size=1 at {smallest} pixels: choose a larger batch_size, first_size "
+            "or last_size, or norms=frozen."
         )
 
 

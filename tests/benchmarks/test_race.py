@@ -129,6 +129,7 @@ def told(name: str, *seconds: float | None, an_epoch: float = 1, ours: bool = Fa
             "seconds_an_epoch": an_epoch,
             "seconds": 170,
             "checked_best": 0.96,
+            "curve": [[100, 0.8], [250, 0.9]],
         }
         for value in seconds
     ]
@@ -147,6 +148,13 @@ def test_goals_are_judged_by_medians() -> None:
     assert "10.0× as fast, met" in tenth
     assert "fastai is next" in before and "**not met**" in before
     assert "2.2× as fast, **not met**: 2.5× was wanted" in epoch
+
+
+def test_a_tutorial_that_was_stopped_before_it_passed_took_at_least_so_long() -> None:
+    runs = {"fast": told("fast", 25, ours=True), "tutorial": told("tutorial", None), "timm": told("timm", 50)}
+    _, _, tenth, before = race_table.goals({name: runs[name] for name in ("fast", "tutorial", "timm")})
+    assert "at least 10.0× as fast, met" in tenth
+    assert "timm is next): 2.0× as fast, met" in before
 
 
 def test_the_table_tells_who_never_reached_the_target() -> None:

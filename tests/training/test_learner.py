@@ -136,7 +136,7 @@ def test_bfloat16_keeps_its_weights_in_float32(learner, weights):
     assert math.isfinite(learn(made)[0])
     assert {tensor.dtype for tensor in made.net.parameters()} == {torch.float32}
     assert "conv1.weight" in moved(made, weights)
-    assert made.look(made.looking(made.answering), batch()[0]).dtype == torch.float32
+    assert made.ask(made.copy_to_ask(made.answering), batch()[0]).dtype == torch.float32
 
 
 # What stays
@@ -154,23 +154,23 @@ def test_frozen_stages_stay_as_they_are_statistics_included(learner, weights, fr
 
 def test_frozen_stages_stay_so_after_a_look_at_the_photos_held_back(learner, weights):
     made = learner(TINY.replace(frozen=2))
-    made.look(made.looking(made.answering), batch()[0])
+    made.ask(made.copy_to_ask(made.answering), batch()[0])
     made.begin_epoch()
     learn(made)
     assert min(stage_of(name) for name in moved(made, weights)) == 2
 
 
-def test_to_look_is_to_look_with_the_network_as_it_is(learner):
+def test_to_ask_is_to_ask_the_network_as_it_is(learner):
     """Without its batch norms, and whatever mode it is in."""
     made = learner(TINY.replace(ema=0.5))
     learn(made, 2)
     photos = batch()[0]
     for net in (made.net, made.answering):
-        looking = made.looking(net)
-        assert not any(isinstance(module, nn.BatchNorm2d) for module in looking.modules())
+        asked = made.copy_to_ask(net)
+        assert not any(isinstance(module, nn.BatchNorm2d) for module in asked.modules())
         with torch.inference_mode():
             expected = copy.deepcopy(net).eval()(photos)
-        torch.testing.assert_close(made.look(looking, photos), expected, atol=1e-3, rtol=0)
+        torch.testing.assert_close(made.ask(asked, photos), expected, atol=1e-3, rtol=0)
     assert made.net.training
 
 

@@ -191,6 +191,22 @@ def test_whether_a_run_is_locked_is_seen_beside_other_readers_and_where_one_may_
         assert not run.is_locked()
     (run.folder / "lock").chmod(0o444)
     assert not run.is_locked()
+    (run.folder / "lock").chmod(0o644)
+    with run.lock():
+        (run.folder / "lock").chmod(0o444)
+        assert run.is_locked()
+
+
+@pytest.mark.parametrize(("code", "locked"), [(errno.EACCES, True), (errno.EAGAIN, True), (errno.EIO, False)])
+def test_every_file_systems_way_of_saying_that_it_is_locked(run, monkeypatch, code, locked):
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    fcntl = pytest.importorskip("fcntl")
+    with run.lock():
+        pass
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert run.is_locked() == locked
 
 
 def test_without_shared_locks_a_trainer_is_seen_all_the_same(run, monkeypatch):

@@ -122,6 +122,7 @@ def test_pictures_grow_from_the_first_size_to_the_last(epochs, first, last, size
         (Recipe(epochs=1, first_size=128), [224]),
         (Recipe(epochs=2, first_size=128, probe="on"), [128, 224]),
         (Recipe(epochs=3, first_size=128, probe="on"), [128, 128, 224]),
+        (Recipe(epochs=1, first_size=128, probe="on"), [224]),
         (Recipe(epochs=3, last_size=192), [192, 192, 192]),
         (Recipe(epochs=3, first_size=128, last_size=192), [128, 160, 192]),
         (Recipe(epochs=3, first_size=192, last_size=128), [128, 128, 128]),
