@@ -109,7 +109,8 @@ def measured_apart(photos: Path, cache: Path, steps: int) -> dict:
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     cached = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
     subprocess.run(["rm", "-rf", cache], check=True)
-    return {**json.loads(done.stdout.splitlines()[-1]), "cache_bytes": cached}
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return {**measured, "store": measured["store"].replace(str(cache), "FLOWERS_CACHE"), "cache_bytes": cached}
 
 
 def measure(folder: Path, steps: int) -> dict:
