@@ -157,7 +157,10 @@ def race(
             "ours": bool(contestant.preset),
             "starting_weights": weights(),
             "photos": counts,
-            "ran": ["python", *(_shortened(argument, holder, dataset) for argument in command[1:])],
+            "ran": [
+                "python",
+                *(part.replace(holder, "FOLDER").replace(str(dataset.root), "PHOTOS") for part in command[1:]),
+            ],
             "seed": seed if contestant.preset else None,
             "outcome": outcome(failed, stopped, len(laps), planned),
             "last_words": last_words(folder) if failed else "",
@@ -172,11 +175,6 @@ def race(
             "peak_memory": peak,
             "curve": laps,
         }
-
-
-def _shortened(argument: str, folder: str, dataset: PhotoDataset) -> str:
-    """Without where on this machine things happen to be."""
-    return argument.replace(folder, "FOLDER").replace(str(dataset.root), "PHOTOS")
 
 
 # Before the start

@@ -39,12 +39,10 @@ def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     """
     least = min(SIZE_STEP, size)
     first, last = (max(least, min(wanted or size, size)) for wanted in (recipe.first_size, recipe.last_size))
-    learning = recipe.epochs - probe_epochs(recipe)
-    part = (epoch - probe_epochs(recipe)) / (learning - 1) if learning > 1 else 1.0
-    if learning and epoch < probe_epochs(recipe):
-        part = 0.0
-    if part == 1 or first >= last:
+    if first >= last or epoch >= recipe.epochs - 1:
         return last
+    before = probe_epochs(recipe)
+    part = max(0, epoch - before) / max(1, recipe.epochs - before - 1)
     wanted = first + part * (last - first)
     return max(least, int(wanted / SIZE_STEP + 1e-6) * SIZE_STEP)
 
