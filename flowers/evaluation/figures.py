@@ -88,10 +88,11 @@ def confusion_summary(confusion: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def reliability_figure(bins: Sequence[Bin]) -> "Figure":
-    """The reliability diagram: a green bar as high as each bin's accuracy, and pink between it and the confidence.
+    """The reliability diagram: a green bar as high as each bin's accuracy, up to the dashed diagonal if it is honest.
 
-    Honest confidences end on the dashed diagonal. A thin line is the 95 % interval of a bin's accuracy: long where few
-    photos stand behind it. The strip below shows where the photos are.
+    Pink is what it promised and did not hold, from the accuracy up to the mean confidence; deep green what it held
+    beyond its promise. A thin line is the 95 % interval of a bin's accuracy: long where few photos stand behind it. The
+    strip below shows where the photos are.
     """
     figure, axes = _plot(4.2, 3.9, "how sure it was", "how often it was right")
     strip = figure.add_axes((0, -0.3, 1, 0.13), facecolor="none")
@@ -99,10 +100,10 @@ def reliability_figure(bins: Sequence[Bin]) -> "Figure":
     for row in (row for row in bins if row.photos):
         left, width = row.low + 0.004, row.high - row.low - 0.008
         low, high = accuracy_interval(row.accuracy * row.photos, row.photos)
-        between = sorted((row.accuracy, row.confidence))
         bar = {"width": width, "align": "edge", "linewidth": 0, "clip_on": False}
-        axes.bar(left, row.accuracy, color=RIGHT, alpha=0.55, **bar)
-        axes.bar(left, between[1] - between[0], bottom=between[0], color=WRONG, alpha=0.6, **bar)
+        axes.bar(left, row.accuracy, color=RIGHT, alpha=0.5, **bar)
+        bottom, distance = min(row.accuracy, row.confidence), abs(row.confidence - row.accuracy)
+        axes.bar(left, distance, bottom=bottom, color=WRONG if bottom < row.confidence else RIGHT, alpha=0.6, **bar)
         middle = (row.low + row.high) / 2
         axes.plot([middle, middle], [low, high], color=INK, alpha=0.6, linewidth=1, clip_on=False)
         strip.bar(left, row.photos / largest, color=INK, alpha=0.35, **bar)
@@ -156,7 +157,7 @@ def _plot(width: float, height: float, across: str, up: str) -> tuple["Figure", 
     figure = Figure(figsize=(width, height), facecolor="none")
     axes = figure.add_axes((0, 0, 1, 1), facecolor="none")
     for axis, text in ((axes.xaxis, across), (axes.yaxis, up)):
-        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.set_major_formatter(PercentFormatter(1))
         axis.set_label_text(text, color=INK, fontsize=11, alpha=0.7)
         axis.labelpad = 8
     axes.tick_params(length=0, pad=6, labelsize=10, labelcolor=INK)

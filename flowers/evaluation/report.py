@@ -58,16 +58,18 @@ def check_report_folder(folder: Path) -> None:
     """Raise UsageError unless ``write_report`` may write to ``folder``: to be made, empty, or an earlier report."""
     folder = Path(os.path.abspath(folder))
     recover_folder(folder)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder} is a file, and a report needs a folder: choose another name.")
     try:
-        held = set(os.listdir(folder)) if os.path.lexists(folder) else set()
-        if held and not (held <= FILES and _is_report(folder / PAGE)):
-            raise UsageError(
-                f"The folder {folder} holds other things than an earlier report: choose a new or an empty folder."
-            )
-    except NotADirectoryError:
-        raise UsageError(f"{folder} is a file, and the report needs a folder: choose another name.") from None
+        held = set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):  # the latter where a part of its path is a file: told below
+        held = set()
     except OSError as error:
         raise UsageError(f"{folder} cannot be used ({error.strerror}): choose another folder.") from error
+    if held and not (held <= FILES and _is_report(folder / PAGE)):
+        raise UsageError(
+            f"The folder {folder} holds other things than an earlier report: choose a new or an empty folder."
+        )
     around = next(parent for parent in folder.parents if os.path.lexists(parent))
     if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
         raise UsageError(f"No folder can be made in {around}: choose another place for the report.")

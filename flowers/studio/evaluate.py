@@ -177,7 +177,7 @@ def _headline(result: Evaluation) -> str:
     low, high = result.interval
     return (
         f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
-        f'<p class="sub">accuracy, 95 % interval {low:.1%} to {high:.1%}</p></div><dl class="stats">{items}</dl>'
+        f'<p class="sub">accuracy, 95% interval {low:.1%} to {high:.1%}</p></div><dl class="stats">{items}</dl>'
         f'{happy}<p class="facts">{_facts(result)}</p></section>'
     )
 
@@ -230,9 +230,10 @@ def _reliability(result: Evaluation) -> str:
     return (
         f'<section class="card reliability"><h3>Is it as sure as it is right?</h3>{svg}'
         f"<div><p>On average it is {sure:.1%} sure, and {result.accuracy:.1%} of its answers are right.</p>"
-        '<p class="hint">A bar is as high as the share of right answers at that confidence; pink is its distance from '
-        "the confidence, and the calibration error the mean of these distances. Thin lines are 95 % intervals: long "
-        "where few photos stand behind a bar. Honest bars end at the dashed line.</p></div></section>"
+        '<p class="hint">A green bar is as high as the share of right answers at that confidence; honest bars end at '
+        "the dashed line. Pink is what it promised and did not hold, deep green what it held beyond its promise; the "
+        "calibration error is the mean of both. Thin lines are 95% intervals: long where few photos stand behind a "
+        "bar.</p></div></section>"
     )
 
 

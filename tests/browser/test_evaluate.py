@@ -21,7 +21,7 @@ def test_a_checkpoint_on_the_garden(open_page):
     # A classifier of photos errs on some painted flowers; each mistake is shown with both names.
     expect(page.locator("#evaluate-mistakes img").first).to_be_visible()
     expect(page.locator("#evaluate-mistakes")).to_contain_text("answered")
-    expect(results).to_contain_text("95 % interval")
+    expect(results).to_contain_text("95% interval")
     expect(results.locator(".reliability svg")).to_be_visible()
     with page.expect_download() as download:
         page.locator("#evaluate-report").click()

@@ -196,9 +196,15 @@ def test_each_bin_with_photos_has_a_bar_as_high_as_its_accuracy():
     assert [left for left, _ in drawn] == sorted(left for left, _ in drawn)
     heights = np.array([height for _, height in drawn])
     assert heights / heights.max() == pytest.approx([row.accuracy / max(r.accuracy for r in held) for row in held])
+    # This one promises too much in each bin; the next one, too little in its only bin.
     gaps = np.array([gap for _, gap in bars(draw_reliability(confidences, right), WRONG)])
-    expected = [abs(row.confidence - row.accuracy) for row in held]
+    expected = [row.confidence - row.accuracy for row in held]
     assert gaps / heights.max() == pytest.approx(np.array(expected) / max(r.accuracy for r in held), abs=1e-3)
+    modest = draw_reliability([0.65] * 4, [True, True, True, False])
+    assert bars(modest, WRONG) == []
+    assert [height for _, height in bars(modest, RIGHT)] == pytest.approx(
+        [0.1 / 0.75 * bars(modest, RIGHT)[1][1], bars(modest, RIGHT)[1][1]], abs=0.01
+    )
 
 
 def test_plots_are_told_in_a_sentence_too():

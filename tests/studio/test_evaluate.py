@@ -150,7 +150,7 @@ def test_the_reliability_diagram_is_shown_and_told():
 def test_the_results_hold_the_numbers_as_a_table_with_headers():
     html = results_html(made_up())
     assert "66.7%" in html
-    assert "95 % interval 20.8% to 93.9%" in html  # Wilson's, of 2 in 3
+    assert "95% interval 20.8% to 93.9%" in html  # Wilson's, of 2 in 3
     table = ElementTree.fromstring(re.search(r"<table.*</table>", html, re.S)[0])
     assert [head.text for head in table.iter("th")] == [
         "Class", "Photos", "Precision", "Recall", "F1", "rose", "tulip"
