@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="SRC",
-        help="a folder of class folders, a zip of one, flowers5 or garden (default: FLOWERS_DATA, else what is here)",
+        help="a folder of class folders, a zip of one, or a set of `data list` (FLOWERS_DATA, else what is here)",
     )  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def _data_list(options: argparse.Namespace) -> None:
 
     for name, known in KNOWN.items():
         here = "here" if available(name) else "to be fetched"
-        print(f"{name:<10} {known.count:>5} photos  {here:<14} {known.title}: {known.description} {known.licence}")
+        print(f"{name:<17} {known.count:>5} photos  {here:<14} {known.title}: {known.description} {known.licence}")
     print(f"The default is {default_source()}.")
 
 

@@ -34,6 +34,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     monkeypatch.setenv("FLOWERS_CACHE", str(home / "cache"))
     monkeypatch.setenv("FLOWERS_RUNS", str(home / "runs"))
     monkeypatch.delenv("FLOWERS_DATA", raising=False)
+    monkeypatch.delenv("FLOWERS_EXTRA", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -35,7 +35,7 @@ def studio(tmp_path_factory) -> Studio:
     port = _free_port()
     log = home / "app.log"
     # Tests share the machine with what they test: an unset FLOWERS_DATA and an empty TORCH_HOME make it a bare one.
-    bare = {"FLOWERS_DATA", "OMP_NUM_THREADS"}
+    bare = {"FLOWERS_DATA", "FLOWERS_EXTRA", "OMP_NUM_THREADS"}
     environment = {name: value for name, value in os.environ.items() if name not in bare}
     environment |= {
         "FLOWERS_CACHE": str(home / "cache"),

@@ -15,14 +15,27 @@ from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from flowers.data import download, garden, sources
-from flowers.data.dataset import scan
-from flowers.data.sources import Entry, Origin, available, default_source, fetch, resolve
+from flowers.data import download, garden, manifest, sources
+from flowers.data.dataset import NEAR_DUPLICATE_BITS, fingerprint, scan
+from flowers.data.decode import decode_image
+from flowers.data.manifest import Entry
+from flowers.data.sources import Origin, available, default_source, fetch, resolve
 from flowers.errors import DataError, FlowersError, UsageError
+
+
+def picture(seed: int, form: str = "PNG") -> bytes:
+    """A photo that looks like no other."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((160, 120), Image.Resampling.BICUBIC).save(file, form)
+    return file.getvalue()
+
 
 # A small flowers5, in which one photo stands under two labels and one stands twice under one, as in the real one.
 BOTH, TWICE = b"\xff\xd8 neither rose nor tulip", b"\xff\xd8 a sunflower"
@@ -33,6 +46,11 @@ PHOTOS = {
     ("sunflower", "3.jpg"): TWICE,
     ("sunflower", "4.jpg"): TWICE,
 }
+WIDE = (  # one of its photos, and two known by their looks
+    Entry("daisy", "1.jpg", len(PHOTOS["daisy", "1.jpg"]), hashlib.sha256(PHOTOS["daisy", "1.jpg"]).hexdigest()),
+    Entry("dandelion", "yellow.jpg", fingerprint=fingerprint(decode_image(picture(0))), kind="yellow"),
+    Entry("daisy", "white.jpg", fingerprint=fingerprint(decode_image(picture(1)))),
+)
 MORE = PHOTOS | {("daisy", "more.jpg"): b"not in the set", ("orchid", "5.jpg"): b"nor is this"}
 ELSEWHERE = {
     "flower_photos/LICENSE.txt": b"-",
@@ -48,9 +66,11 @@ def nothing_at_hand(monkeypatch, tmp_path):
     """An empty cache, no FLOWERS_DATA, no Kaggle, a TensorFlow that is not there, and a flowers5 of five photos."""
     monkeypatch.setenv("FLOWERS_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("FLOWERS_DATA", raising=False)
+    monkeypatch.delenv("FLOWERS_EXTRA", raising=False)
     monkeypatch.chdir(tmp_path)
     rows = [(*key, len(content), hashlib.sha256(content).hexdigest()) for key, content in PHOTOS.items()]
-    monkeypatch.setattr(sources, "manifest", lambda: tuple(Entry(*row) for row in rows))
+    manifests = {"flowers5": tuple(Entry(*row) for row in rows), "flowers5-wide": WIDE, "flowers5-everyday": ()}
+    monkeypatch.setattr(manifest, "manifest", manifests.get)
     monkeypatch.setattr(sources, "ORIGINS", (Origin("TensorFlow", sources._tensorflow),))
     monkeypatch.setattr(sources, "TENSORFLOW_URL", "http://127.0.0.1:1/flower_photos.tgz")
     monkeypatch.setattr(download, "BACKOFF", 0)
@@ -296,7 +316,7 @@ def test_the_garden_is_painted_once(monkeypatch):
 
 
 def test_the_known_sets_tell_the_truth():
-    assert set(sources.KNOWN) == {"flowers5", "garden"}
+    assert set(sources.KNOWN) == {"flowers5", "flowers5-wide", "flowers5-everyday", "garden"}
     assert sources.KNOWN["garden"].classes == garden.CLASSES
     assert all(name == known.name and known.description.endswith(".") for name, known in sources.KNOWN.items())
 
@@ -334,7 +354,7 @@ def test_a_part_is_kept_said_and_completed_later(tensorflow):
 
 
 def test_nearly_all_is_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "ENOUGH", 0.8)
+    monkeypatch.setattr(manifest, "ENOUGH", 0.8)
     fill(tmp_path / "cache" / "flowers5", dict(list(PHOTOS.items())[:4]))
     assert available("flowers5") and fetch("flowers5").found == 4
 
@@ -423,27 +443,39 @@ def test_two_at_once_download_once(tensorflow):
     assert sorted(fetched.origin for fetched in results) == ["TensorFlow", "the cache", "the cache"]
 
 
-# The shipped manifest
+# The sets around flowers5
+
+
+def test_a_set_is_put_together_from_the_reports_photos_and_further_ones(tmp_path, monkeypatch):
+    reports = dict(list(PHOTOS.items())[:1])
+    further = {("sunflower", "yellow.jpg"): picture(0, "PNG"), ("daisy", "white.jpg"): picture(1, "BMP")}
+    monkeypatch.setenv("FLOWERS_DATA", str(fill(tmp_path / "reports", reports)))
+    monkeypatch.setenv("FLOWERS_EXTRA", str(fill(tmp_path / "further", further)))
+    assert not available("flowers5-wide")
+    fetched = fetch("flowers5-wide")
+    assert (fetched.found, fetched.expected, fetched.origin) == (3, 3, "FLOWERS_DATA and FLOWERS_EXTRA")
+    assert held(fetched.folder) == reports | {
+        ("dandelion", "yellow.jpg"): further["sunflower", "yellow.jpg"],
+        ("daisy", "white.jpg"): further["daisy", "white.jpg"],
+    }, "under the manifest's labels, not under those they were found with"
+    assert available("flowers5-wide") and resolve("flowers5-wide") == fetched.folder
+    assert fetch("flowers5-wide") == fetched._replace(origin="the cache")
+
+
+def test_a_further_photo_that_does_not_look_like_it_is_not_taken(tmp_path, monkeypatch):
+    forged = {("dandelion", "yellow.jpg"): picture(2), ("daisy", "white.jpg"): b"no picture"}
+    monkeypatch.setenv("FLOWERS_EXTRA", str(fill(tmp_path / "further", forged)))
+    with pytest.raises(DataError, match=r"flowers5-wide is not on this machine.*FLOWERS_EXTRA: none of its photos"):
+        fetch("flowers5-wide")
+
+
+# The real photos
 
 
 @pytest.fixture
 def shipped(monkeypatch, tmp_path):
-    monkeypatch.undo()  # the small flowers5, and FLOWERS_DATA where it is set
+    monkeypatch.undo()  # the small sets, and FLOWERS_DATA where it is set
     monkeypatch.setenv("FLOWERS_CACHE", str(tmp_path / "cache"))
-    return sources.manifest()
-
-
-def test_the_shipped_manifest_is_the_reports_set(shipped):
-    assert Counter(entry.label for entry in shipped) == {
-        "daisy": 588, "dandelion": 556, "rose": 583, "sunflower": 536, "tulip": 585,
-    }  # fmt: skip
-    assert len(shipped) == sources.KNOWN["flowers5"].count == len({entry[:2] for entry in shipped})
-    assert tuple(sorted({entry.label for entry in shipped})) == sources.KNOWN["flowers5"].classes
-    assert all(len(bytes.fromhex(entry.sha256)) == 32 and entry.bytes > 1000 for entry in shipped)
-    assert all(entry.filename == Path(entry.filename).name for entry in shipped)
-    twice = {sha256 for sha256, count in Counter(entry.sha256 for entry in shipped).items() if count > 1}
-    labels = sorted(tuple(entry.label for entry in shipped if entry.sha256 == sha256) for sha256 in twice)
-    assert labels == [("rose", "tulip")] * 3 + [("sunflower", "sunflower")]
 
 
 @pytest.mark.skipif(not os.environ.get("FLOWERS_DATA"), reason="needs the real photos: set FLOWERS_DATA")
@@ -453,3 +485,15 @@ def test_the_real_photos_are_used_in_place(shipped):
     folder = Path(os.environ["FLOWERS_DATA"]).resolve()
     assert resolve("flowers5") == resolve() == folder
     assert fetch("flowers5") == (folder, 2848, 2848, "FLOWERS_DATA")
+
+
+@pytest.mark.skipif(not os.environ.get("FLOWERS_EXTRA"), reason="needs the further photos: set FLOWERS_EXTRA")
+def test_the_wide_set_learns_from_nothing_that_is_held_back(shipped):
+    report, wide, everyday = (scan(resolve(name)) for name in ("flowers5", "flowers5-wide", "flowers5-everyday"))
+    assert (len(wide), len(everyday)) == (2669, 220)
+    held_back = [report.photos[i] for i in report.split(seed=0).val]
+    unseen = [photo.fingerprint for photo in (*held_back, *everyday.photos)]
+    codes = np.array([[int(half, 16) for half in (f[:16], f[16:])] for f in unseen], dtype=np.uint64)
+    for photo in wide.photos:
+        code = np.array([int(photo.fingerprint[:16], 16), int(photo.fingerprint[16:], 16)], dtype=np.uint64)
+        assert np.bitwise_count(codes ^ code).sum(1).min() > NEAR_DUPLICATE_BITS, photo.path
