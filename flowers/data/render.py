@@ -37,7 +37,7 @@ def render(
         device: where to do the work. A GPU is sent the parts as they are, uint8 from pinned memory.
 
     A picture is the same in whatever company it is rendered, and on whatever device, to within one grey level (at one
-    pixel in 20,000, for rounding).
+    pixel in 20,000, for rounding; a policy's changes may make more of that one).
     """
     size = size or preprocessing.size
     parts = [_part(copy, variant, preprocessing, size) for copy, variant in zip(copies, variants, strict=True)]

@@ -24,7 +24,7 @@ LOWEST, HIGHEST = 1e-7, 10.0  # where nothing moves, and where every network run
 STEPS = 100  # eight decades in steps of a fifth
 RUN_OFF = 4.0  # times the lowest loss: from there on it only grows
 MEMORY = 0.9  # of the loss's running mean: over ten steps, four fifths of a decade
-FEWEST = 10  # steps that a suggestion can be taken from
+SETTLED = 10  # steps after which the mean is no longer that of single batches: earlier ones are not judged by
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,14 @@ class Search:
     @property
     def valley(self) -> float:
         """The rate in the middle of the longest fall of the loss: a careful choice."""
-        first, last = longest_fall(self.losses)
-        return math.sqrt(self.rates[first] * self.rates[last])
+        first, last = longest_fall(self.losses[SETTLED:])
+        return math.sqrt(self.rates[SETTLED + first] * self.rates[SETTLED + last])
 
     @property
     def steepest(self) -> float:
         """The rate at which the loss falls fastest: a bold choice."""
-        settled = len(self.losses) // 10  # the mean of the first few is that of single batches
-        slopes = np.gradient(self.losses, np.log(self.rates))[settled:]
-        return self.rates[settled + int(np.argmin(slopes))]
+        slopes = np.gradient(self.losses, np.log(self.rates))
+        return self.rates[SETTLED + int(np.argmin(slopes[SETTLED:]))]
 
 
 def longest_fall(losses: Sequence[float]) -> tuple[int, int]:
@@ -97,10 +96,10 @@ def find_learning_rate(
             now = mean / (1 - MEMORY ** (step + 1))
             if progress:
                 progress(step + 1, steps)
-            if not math.isfinite(loss) or (losses and now > RUN_OFF * min(losses)):
+            if not math.isfinite(loss) or now > RUN_OFF * min(losses[SETTLED:], default=math.inf):
                 break
             rates.append(rate)
             losses.append(now)
-    if len(rates) < FEWEST:
+    if len(rates) <= SETTLED:
         raise FlowersError("The loss ran off at once, and no learning rate can be told: choose other starting weights.")
     return Search(tuple(rates), tuple(losses), ran_off=len(rates) < steps)
