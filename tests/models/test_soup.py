@@ -49,7 +49,7 @@ def near(goal: float):
         ([0.0, 2.0], [0, 1]),  # on either side of the goal: the mean hits it
         ([1.1, 5.0, 0.9], [0, 2]),  # the far one would spoil it
         ([1.0, 3.0], [0]),
-        ([4.0, 1.2, 0.8, 1.0], [3, 1, 2]),
+        ([4.0, 1.2, 0.9], [1, 2]),
         ([1.0, 1.0], [0, 1]),  # what does no harm is taken
     ],
 )

@@ -114,8 +114,8 @@ def test_what_is_kept_is_beta_distributed_as_torchs(strength):
     ours = [mixer._draw(0, step).kept for step in range(3000)]
     torch.manual_seed(0)
     theirs = torch.distributions.Beta(strength, strength).sample((3000,)).numpy()
-    parts = np.linspace(0.05, 0.95, 19)
-    assert np.abs(np.quantile(ours, parts) - np.quantile(theirs, parts)).max() < 0.06
+    for limit in np.linspace(0.01, 0.99, 21):  # of 3,000 draws the shares below it stray by about 1 %
+        assert np.mean(np.array(ours) < limit) == pytest.approx(np.mean(theirs < limit), abs=0.04)
 
 
 def test_where_both_are_on_each_comes_about_half_the_time():
