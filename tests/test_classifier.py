@@ -59,7 +59,7 @@ def test_a_checkpoint_with_mirrored_answers_gives_them(folder, photos):
     torch.testing.assert_close(mirrored.confidences(frames), mirrored.confidences(flipped), atol=1e-5, rtol=0)
     assert (plain.confidences(frames) - plain.confidences(flipped)).abs().max() > 1e-4
     (single,) = mirrored.confidences(flipped[:1])
-    assert list(mirrored.classify(frames[0]).confidences.values()) == pytest.approx(single.tolist(), abs=1e-5)
+    assert list(mirrored.classify(photos[0]).confidences.values()) == pytest.approx(single.tolist(), abs=1e-5)
 
 
 def test_an_answer_ranks_the_classes(classifier, photos):

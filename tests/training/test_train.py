@@ -411,9 +411,10 @@ def test_mirrored_answers_are_the_mean_over_photo_and_mirror_image(garden_set, t
 def accuracies(monkeypatch):
     """Validation accuracies, one an epoch, instead of what the network answers."""
 
+    validate = module.Training._validate
+
     def give(*values: float) -> None:
         left = iter(values)
-        validate = module.Training._validate
 
         def given(self):
             loss, predictions = yield from validate(self)
