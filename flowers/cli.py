@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowers.errors import FlowersError, UsageError
-from flowers.recipe import KNOBS, PRESETS, Recipe, knob, knobs_by_group, preset
+from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
+PLOTS = (".png", ".svg", ".pdf")
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
 
@@ -57,16 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     train = commands.add_parser("train", help="train a network on a photo set")
-    train.add_argument("--preset", default="report", metavar="NAME", help=f"one of {', '.join(PRESETS)} (report)")
+    _add_recipe(train)
     _add_data(train)
     train.add_argument("--run", type=Path, metavar="DIR", help="the run folder to create (default: a new one in runs/)")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
-    for group, items in knobs_by_group().items():
-        section = train.add_argument_group(group)
-        for item in items:
-            text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
-            section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
     train.set_defaults(command=_train)
 
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
@@ -74,6 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
     resume.add_argument("--background", action="store_true", help="quietly, and giving way to other programs")
     resume.set_defaults(command=_resume)
+
+    presets = commands.add_parser("presets", help="the presets, and how long each would take here")
+    _add_data(presets)
+    presets.set_defaults(command=_presets)
+
+    find = commands.add_parser("find-lr", help="suggest a learning rate, by a few steps at each")
+    _add_recipe(find)
+    _add_data(find)
+    find.add_argument("--plot", type=Path, metavar="FILE", help="draw what was found: a .png, .svg or .pdf")
+    find.set_defaults(command=_find_lr)
+
+    average = commands.add_parser("average", help="average the weights of several runs into one checkpoint")
+    average.add_argument("runs", nargs="+", metavar="RUN", help="run folders or checkpoints that began alike")
+    average.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the checkpoint folder to write")
+    average.add_argument(
+        "--greedy", action="store_true", help="only those that help, which the validation part of --data decides"
+    )
+    _add_data(average)
+    average.set_defaults(command=_average)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on a photo set")
     evaluate.add_argument(
@@ -122,6 +136,16 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="SRC",
         help="a folder of class folders, a zip of one, or a set of `data list` (FLOWERS_DATA, else what is here)",
     )  # fmt: skip
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="report", metavar="NAME", help=f"one of {', '.join(PRESETS)} (report)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
+    for group, items in knobs_by_group().items():
+        section = parser.add_argument_group(group)
+        for item in items:
+            text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
+            section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -259,6 +283,85 @@ class _bar:
         sys.stdout.flush()
 
 
+def _presets(options: argparse.Namespace) -> None:
+    from flowers.training.forecast import forecast
+    from flowers.training.log import duration
+
+    dataset = _open_photos(options.data)
+    print(f"On {len(dataset):,} photos ({dataset.root.name}), on this machine, without reading the photos:")
+    for name, recipe in PRESETS.items():
+        seconds = sum(forecast(recipe, dataset))
+        print(f"{name:<10} {duration(seconds):>10}  {PRESET_HELP[name]}", flush=True)
+
+
+def _find_lr(options: argparse.Namespace) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.training.lr_finder import find_learning_rate
+
+    if options.plot and options.plot.suffix.lower() not in PLOTS:
+        raise UsageError(f"--plot {options.plot} cannot be drawn: give a file that ends in {', '.join(PLOTS)}.")
+    if options.plot and not options.plot.expanduser().absolute().parent.is_dir():
+        raise UsageError(f"--plot {options.plot} is in a folder that does not exist: make it first.")
+    recipe = _recipe(options)
+    dataset = _open_photos(options.data)
+    with progress_bar("Trying learning rates", unit=" steps") as progress:
+        search = find_learning_rate(recipe, dataset, progress=progress)
+    end = ", where the loss ran off" if search.ran_off else ""
+    print(f"Tried {len(search.rates)} learning rates from {search.rates[0]:.2g} to {search.rates[-1]:.2g}{end}.")
+    print(f"Suggested: --learning-rate {search.valley:.2g}, in the middle of the loss's longest fall.")
+    print(f"The loss falls fastest at {search.steepest:.2g}.")
+    if options.plot:
+        from flowers.evaluation.figures import learning_rate_figure
+
+        figure = learning_rate_figure(search.rates, search.losses, search.valley, search.steepest)
+        figure.savefig(options.plot.expanduser())
+
+
+def _average(options: argparse.Namespace) -> None:
+    from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, save_checkpoint
+    from flowers.models.soup import average, check_alike, greedy
+
+    target = _new_checkpoint(options.to)
+    checkpoints = [find_checkpoint(name) for name in options.runs]
+    check_alike(checkpoints)
+    parts = [load_weights(checkpoint.folder) for checkpoint in checkpoints]
+    kept, chosen = list(range(len(parts))), {}
+    if options.greedy:
+        kept, accuracy = greedy(parts, _validation_score(checkpoints[0], options.data))
+        chosen = {"val_accuracy": accuracy, "chosen_by": "validation accuracy, which therefore flatters a little"}
+        print(f"The average reaches {accuracy:.2%} on the validation photos, by which its parts were chosen.")
+    first, names = checkpoints[kept[0]], [checkpoints[index].name for index in kept]
+    mean = Checkpoint(
+        backbone=first.backbone,
+        classes=first.classes,
+        preprocessing=first.preprocessing,
+        recipe=first.recipe,
+        metrics={"average_of": names, "norm_statistics": "averaged", **chosen},
+        photos=first.photos,
+    )
+    save_checkpoint(target, average([parts[index] for index in kept]), mean)
+    print(f"Wrote {target}, the average of {', '.join(names)}.")
+
+
+def _validation_score(checkpoint: Any, source: str | None) -> Any:
+    """What scores weights of the checkpoint's network: their accuracy on the validation photos of its split."""
+    from flowers.classifier import Classifier
+    from flowers.evaluation.evaluate import evaluate
+    from flowers.models.backbones import backbone
+    from flowers.models.checkpoint import fill_model
+
+    dataset = _open_photos(source)
+    if dataset.digest != checkpoint.photos.get("digest"):
+        raise UsageError(f"{dataset.root.name} is not what {checkpoint.name} learned from: give its photos by --data.")
+    model = backbone(checkpoint.backbone).build(len(checkpoint.classes))
+
+    def score(weights: Any) -> float:
+        fill_model(model, weights, checkpoint)
+        return evaluate(Classifier(checkpoint, model.eval()), dataset, "val").accuracy
+
+    return score
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     from flowers.classifier import Classifier
     from flowers.data.dataset import open_dataset
@@ -280,6 +383,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(report_text(result))
     if options.json:
         write_json(options.json, result.to_dict())
+
+
+def _open_photos(source: str | None) -> Any:
+    from flowers.data.dataset import open_dataset
+    from flowers.data.download import progress_bar
+
+    with progress_bar("Getting the photos ready", unit="") as progress:
+        return open_dataset(source, progress)
 
 
 def _classify(options: argparse.Namespace) -> int:
@@ -358,11 +469,19 @@ def _data_check(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from flowers.models.checkpoint import CARD, MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
+    from flowers.models.checkpoint import MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
 
-    target = options.target.expanduser().resolve()
-    if target.exists() and not (target / CARD).is_file() and not (target.is_dir() and not any(target.iterdir())):
-        raise UsageError(f"{target} is there already and is not a checkpoint: choose another folder.")
+    target = _new_checkpoint(options.target)
     checkpoint = find_checkpoint(options.checkpoint)
     save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD)
     print(f"Wrote {target}.")
+
+
+def _new_checkpoint(folder: Path) -> Path:
+    """A folder to write a checkpoint to. Raises UsageError where that would replace anything but a checkpoint."""
+    from flowers.models.checkpoint import CARD
+
+    target = folder.expanduser().resolve()
+    if target.exists() and not (target / CARD).is_file() and not (target.is_dir() and not any(target.iterdir())):
+        raise UsageError(f"{target} is there already and is not a checkpoint: choose another folder.")
+    return target

@@ -63,7 +63,7 @@ def eager(model: "nn.Module", preprocessing: Preprocessing) -> Engine:
     def run(pixels: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             photos = preprocessing.normalise(torch.from_numpy(pixels))
-            return model(photos.contiguous(memory_format=torch.channels_last)).numpy()
+            return preprocessing.answer(model, photos.contiguous(memory_format=torch.channels_last)).numpy()
 
     return run
 
@@ -93,7 +93,7 @@ def _program(model: "nn.Module", preprocessing: Preprocessing, any_number: bool)
             self.model = model
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.model(preprocessing.normalise(pixels))
+            return preprocessing.answer(self.model, preprocessing.normalise(pixels))
 
     photos = torch.zeros(2 if any_number else 1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
     shapes = ({0: torch.export.Dim.DYNAMIC},) if any_number else None

@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import CheckpointError, DecodeError, UsageError
 from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, load_model, save_checkpoint
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, save_checkpoint
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -46,6 +47,19 @@ def test_it_is_made_of_the_checkpoint(classifier):
     assert classifier.classes == CLASSES
     assert classifier.preprocessing == PREPARED
     assert classifier.checkpoint.name == "c"
+
+
+def test_a_checkpoint_with_mirrored_answers_gives_them(folder, photos):
+    """One photo at a time and in batches; the same to a photo and to its mirror image."""
+    card = find_checkpoint(folder)
+    mirrored = Classifier(replace(card, preprocessing={**card.preprocessing, "mirror": True}), load_model(card))
+    frames = [PREPARED.frame(photo) for photo in photos]
+    flipped = [frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for frame in frames]
+    plain = Classifier(card, load_model(card))
+    torch.testing.assert_close(mirrored.confidences(frames), mirrored.confidences(flipped), atol=1e-5, rtol=0)
+    assert (plain.confidences(frames) - plain.confidences(flipped)).abs().max() > 1e-4
+    (single,) = mirrored.confidences(flipped[:1])
+    assert list(mirrored.classify(photos[0]).confidences.values()) == pytest.approx(single.tolist(), abs=1e-5)
 
 
 def test_an_answer_ranks_the_classes(classifier, photos):

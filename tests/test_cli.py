@@ -20,9 +20,9 @@ from flowers.data import garden as garden_module
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, save_checkpoint
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir, runs_dir
-from flowers.recipe import KNOBS
+from flowers.recipe import KNOBS, PRESET_HELP
 from flowers.training.run import Run, list_runs
 from tests.conftest import TINY
 
@@ -67,7 +67,7 @@ def assert_sentence(error: str) -> None:
     [
         ([], "COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
-        (["train", "--preset", "reprot"], "the presets are report, fast, quick"),
+        (["train", "--preset", "reprot"], "the presets are report, fast, balanced, best, quick"),
         (["train", "--dance"], "Unrecognized arguments: --dance"),
         (["train", "--epochs"], "expected one argument"),
         (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),
@@ -77,7 +77,15 @@ def assert_sentence(error: str) -> None:
         (["train", "--batch-size=-8"], "batch_size cannot be -8"),
         (["train", "--batch-size", "1000000"], "batch_size cannot be 1000000"),
         (["train", "--probe", "maybe"], "probe cannot be 'maybe': give one of off, on"),
-        (["train", "--ema", "1"], "ema cannot be 1: give a number from 0 to 0.9999"),
+        (["train", "--ema", "1"], "ema cannot be 1: give a number from 0 to 0.5 (of the run)"),
+        (["train", "--optimizer", "adam"], "optimizer cannot be 'adam': give one of sgd, nesterov, adamw"),
+        (["train", "--policy", "auto"], "policy cannot be 'auto': give one of none, trivial, rand"),
+        (["presets", "--data", "gardn"], "There is no photo set named 'gardn'"),
+        (["find-lr", "--epochs", "0"], "epochs cannot be 0"),
+        (["find-lr", "--plot", "curve.txt"], "--plot curve.txt cannot be drawn: give a file that ends in .png"),
+        (["find-lr", "--plot", "absent/curve.png"], "is in a folder that does not exist: make it first"),
+        (["average", "flowers-resnet18", "--to", "new"], "An average needs two runs or more"),
+        (["average", "flowers-resnet18"], "required: --to"),
         (["train", "--learning-rate=-1"], "learning_rate cannot be -1"),
         (["train", "--learning-rate", "inf"], "learning_rate cannot be inf"),
         (["train", "--device", "toaster"], "device cannot be 'toaster': give one of auto, cpu, cuda, mps"),
@@ -177,7 +185,8 @@ def test_a_damaged_run_is_a_sentence(flowers, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["evaluate"], ["classify"], ["data"], ["export"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["presets"], ["find-lr"], ["average"],
+                                     ["evaluate"], ["classify"], ["data"], ["export"]])  # fmt: skip
 def test_help_is_there(capsys, command):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command, "--help"])
@@ -531,6 +540,87 @@ def test_the_half_answers_nearly_as_the_whole(flowers, checkpoint, garden, tmp_p
     assert len(answers[0]) == 40
     for whole, half in zip(*answers, strict=True):
         assert half == pytest.approx(whole, abs=1e-2)
+
+
+# What helps to choose
+
+
+@pytest.mark.usefixtures("small_network")
+def test_every_preset_is_listed_with_its_predicted_time(flowers, garden, monkeypatch):
+    monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+    status, out, err = flowers("presets", "--data", garden)
+    assert status == 0, err
+    first, *lines = out.splitlines()
+    assert first.startswith("On 40 photos (garden)")
+    for line, (name, said) in zip(lines, PRESET_HELP.items(), strict=True):
+        assert re.fullmatch(rf"{name} +\d+m \d+s  {re.escape(said)}", line)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_learning_rate_is_suggested_and_drawn(flowers, garden, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+    settings = [f"--set={name}={value}" for name, value in TINY.to_dict().items()]
+    drawing = tmp_path / "curve.png"
+    status, out, err = flowers("find-lr", "--data", garden, *settings, "--plot", drawing)
+    assert status == 0, err
+    assert re.search(r"^Tried \d+ learning rates from 1e-07 to \S+\.$", out.replace(", where the loss ran off", ""),
+                     re.MULTILINE)  # fmt: skip
+    suggested = re.search(r"^Suggested: --learning-rate (\S+), ", out, re.MULTILINE)
+    assert 1e-7 < float(suggested[1]) < 10
+    assert Image.open(drawing).size[0] > 300
+    assert not list_runs()
+
+
+# Several as one
+
+
+@pytest.fixture
+def siblings(tmp_path, garden):
+    """Three checkpoints of untaught networks that are alike but for a little noise in their weights."""
+    from flowers.data.dataset import scan
+
+    digest = scan(garden).digest
+    torch.manual_seed(3)
+    base = BACKBONES["resnet18"].build(5).state_dict()
+    for name in ("one", "two", "three"):
+        weights = {
+            key: value + 0.01 * torch.randn_like(value) if value.is_floating_point() and value.ndim > 1 else value
+            for key, value in base.items()
+        }
+        card = Checkpoint(
+            "resnet18", CLASSES, Preprocessing(64, 72).to_dict(), TINY.to_dict(), photos={"digest": digest}
+        )
+        save_checkpoint(tmp_path / name, weights, card)
+    return [tmp_path / name for name in ("one", "two", "three")]
+
+
+def test_an_average_is_a_checkpoint_that_says_what_it_is(flowers, siblings, garden, tmp_path):
+    status, out, err = flowers("average", *siblings, "--to", tmp_path / "mean")
+    assert status == 0, err
+    assert out.strip() == f"Wrote {tmp_path / 'mean'}, the average of one, two, three."
+    made = read_checkpoint(tmp_path / "mean")
+    assert made.metrics == {"average_of": ["one", "two", "three"], "norm_statistics": "averaged"}
+    parts = [load_weights(folder)["fc.weight"] for folder in siblings]
+    torch.testing.assert_close(load_weights(made.folder)["fc.weight"], torch.stack(parts).mean(0))
+    assert flowers("evaluate", tmp_path / "mean", "--data", garden)[0] == 0
+
+
+def test_a_greedy_average_says_that_it_chose_by_the_validation_part(flowers, siblings, garden, tmp_path):
+    status, out, err = flowers("average", *siblings, "--to", tmp_path / "mean", "--greedy", "--data", garden)
+    assert status == 0, err
+    made = read_checkpoint(tmp_path / "mean")
+    assert set(made.metrics["average_of"]) <= {"one", "two", "three"}
+    assert "validation" in made.metrics["chosen_by"]
+    assert f"reaches {made.metrics['val_accuracy']:.2%} on the validation photos, by which" in out
+
+
+def test_an_average_is_chosen_on_its_own_photos_only(flowers, siblings, garden, tmp_path):
+    shutil.copytree(garden, tmp_path / "set")
+    (tmp_path / "set" / "rose" / "rose-0001.jpg").unlink()
+    status, _, err = flowers("average", *siblings, "--to", tmp_path / "mean", "--greedy", "--data", tmp_path / "set")
+    assert status == 2
+    assert "set is not what one learned from: give its photos by --data." in err
+    assert not (tmp_path / "mean").exists()
 
 
 def test_an_export_replaces_a_checkpoint_but_no_other_folder(flowers, checkpoint, garden, tmp_path):

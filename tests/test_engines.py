@@ -1,6 +1,7 @@
 """Every way to run a network gives the same answers."""
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -72,12 +73,21 @@ def test_eager_is_the_model(resnet):
     np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+def test_mirrored_answers_do_not_care_which_way_round_a_photo_is(resnet):
+    photos = trial_photos(64, 3)
+    plain, mirrored = eager(resnet, PREPARED), eager(resnet, replace(PREPARED, mirror=True))
+    np.testing.assert_allclose(mirrored(photos), mirrored(photos[..., ::-1].copy()), atol=1e-4)
+    np.testing.assert_allclose(mirrored(photos), (plain(photos) + plain(photos[..., ::-1].copy())) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize(("engine", "needs"), [("onnxruntime", "onnxscript"), ("openvino", "openvino")])
-def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, needs, resnet, tmp_path):
+def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, needs, mirror, resnet, tmp_path):
     if not find_spec(engine) or not find_spec(needs):  # importorskip would import OpenVINO in its talkative way
         pytest.skip(f"{engine} or {needs} is not installed")
-    make(engine, resnet, PREPARED, tmp_path)
-    run, reference = open_made(engine, tmp_path), eager(resnet, PREPARED)
+    prepared = replace(PREPARED, mirror=mirror)
+    make(engine, resnet, prepared, tmp_path)
+    run, reference = open_made(engine, tmp_path), eager(resnet, prepared)
     for count in (1, 2, 5, 1):
         photos = trial_photos(64, count)
         scores = run(photos)

@@ -1,6 +1,7 @@
 """From an upright photo to the numbers a network sees, when nothing is left to chance."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ class Preprocessing:
     resize: int = 256  # the photo's short side before the centre square is cut out, pixels
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of red, green, blue in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
+    mirror: bool = False  # whether an answer is the mean of what the network says of the photo and its mirror image
 
     def working_copy(self, source: bytes | str | os.PathLike, name: str | None = None) -> Image.Image:
         """What is kept of a photo, upright RGB, and all that training, validation and answers see of it.
@@ -75,6 +77,14 @@ class Preprocessing:
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1) * 255
         # In place: memory for another result would take the system longer to give than the sum to compute.
         return pixels.to(torch.float32, copy=True).sub_(mean).div_(std)
+
+    def answer(self, network: Callable[["torch.Tensor"], "torch.Tensor"], photos: "torch.Tensor") -> "torch.Tensor":
+        """The class scores (N, classes) of normalised photos (N, 3, H, W): what ``network`` gives them, and with
+        ``mirror`` the mean of that and of what it gives their mirror images. Scores, not probabilities: so everything
+        that is done with a network's scores can be done with these.
+        """
+        scores = network(photos)
+        return (scores + network(photos.flip(-1))) / 2 if self.mirror else scores
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""

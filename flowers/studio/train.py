@@ -361,7 +361,7 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
         case "queued":
             return "Starting", "The training process is waking up."
         case "done":
-            return "Trained", f"All {story.epochs} epochs are done, in {duration(story.seconds)}."
+            return "Trained", f"{story.ending}, in {duration(story.seconds)}."
         case "failed":
             return "That did not work", now.message
         case "stopped":

@@ -42,7 +42,7 @@ DEADLINE = 120  # seconds
 PLAIN = TINY.replace(batch_size=7, learning_rate=0.001)
 EVERYTHING = PLAIN.replace(
     epochs=4, probe="on", frozen=1, norms="frozen", learning_rate=1e-4, schedule="cosine", warmup=0.2,
-    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.9, first_size=32,
+    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.2, first_size=32, mixup=0.5, cutmix=1,
 )  # fmt: skip
 
 
@@ -190,9 +190,9 @@ def compute(team: Team) -> Sums:
     norm.eval()
 
     torch.manual_seed(1)
-    recipe = TINY.replace(memory_format="contiguous", weight_decay=1e-3, ema=0.9, label_smoothing=0.1)
+    recipe = TINY.replace(memory_format="contiguous", weight_decay=1e-3, ema=0.3, label_smoothing=0.1)
     plain = Machine("cpu", "float32", "contiguous", 1, 1.0, 1.0, "")
-    learner = Learner(share_norms(Small(5), team), SMALL, recipe, plain, team)
+    learner = Learner(share_norms(Small(5), team), SMALL, recipe, plain, team, steps=100)
     learner.begin()
     losses = []
     for _ in range(STEPS):
