@@ -326,7 +326,7 @@ def starting_model(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module,
     Raises FlowersError when the weights cannot be had, CheckpointError when the checkpoint is of another network.
     """
     chosen = backbone(recipe.backbone)
-    preprocessing = Preprocessing(size=chosen.size, resize=chosen.resize)
+    preprocessing = Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std)
     if recipe.init == "imagenet":
         return build_imagenet(recipe.backbone, len(classes)), preprocessing
     model = chosen.build(len(classes))
