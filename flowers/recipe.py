@@ -88,8 +88,16 @@ class Recipe:
     """
 
     backbone: str = _knob(
-        "resnet18", "Model", "Network", "The network that looks at the photos.", choices=("resnet18",)
-    )
+        "resnet18",
+        "Model",
+        "Network",
+        "The network that looks at the photos.",
+        choices=(
+            "resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_b0", "efficientnet_v2_s",
+            "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "convnext_tiny", "mobilenet_v3_large",
+            "vit_b_16", "swin_t",
+        ),
+    )  # fmt: skip
     init: str = _knob(
         "imagenet",
         "Model",

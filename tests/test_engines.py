@@ -13,8 +13,9 @@ from torch import nn
 
 from flowers.data.preprocess import Preprocessing
 from flowers.engines import TOLERANCE, agree, eager, make, open_made, trial_photos
+from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import find_checkpoint, load_model
-from tests.networks import build_trained
+from tests.networks import build_trained, settled
 
 PREPARED = Preprocessing(size=64, resize=72)
 
@@ -94,6 +95,22 @@ def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, nee
         assert (scores.shape, scores.dtype) == ((count, 5), np.float32)
         assert agree(scores, reference(photos))
     assert sys.modules.get("openvino_telemetry") is None, "nobody is told that we use it"
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
+def test_other_networks_leave_pytorch_too(name, tmp_path):
+    """With padding worked out from the picture, activations within norms, and gates."""
+    if not find_spec("onnxruntime") or not find_spec("onnxscript"):
+        pytest.skip("onnxruntime or onnxscript is not installed")
+    torch.manual_seed(0)
+    pixels = trial_photos(64, 3)
+    model = settled(BACKBONES[name].build(5), PREPARED.normalise(torch.from_numpy(pixels)))
+    with torch.inference_mode():
+        expected = model(PREPARED.normalise(torch.from_numpy(pixels))).numpy()
+    make("onnxruntime", model, PREPARED, tmp_path)
+    for run in (open_made("onnxruntime", tmp_path), eager(model, PREPARED)):
+        for count in (1, 3):
+            assert agree(run(pixels[:count]), expected[:count])
 
 
 def test_the_bundled_checkpoint_answers_real_photos_as_the_network_itself(real_photos):

@@ -20,6 +20,7 @@ LIGHT = [
     "flowers.inference",
     "flowers.data.dataset",
     "flowers.data.sources",
+    "flowers.models.backbones",
     "flowers.models.checkpoint",
     "flowers.training.run",
     "flowers.training.process",
@@ -60,7 +61,9 @@ def imported(path: str) -> set[str]:
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_importing_it_loads_neither_torch_nor_gradio(name):
-    script = f"import sys, {name}; print(*{{'torch', 'torchvision', 'gradio', 'matplotlib'}} & set(sys.modules))"
+    script = (
+        f"import sys, {name}; print(*{{'torch', 'torchvision', 'timm', 'gradio', 'matplotlib'}} & set(sys.modules))"
+    )
     answer = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""
 

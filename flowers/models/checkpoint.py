@@ -62,7 +62,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder, whole, over the one that may be there.
 
-    ``half`` stores matrices and filters in float16 (norm statistics stay float32: a variance may not fit);
+    ``half`` stores matrices and filters in float16 (norm statistics stay float32: a variance may not fit; numbers of
+    places, as Swin has them, stay whole);
     ``max_shard`` such as "9MB" splits the weights; ``extra`` adds files by name. Raises CheckpointError when the
     disk is full or read-only; the old folder is then still there.
     """
@@ -72,7 +73,9 @@ def save_checkpoint(
 
     tensors = {name: tensor.detach().to("cpu") for name, tensor in weights.items()}
     if half:
-        tensors = {name: t.to(torch.float16) if t.ndim > 1 else t for name, t in tensors.items()}
+        tensors = {
+            name: t.to(torch.float16) if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()
+        }
     card = asdict(checkpoint)
     card.pop("folder")
     card = {

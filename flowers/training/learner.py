@@ -29,7 +29,9 @@ class Learner:
         """``steps`` is how many the whole run takes."""
         self.chosen, self.recipe, self.machine, self.team, self.steps = chosen, recipe, machine, team, steps
         self.net = net.to(team.device, memory_format=machine.torch_format)
-        self.frozen = [net.get_submodule(name) for stage in chosen.stages[: recipe.frozen] for name in stage]
+        modules = dict(net.named_modules())
+        # A stage may also name a parameter that is in no module of its own, as a transformer's class token.
+        self.frozen = [modules[name] for stage in chosen.stages[: recipe.frozen] for name in stage if name in modules]
         if recipe.norms == "frozen":
             self.frozen += [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         self.head: nn.Linear = net.get_submodule(chosen.head)
@@ -130,16 +132,21 @@ class Learner:
             return None
 
         def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-            get_ema_multi_avg_fn(average_decay(self.recipe, int(steps), self.steps))(averaged, current, steps)
+            if averaged[0].is_floating_point():
+                get_ema_multi_avg_fn(average_decay(self.recipe, int(steps), self.steps))(averaged, current, steps)
+            else:  # counters, and the numbers of places that Swin looks up: torch would round their average down
+                for mine, theirs in zip(averaged, current, strict=True):
+                    mine.copy_(theirs)
 
         return AveragedModel(self.net, multi_avg_fn=average, use_buffers=True)
 
 
 def freeze(net: nn.Module, chosen: Backbone, recipe: Recipe) -> None:
     """Switch learning off in the stages that the recipe freezes."""
-    for stage in chosen.stages[: recipe.frozen]:
-        for name in stage:
-            net.get_submodule(name).requires_grad_(False)
+    frozen = min(recipe.frozen, len(chosen.stages))
+    for name, parameter in net.named_parameters():
+        if chosen.stage_of(name) < frozen:
+            parameter.requires_grad_(False)
 
 
 def new_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
@@ -153,20 +160,22 @@ def new_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.de
 
 
 def parameter_groups(net: nn.Module, chosen: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
-    """The optimizer's groups: by stage, each ``scale`` times the learning rate; norms and biases without weight decay.
+    """The optimizer's groups: by stage, each ``scale`` times the learning rate; only matrices and filters decay.
 
-    Slower early stages: Howard and Ruder 2018. What is frozen is in no group.
+    Norms, biases, and what transformers have of places, tokens and scales do not. Slower early stages: Howard and Ruder
+    2018. What is frozen is in no group.
     """
-    stages = [*chosen.stages, (chosen.head,)]
-    groups = []
-    for index, stage in enumerate(stages):
-        parameters = [p for name in stage for p in net.get_submodule(name).parameters() if p.requires_grad]
-        # The last stage and the head learn at the full rate.
-        scale = recipe.stage_decay ** max(0, len(chosen.stages) - 1 - index)
-        for decay, part in (
-            (recipe.weight_decay, [p for p in parameters if p.ndim > 1]),
-            (0.0, [p for p in parameters if p.ndim <= 1]),
-        ):
-            if part:
-                groups.append({"params": part, "scale": scale, "weight_decay": decay})
-    return groups
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            spared = parameter.ndim <= 1 or not name.endswith("weight")
+            groups.setdefault((chosen.stage_of(name), spared), []).append(parameter)
+    return [
+        {
+            "params": groups[stage, spared],
+            # The last stage and the head learn at the full rate.
+            "scale": recipe.stage_decay ** max(0, len(chosen.stages) - 1 - stage),
+            "weight_decay": 0.0 if spared else recipe.weight_decay,
+        }
+        for stage, spared in sorted(groups)
+    ]

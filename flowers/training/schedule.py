@@ -2,6 +2,7 @@
 
 import math
 
+from flowers.models.backbones import backbone
 from flowers.recipe import Recipe
 
 SIZE_STEP = 32  # pixels: the networks halve a picture five times
@@ -48,12 +49,15 @@ def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     """Side of the pictures of an epoch, in pixels: from ``first_size`` to ``last_size``, in equal steps.
 
     Both are at most the network's own ``size``, which is also what 0 means; where the first is not the smaller, all are
-    of the last. An epoch that probes is at the first. Sizes on the way are multiples of SIZE_STEP.
+    of the last. An epoch that probes is at the first. Sizes on the way are multiples of SIZE_STEP. A network that can
+    look at pictures of one size alone keeps it, whatever the recipe says.
 
     Progressive resizing, after Howard's entry to DAWNBench (2018): small pictures teach the coarse in a third of the
     time. Ending below the size of the answers: Touvron et al. 2019, arXiv 1906.06423; a random crop enlarges what it
     shows, so that on smaller pictures things look as large as they do in an answer.
     """
+    if backbone(recipe.backbone).one_size:
+        return size
     least = min(SIZE_STEP, size)
     first, last = (max(least, min(wanted or size, size)) for wanted in (recipe.first_size, recipe.last_size))
     if first >= last or epoch >= recipe.epochs - 1:

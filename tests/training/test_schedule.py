@@ -187,6 +187,12 @@ def test_some_sizes(recipe, expected):
     assert [picture_size(recipe, epoch, 224) for epoch in range(recipe.epochs)] == expected
 
 
+@given(first=st.integers(0, 1024), last=st.integers(0, 1024), epoch=st.integers(0, 4))
+def test_a_network_of_one_size_keeps_it(first, last, epoch):
+    recipe = Recipe(backbone="vit_b_16", epochs=5, first_size=first, last_size=last)
+    assert picture_size(recipe, epoch, 224) == 224
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_ends_near_full_size_and_learns(name):
     recipe = PRESETS[name]

@@ -12,6 +12,7 @@ from itertools import groupby
 import pytest
 import torch
 from torch.nn import functional
+from torchvision.models import VisionTransformer
 
 from flowers.data.dataset import PhotoDataset, scan
 from flowers.data.loader import PhotoLoader
@@ -338,6 +339,21 @@ def test_the_probe_looks_at_small_pictures_and_the_end_may_be_small_too(garden_s
     assert order == [("ask", 32), ("ask", 64), ("learn", 32), ("ask", 64)]
 
 
+def test_a_network_of_one_size_keeps_it_whatever_the_recipe_says(garden_set, sizes, monkeypatch):
+    def build(classes: int) -> torch.nn.Module:
+        return VisionTransformer(
+            image_size=48, patch_size=16, num_layers=12, num_heads=2, hidden_dim=8, mlp_dim=8, num_classes=classes
+        )
+
+    chosen = BACKBONES["vit_b_16"]
+    assert chosen.one_size
+    monkeypatch.setitem(BACKBONES, "vit_b_16", dataclasses.replace(chosen, size=48, resize=56, build=build))
+    recipe = TINY.replace(backbone="vit_b_16", epochs=3, probe="on", frozen=2, first_size=32, last_size=32)
+    events = list(train(recipe, garden_set))
+    assert {size for _, size in sizes} == {48}
+    assert events[-1].epochs_done == 3
+
+
 def test_what_is_frozen_is_in_the_checkpoint_as_it_was(whole_of_everything):
     run, _ = whole_of_everything
     before = load_weights(find_checkpoint("flowers-resnet18").folder)
@@ -654,6 +670,20 @@ def test_without_momentum_it_resumes_as_well(garden_set, tmp_path):
     assert (first.epoch, first.step) == (0, 2)
 
 
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
+def test_other_networks_resume_as_well(garden_set, tmp_path, monkeypatch, name):
+    """Though their layers draw lots: dropout, and blocks that photos skip."""
+    recipe = TINY.replace(backbone=name, epochs=1, ema=0.9, frozen=1, memory_format="contiguous")
+    monkeypatch.setitem(BACKBONES, name, dataclasses.replace(BACKBONES[name], size=32, resize=36))
+    through, stopped = (a_run(tmp_path / run, recipe) for run in ("through", "stopped"))
+    list(train(recipe, garden_set, run=through))
+    train_until(2, recipe, garden_set, stopped)
+    events = list(train(recipe, garden_set, run=stopped))
+    assert (events[0].step, events[-1].stopped) == (2, False)
+    assert_same_weights(stopped, through)
+    assert find_checkpoint(stopped.folder).backbone == name
+
+
 # Stopping
 
 
@@ -775,6 +805,14 @@ def test_a_checkpoint_that_lacks_weights_is_not_completed_by_chance(weights, tmp
     for classes in (CLASSES, ("daisy", "rose")):
         with pytest.raises(CheckpointError, match="do not fit"):
             starting_model(TINY.replace(init=str(tmp_path / "c")), classes)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_photos_are_prepared_as_the_network_was_trained_with(name):
+    chosen = BACKBONES[name]
+    _, preprocessing = starting_model(TINY.replace(backbone=name), CLASSES)
+    expected = (chosen.size, chosen.resize, chosen.mean, chosen.std)
+    assert (preprocessing.size, preprocessing.resize, preprocessing.mean, preprocessing.std) == expected
 
 
 def test_a_checkpoint_of_another_network_is_refused(weights, tmp_path, monkeypatch):
