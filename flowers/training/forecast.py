@@ -26,9 +26,7 @@ def forecast(recipe: Recipe, dataset: PhotoDataset) -> list[float]:
 def preprocessing_of(recipe: Recipe) -> Preprocessing:
     """What a recipe's network wants photos to look like."""
     chosen = backbone(recipe.backbone)
-    return Preprocessing(
-        chosen.size, chosen.resize, chosen.mean, chosen.std, mirror=recipe.mirror_answers == "on"
-    )
+    return Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std, mirror=recipe.mirror_answers == "on")
 
 
 def epoch_seconds(
