@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import TOLERANCE, agree, eager, make, open_made, trial_photos
+from flowers.engines import TOLERANCE, agree, eager, make, open_made, point_alike, trial_photos
 from flowers.models.checkpoint import find_checkpoint, load_model
 from tests.networks import build_trained
 
@@ -53,6 +53,18 @@ def test_what_is_no_number_does_not_agree():
     assert not agree(np.array([[np.nan, 0.0]]), np.array([[0.0, 0.0]]))
 
 
+@pytest.mark.parametrize(
+    ("moved", "alike"), [(0.0, True), (0.5 * TOLERANCE, True), (3 * TOLERANCE, False), (np.nan, False)]
+)
+def test_features_that_point_alike_keep_their_cosines(moved, alike):
+    features = np.random.default_rng(0).random((20, 64))
+    shifted = features * (1 + moved * np.resize([1, -1], 64))
+    assert point_alike(shifted, features) is alike
+    if alike:
+        cosines = [(part / np.linalg.norm(part, axis=1, keepdims=True)) for part in (features, shifted)]
+        assert np.abs(cosines[0] @ cosines[0].T - cosines[1] @ cosines[0].T).max() <= 2 * TOLERANCE
+
+
 # The engines
 
 
@@ -67,22 +79,26 @@ def test_eager_is_the_model(resnet):
     photos = trial_photos(64, 3)
     with torch.inference_mode():
         expected = resnet(PREPARED.normalise(torch.from_numpy(photos)))
-    scores = eager(resnet, PREPARED)(photos)
-    assert scores.dtype == np.float32
+    scores, features = eager(resnet, PREPARED, "fc")(photos)
+    assert scores.dtype == features.dtype == np.float32
     np.testing.assert_allclose(scores, expected, atol=1e-4)
+    np.testing.assert_allclose(features @ resnet.fc.weight.detach().numpy().T + resnet.fc.bias.detach().numpy(), scores,
+                               atol=1e-4)  # fmt: skip
 
 
 @pytest.mark.parametrize(("engine", "needs"), [("onnxruntime", "onnxscript"), ("openvino", "openvino")])
-def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, needs, resnet, tmp_path):
+def test_other_engines_give_the_same_scores_and_features_for_any_number_of_photos(engine, needs, resnet, tmp_path):
     if not find_spec(engine) or not find_spec(needs):  # importorskip would import OpenVINO in its talkative way
         pytest.skip(f"{engine} or {needs} is not installed")
-    make(engine, resnet, PREPARED, tmp_path)
-    run, reference = open_made(engine, tmp_path), eager(resnet, PREPARED)
+    make(engine, resnet, PREPARED, "fc", tmp_path)
+    run, reference = open_made(engine, tmp_path), eager(resnet, PREPARED, "fc")
     for count in (1, 2, 5, 1):
         photos = trial_photos(64, count)
-        scores = run(photos)
+        (scores, features), expected = run(photos), reference(photos)
         assert (scores.shape, scores.dtype) == ((count, 5), np.float32)
-        assert agree(scores, reference(photos))
+        assert (features.shape, features.dtype) == ((count, 512), np.float32)
+        assert agree(scores, expected[0])
+        assert point_alike(features, expected[1])
     assert sys.modules.get("openvino_telemetry") is None, "nobody is told that we use it"
 
 
@@ -95,5 +111,5 @@ def test_the_bundled_checkpoint_answers_real_photos_as_the_network_itself(real_p
     pixels = np.stack(frames).transpose(0, 3, 1, 2)
     with torch.inference_mode():
         expected = model(preprocessing.normalise(torch.from_numpy(pixels)))
-    scores = eager(model, preprocessing)(pixels)
+    scores, _ = eager(model, preprocessing, "fc")(pixels)
     np.testing.assert_allclose(confidences(scores), confidences(expected), atol=TOLERANCE)

@@ -20,6 +20,7 @@ LIGHT = [
     "flowers.inference",
     "flowers.data.dataset",
     "flowers.data.sources",
+    "flowers.models.calibration",
     "flowers.models.checkpoint",
     "flowers.training.run",
     "flowers.training.process",
