@@ -4,6 +4,7 @@ import argparse
 import itertools
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(arguments)
+        options.typed = list(sys.argv[1:] if arguments is None else arguments)
         return options.command(options) or 0
     except UsageError as error:
         return _complain(error, 2)
@@ -86,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         help="score N augmented views of every photo instead of the clean photo, as the report's code did",
     )  # fmt: skip
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
+    evaluate.add_argument(
+        "--report", type=Path, metavar="DIR", help="write a page with figures and the worst mistakes to a folder"
+    )
     evaluate.set_defaults(command=_evaluate)
 
     classify = commands.add_parser("classify", help="name the flower in photos")
@@ -272,23 +277,33 @@ def _evaluate(options: argparse.Namespace) -> None:
     from flowers.classifier import Classifier
     from flowers.data.dataset import open_dataset
     from flowers.data.download import progress_bar
+    from flowers.data.sources import KNOWN, default_source
     from flowers.evaluation.evaluate import evaluate, report_text
+    from flowers.evaluation.report import PAGE, check_report_folder, write_report
     from flowers.files import write_json
 
     if options.augmented < 0:
         raise UsageError(f"--augmented cannot be {options.augmented}: give a number of views, or 0 for clean photos.")
     if options.json and not options.json.expanduser().absolute().parent.is_dir():
         raise UsageError(f"--json {options.json} is in a folder that does not exist: make it first.")
+    report = options.report and Path(os.path.realpath(os.path.expanduser(options.report)))
+    if report:
+        check_report_folder(report)
     classifier = Classifier.load(options.checkpoint)
     with progress_bar("Getting the photos ready", unit="") as progress:
         dataset = open_dataset(options.data, progress)
     for item in dataset.unreadable:
         print(f"Left out: {item.reason}", file=sys.stderr)
+    source = options.data or default_source()
+    name = source if source in KNOWN else None
     with progress_bar("Looking at photos", unit=" photos") as progress:
-        result = evaluate(classifier, dataset, options.split, views=options.augmented, progress=progress)
+        result = evaluate(classifier, dataset, options.split, source=name, views=options.augmented, progress=progress)
     print(report_text(result))
     if options.json:
         write_json(options.json, result.to_dict())
+    if report:
+        write_report(report, result, classifier, shlex.join(["python", "-m", "flowers", *options.typed]))
+        print(f"The report is in {report / PAGE}")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

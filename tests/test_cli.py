@@ -406,6 +406,57 @@ def test_evaluate_refuses_other_classes(flowers, checkpoint, garden, tmp_path):
     assert "does not know the class orchid" in err
 
 
+def test_evaluate_writes_a_report_and_says_where(flowers, checkpoint, garden, tmp_path):
+    status, out, err = flowers("evaluate", checkpoint, "--data", garden, "--split", "all", "--report", tmp_path / "r")
+    assert status == 0, err
+    assert out.endswith(f"The report is in {tmp_path / 'r' / 'index.html'}\n")
+    numbers = json.loads((tmp_path / "r" / "results.json").read_text())
+    assert (numbers["photos"], len(numbers["answers"])) == (40, 40)
+    typed = f"evaluate {checkpoint} --data {garden} --split all --report {tmp_path / 'r'}"
+    assert numbers["command"] == f"python -m flowers {typed}"
+    assert "untaught" in (tmp_path / "r" / "index.html").read_text()
+
+
+def test_evaluate_calls_a_known_set_by_its_name(flowers, checkpoint, garden, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowers.data.sources._local", lambda name: garden)
+    for chosen in (["--data", "flowers5"], []):  # flowers5 is the default where it is here
+        assert flowers("evaluate", checkpoint, *chosen, "--json", tmp_path / "n.json")[0] == 0
+        assert json.loads((tmp_path / "n.json").read_text())["source"] == "flowers5"
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(flowers, garden, tmp_path):
+    (tmp_path / "file").touch()
+    shutil.copytree(garden / "rose", tmp_path / "photos")
+    for where, said in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "file" / "inside", "file: choose another place"),
+        (tmp_path / "photos", "holds other things than an earlier report"),
+    ):
+        status, out, err = flowers("evaluate", "absent", "--report", where)
+        assert (status, out) == (2, "")
+        assert said in err
+        assert_sentence(err)
+    assert len(list((tmp_path / "photos").iterdir())) == 8
+
+
+@pytest.mark.parametrize("harm", ["cut short", "gone", "of another checkpoint"])
+def test_a_broken_shard_is_a_sentence(flowers, checkpoint, garden, tmp_path, harm):
+    folder = tmp_path / "sharded"
+    assert flowers("export", checkpoint, "--to", "half", folder)[0] == 0
+    first, second = sorted(folder.glob("*.safetensors"))[:2]
+    if harm == "cut short":
+        first.write_bytes(first.read_bytes()[:-1000])
+    elif harm == "gone":
+        first.unlink()
+    else:
+        shutil.copy(second, first)
+    status, out, err = flowers("evaluate", folder, "--data", garden, "--report", tmp_path / "report")
+    assert (status, out) == (1, "")
+    assert "of the checkpoint sharded" in err
+    assert_sentence(err)
+    assert not (tmp_path / "report").exists()
+
+
 # calibrate
 
 

@@ -1,21 +1,39 @@
 """A checkpoint on a photo set: every answer, and what follows from them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers.data.dataset import PhotoDataset
+from flowers.data.dataset import PhotoDataset, Unreadable
 from flowers.errors import CheckpointError
-from flowers.evaluation.metrics import ClassMetrics, accuracy, class_metrics, confusion_matrix, standard_error
+from flowers.evaluation.calibration import cross_fitted
+from flowers.evaluation.metrics import (
+    Bin,
+    ClassMetrics,
+    RejectionCurve,
+    accuracy,
+    accuracy_interval,
+    brier_score,
+    class_metrics,
+    confusion_matrix,
+    expected_calibration_error,
+    negative_log_likelihood,
+    rejection_curve,
+    reliability,
+    standard_error,
+)
 
 if TYPE_CHECKING:
     from flowers.classifier import Classifier
 
 BATCH = 32
 SPLITS = ("val", "train", "all")
+ANSWERED = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # shares of the photos at which the rejection curve is told in numbers
+TINY = np.finfo(np.float32).tiny
+NAMED = 10  # classes that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -41,12 +59,21 @@ class Evaluation:
     checkpoint: str
     source: str  # what people call the photo set
     root: Path  # its folder on this machine, for those who want to show photos: never part of ``to_dict``
+    digest: str  # what exactly these photos under these labels are called, whatever the folder's name
     same_set: bool  # whether it is, photo for photo, the set that the checkpoint was trained on
-    unreadable: int  # files of the set that were left out
+    unreadable: tuple[Unreadable, ...]  # files of the set that were left out
     split: str  # val, train or all
     views: int  # 0: clean photos; n: n augmented views of each
     classes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
+    # float32 (outcomes, classes). Where the checkpoint was calibrated with these very photos, each photo's are by a
+    # temperature that it did not help to fit, as an honest measure of calibration needs them.
+    probabilities: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def photos(self) -> int:
+        """How many photos were asked about, however many views there were of each."""
+        return len(self.outcomes) // max(1, self.views)
 
     @property
     def confusion(self) -> np.ndarray:
@@ -65,25 +92,84 @@ class Evaluation:
         """Precision, recall and F1 by class."""
         return class_metrics(self.confusion, self.classes)
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the accuracy. Several views of a photo count as one: they err together."""
+        return accuracy_interval(self.accuracy * self.photos, self.photos)
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error, 0..1."""
+        return expected_calibration_error(*self._sure_and_right)
+
+    @property
+    def likelihood(self) -> float:
+        """The negative log-likelihood of the true classes, 0 or more."""
+        return negative_log_likelihood(self.probabilities, [item.label for item in self.outcomes])
+
+    @property
+    def brier(self) -> float:
+        """The Brier score, 0..2."""
+        return brier_score(self.probabilities, [item.label for item in self.outcomes])
+
+    @property
+    def reliability(self) -> list[Bin]:
+        """Accuracy by confidence."""
+        return reliability(*self._sure_and_right)
+
+    @property
+    def rejection(self) -> RejectionCurve:
+        """Accuracy when only the surest answers are given."""
+        return rejection_curve(*self._sure_and_right)
+
+    @property
+    def rejection_points(self) -> list[dict[str, float]]:
+        """That curve at ``ANSWERED``: the share answered, the accuracy of that part, the least confidence in it."""
+        curve = self.rejection
+        return [dict(zip(("answered", "accuracy", "confidence"), curve.at(share), strict=True)) for share in ANSWERED]
+
+    @property
+    def _sure_and_right(self) -> tuple[list[float], list[bool]]:
+        return self.probabilities.max(1).tolist(), [not item.wrong for item in self.outcomes]
+
     def worst(self, count: int = 24) -> list[Outcome]:
-        """The wrong answers given with most confidence, worst first."""
-        return sorted((item for item in self.outcomes if item.wrong), key=lambda item: -item.confidence)[:count]
+        """The wrong answers given with most confidence, worst first; each photo once."""
+        wrong: dict[str, Outcome] = {}
+        for item in sorted((item for item in self.outcomes if item.wrong), key=lambda item: -item.confidence):
+            wrong.setdefault(item.photo, item)
+        return list(wrong.values())[:count]
+
+    def worth(self) -> str:
+        """How much the numbers say about photos to come, in a sentence or two."""
+        if not self.same_set:
+            return "This is not the photo set that it was trained on."
+        if self.split == "val":
+            return "These photos were held back while it was trained."
+        these = "these very photos" if self.split == "train" else "most of these photos"
+        return f"It has learnt from {these}: expect less of it on new ones."
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers and the worst mistakes, ready for JSON."""
         return {
             "checkpoint": self.checkpoint,
             "source": self.source,
+            "digest": self.digest,
             "trained_on_this_set": self.same_set,
-            "unreadable": self.unreadable,
+            "unreadable": len(self.unreadable),
             "split": self.split,
             "augmented_views": self.views,
             "photos": len(self.outcomes),
             "accuracy": self.accuracy,
-            "standard_error": standard_error(self.accuracy, len(self.outcomes) // max(1, self.views)),
+            "accuracy_interval_95": list(self.interval),
+            "standard_error": standard_error(self.accuracy, self.photos),
+            "expected_calibration_error": self.calibration_error,
+            "negative_log_likelihood": self.likelihood,
+            "brier_score": self.brier,
             "classes": list(self.classes),
             "per_class": [asdict(row) for row in self.per_class],
             "confusion": self.confusion.tolist(),
+            "reliability": [asdict(row) for row in self.reliability],
+            "rejection": {"area": self.rejection.area, "points": self.rejection_points},
             "worst": [asdict(item) for item in self.worst()],
         }
 
@@ -104,8 +190,8 @@ def evaluate(
     code did it. ``source`` is what the answer calls the photo set (its folder's name); ``progress`` gets (answers
     given, answers in all).
 
-    Raises CheckpointError when the checkpoint does not know one of the photo set's classes, DataError when the set
-    is too small for that split, DecodeError when a photo has become unreadable.
+    Raises CheckpointError when the checkpoint does not know one of the photo set's classes or does not answer in
+    numbers, DataError when the set is too small for that split, DecodeError when a photo has become unreadable.
     """
     from flowers.data.loader import PhotoLoader, batches_of
     from flowers.recipe import Recipe
@@ -125,10 +211,12 @@ def evaluate(
             yield from loader.augmented(batches, recipe, epoch=recipe.epochs + view)
 
     outcomes: list[Outcome] = []
+    probabilities: list[np.ndarray] = []
     total = len(indices) * max(1, views)
     try:
         for pixels, _ in pictures():
-            for confidences in classifier.confidences(pixels).numpy():
+            probabilities.append(_numbers(classifier.confidences(pixels).numpy(), classifier))
+            for confidences in probabilities[-1]:
                 photo = dataset.photos[indices[len(outcomes) % len(indices)]]
                 predicted, label = int(confidences.argmax()), relabel[photo.label]
                 outcomes.append(
@@ -138,16 +226,22 @@ def evaluate(
                 progress(len(outcomes), total)
     finally:
         loader.close()
+    same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
+    judged = np.concatenate(probabilities)
+    if split == "val" and same_set and not views and classifier.calibration.facts:
+        judged = cross_fitted(np.log(np.maximum(judged, TINY)), np.array([item.label for item in outcomes]))
     return Evaluation(
         checkpoint=classifier.checkpoint.name,
         source=source or dataset.root.name,
         root=dataset.root,
-        same_set=classifier.checkpoint.photos.get("digest") == dataset.digest,
-        unreadable=len(dataset.unreadable),
+        digest=dataset.digest,
+        same_set=same_set,
+        unreadable=dataset.unreadable,
         split=split,
         views=views,
         classes=classifier.classes,
         outcomes=tuple(outcomes),
+        probabilities=judged,
     )
 
 
@@ -155,10 +249,13 @@ def report_text(result: Evaluation) -> str:
     """The evaluation as a table for a terminal."""
     width = max(len("class"), *(len(name) for name in result.classes))
     what = f"{result.views} augmented views each" if result.views else "clean"
-    photos = len(result.outcomes) // max(1, result.views)
+    low, high = result.interval
+    error = standard_error(result.accuracy, result.photos)
     lines = [
-        f"{result.checkpoint} on {photos} photos ({result.split}, {what})",
-        f"accuracy {result.accuracy:.2%} ± {standard_error(result.accuracy, photos):.2%} (one standard error)",
+        f"{result.checkpoint} on {result.photos} photos ({result.split}, {what})",
+        f"accuracy {result.accuracy:.2%} ± {error:.2%} (one standard error), 95% interval {low:.2%} to {high:.2%}",
+        f"calibration: expected error {result.calibration_error:.2%}, negative log-likelihood {result.likelihood:.4f}, "
+        f"Brier score {result.brier:.4f}",
         "",
         f"{'class':<{width}}  photos  precision  recall      f1",
     ]
@@ -176,11 +273,27 @@ def _relabel(classifier: "Classifier", dataset: PhotoDataset) -> list[int]:
     """The checkpoint's class index for each of the dataset's; a set may lack classes, but not have others."""
     unknown = [name for name in dataset.classes if name not in classifier.classes]
     if unknown:
+        which = f"class {unknown[0]}" if len(unknown) == 1 else f"classes {_listed(unknown)}"
         raise CheckpointError(
-            f"The checkpoint {classifier.checkpoint.name} does not know the class {unknown[0]}: it knows "
-            f"{', '.join(classifier.classes)}; choose photos of these classes, or another checkpoint."
+            f"The checkpoint {classifier.checkpoint.name} does not know the {which}: it knows "
+            f"{_listed(classifier.classes)}; choose photos of these classes, or another checkpoint."
         )
     return [classifier.classes.index(name) for name in dataset.classes]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _numbers(probabilities: np.ndarray, classifier: "Classifier") -> np.ndarray:
+    """``probabilities``, if that is what they are: damaged weights, or training that went astray, give none."""
+    if not np.isfinite(probabilities).all():
+        raise CheckpointError(
+            f"The checkpoint {classifier.checkpoint.name} answers with what are no numbers: its weights are damaged, "
+            "or its training went astray; train it again, at a lower learning rate, or choose another."
+        )
+    return probabilities
 
 
 def _indices(dataset: PhotoDataset, split: str, recipe) -> tuple[int, ...]:

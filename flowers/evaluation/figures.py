@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flowers.evaluation.metrics import Bin, RejectionCurve, accuracy_interval
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHOWN = 20  # classes in one matrix: with more, the numbers in it can no longer be read
@@ -82,6 +85,86 @@ def confusion_summary(confusion: np.ndarray, classes: Sequence[str]) -> str:
     truth, answer = (_short(classes[i]) for i in np.unravel_index(wrong.argmax(), wrong.shape))
     times = "once" if wrong.max() == 1 else f"{wrong.max()} times"
     return f"{text}; the most frequent mistake is to answer {answer} for {truth}, {times}."
+
+
+def reliability_figure(bins: Sequence[Bin]) -> "Figure":
+    """The reliability diagram: a green bar as high as each bin's accuracy, and pink between it and the confidence.
+
+    Honest confidences end on the dashed diagonal. A thin line is the 95 % interval of a bin's accuracy: long where few
+    photos stand behind it. The strip below shows where the photos are.
+    """
+    figure, axes = _plot(4.2, 3.9, "how sure it was", "how often it was right")
+    strip = figure.add_axes((0, -0.3, 1, 0.13), facecolor="none")
+    largest = max((row.photos for row in bins), default=0)
+    for row in (row for row in bins if row.photos):
+        left, width = row.low + 0.004, row.high - row.low - 0.008
+        low, high = accuracy_interval(row.accuracy * row.photos, row.photos)
+        between = sorted((row.accuracy, row.confidence))
+        bar = {"width": width, "align": "edge", "linewidth": 0, "clip_on": False}
+        axes.bar(left, row.accuracy, color=RIGHT, alpha=0.55, **bar)
+        axes.bar(left, between[1] - between[0], bottom=between[0], color=WRONG, alpha=0.6, **bar)
+        middle = (row.low + row.high) / 2
+        axes.plot([middle, middle], [low, high], color=INK, alpha=0.6, linewidth=1, clip_on=False)
+        strip.bar(left, row.photos / largest, color=INK, alpha=0.35, **bar)
+    axes.plot([0, 1], [0, 1], color=INK, alpha=0.5, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    strip.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    strip.set_ylabel("photos", color=INK, fontsize=10, alpha=0.7, rotation=0, ha="right", va="center", labelpad=6)
+    strip.spines[:].set_visible(False)
+    return figure
+
+
+def reliability_summary(bins: Sequence[Bin], error: float) -> str:
+    """The diagram in one sentence, for those who cannot see it; ``error`` is the expected calibration error."""
+    photos = max(1, sum(row.photos for row in bins))
+    sure = sum(row.photos * row.confidence for row in bins) / photos
+    right = sum(row.photos * row.accuracy for row in bins) / photos
+    return (
+        f"Reliability diagram: on average it is {sure:.1%} sure and right {right:.1%} of the time; "
+        f"the expected calibration error is {error:.1%}."
+    )
+
+
+def rejection_figure(curve: RejectionCurve) -> "Figure":
+    """The rejection curve: the accuracy of the part of the photos that it was surest of, from a few to all of them.
+
+    The dashed line is the accuracy on all, which withholding answers at random would leave as it is.
+    """
+    figure, axes = _plot(4.2, 3.9, "part of the photos answered, the surest first", "accuracy of these answers")
+    floor = min(0.95, 0.05 * np.floor(20 * curve.accuracy.min() + 1e-9))  # the curve fills the height
+    axes.plot(curve.answered, curve.accuracy, color=RIGHT, linewidth=2.2, clip_on=False, solid_joinstyle="round")
+    every = curve.accuracy[-1]
+    axes.plot([0, 1], [every, every], color=INK, alpha=0.5, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(floor, 1))
+    return figure
+
+
+def rejection_summary(curve: RejectionCurve) -> str:
+    """The curve in one sentence, for those who cannot see it."""
+    answered, accuracy, threshold = curve.at(0.8)
+    return (
+        f"Rejection curve: {curve.accuracy[-1]:.1%} of all answers are right, and {accuracy:.1%} of the surest "
+        f"{answered:.0%}, those of {threshold:.0%} confidence or more."
+    )
+
+
+def _plot(width: float, height: float, across: str, up: str) -> tuple["Figure", "Axes"]:
+    """Empty axes of ``width`` × ``height`` inches whose labels, in ``INK``, hang outside; both axes tell shares."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(width, height), facecolor="none")
+    axes = figure.add_axes((0, 0, 1, 1), facecolor="none")
+    for axis, text in ((axes.xaxis, across), (axes.yaxis, up)):
+        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axis.set_label_text(text, color=INK, fontsize=11, alpha=0.7)
+        axis.labelpad = 8
+    axes.tick_params(length=0, pad=6, labelsize=10, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set(color=INK, alpha=0.3, linewidth=1)
+        axes.spines[side].set_clip_on(False)
+    return figure, axes
 
 
 def figure_svg(figure: "Figure", label: str) -> str:

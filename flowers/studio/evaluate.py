@@ -1,20 +1,31 @@
 """The Evaluate tab: a checkpoint on a photo set, and what it gets right, class by class."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 from PIL import Image
 
+from flowers.classifier import Classifier
 from flowers.data.dataset import scan
 from flowers.data.decode import decode_image
 from flowers.data.sources import KNOWN, resolve
 from flowers.errors import FlowersError, UsageError
 from flowers.evaluation.evaluate import SPLITS, Evaluation, Outcome, evaluate
-from flowers.evaluation.figures import SHOWN, confusion_figure, confusion_summary, figure_svg
-from flowers.evaluation.metrics import standard_error
+from flowers.evaluation.figures import (
+    SHOWN,
+    confusion_figure,
+    confusion_summary,
+    figure_svg,
+    reliability_figure,
+    reliability_summary,
+)
+from flowers.evaluation.report import report_page
 from flowers.studio import common
 
 EMPTY = "Choose a checkpoint and photos, press Evaluate, and see what the network gets right, and where it goes wrong."
@@ -55,10 +66,11 @@ def build() -> EvaluateTab:
         label="The worst mistakes", show_label=False, elem_id="evaluate-mistakes", visible=False, columns=5,
         height="auto", object_fit="cover", format="jpeg", interactive=False, buttons=["fullscreen"],
     )  # fmt: skip
+    report = gr.DownloadButton("Download the report", elem_id="evaluate-report", visible=False)
     start.click(
         _press_evaluate,
         [checkpoint, source, split],
-        [results, mistakes],
+        [results, mistakes, report],
         api_visibility="private",
         concurrency_id=common.COMPUTE,
         concurrency_limit=1,
@@ -78,6 +90,13 @@ def measure(
     ``progress`` is called as a ``gr.Progress`` is. Raises UsageError for what is not offered, and whatever fetching,
     reading and answering the photos raise, all of them FlowersErrors.
     """
+    return _measure(checkpoint, source, split, progress)[0]
+
+
+def _measure(
+    checkpoint: str | None, source: str | None, split: str, progress: Callable[..., Any] | None
+) -> tuple[Evaluation, Classifier]:
+    """What ``measure`` gives, and the classifier that answered: a run at work may by now have a better one."""
     if split not in SPLITS:
         raise UsageError(f"There is no part called {split!r}: choose one of {', '.join(SPLITS)}.")
     if not checkpoint and not common.default_checkpoint():
@@ -95,7 +114,7 @@ def measure(
     )
     dataset = scan(folder, counting("Reading the photos"))
     name = source if source in KNOWN else None
-    return evaluate(classifier, dataset, split, source=name, progress=counting("Classifying"))
+    return evaluate(classifier, dataset, split, source=name, progress=counting("Classifying")), classifier
 
 
 def _press_evaluate(
@@ -103,13 +122,23 @@ def _press_evaluate(
     source: str | None,
     split: str,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
-) -> tuple[str, dict]:
+) -> tuple[str, dict, dict]:
     try:
-        result = measure(checkpoint, source, split, progress)
+        result, classifier = _measure(checkpoint, source, split, progress)
         photos = [(_photo(result, item), _caption(result, item)) for item in result.worst()]
+        progress(1, desc="Writing the report")
+        report = _save_report(result, classifier)
     except FlowersError as error:
-        return common.note(str(error), "problem"), gr.update(value=None, visible=False)
-    return results_html(result), gr.update(value=photos, visible=bool(photos), selected_index=None)
+        return common.note(str(error), "problem"), *[gr.update(value=None, visible=False)] * 2
+    gallery = gr.update(value=photos, visible=bool(photos), selected_index=None)
+    return results_html(result), gallery, gr.update(value=report, visible=True)
+
+
+def _save_report(result: Evaluation, classifier: Classifier) -> str:
+    """The path of the report's page, in the folder that Gradio serves and clears."""
+    page = report_page(result, classifier)
+    name = re.sub(r"[^\w.-]+", "-", f"{result.checkpoint}-on-{result.source}")[:100]
+    return save_bytes_to_cache(page.encode(), f"{name}.html", get_upload_folder())
 
 
 def _photo(result: Evaluation, outcome: Outcome) -> Image.Image:
@@ -128,22 +157,27 @@ def _caption(result: Evaluation, outcome: Outcome) -> str:
 
 
 def results_html(result: Evaluation) -> str:
-    """Headline, table and confusion matrix as cards, in the page's own colours."""
+    """Headline, table, confusion matrix and reliability as cards, in the page's own colours."""
     many = " many" if len(result.classes) > MANY else ""
-    cards = f"{_headline(result)}{_table(result)}{_matrix(result)}{_gallery_title(result)}"
+    cards = f"{_headline(result)}{_table(result)}{_matrix(result)}{_reliability(result)}{_gallery_title(result)}"
     return f'<div class="evaluation{many}">{cards}</div>'
 
 
 def _headline(result: Evaluation) -> str:
     count, wrong = len(result.outcomes), sum(item.wrong for item in result.outcomes)
     present = [row.f1 for row in result.per_class if row.photos]
-    stats = {"photos": f"{count:,}", "mistakes": f"{wrong:,}", "mean F1": f"{np.mean(present):.1%}"}
+    stats = {
+        "photos": f"{count:,}",
+        "mistakes": f"{wrong:,}",
+        "mean F1": f"{np.mean(present):.1%}",
+        "calibration error": f"{result.calibration_error:.1%}",
+    }
     items = "".join(f'<div><dt>{name}</dt><dd class="value">{value}</dd></div>' for name, value in stats.items())
     happy = "" if wrong else f"<p>{NO_MISTAKES}</p>"
-    error = 100 * standard_error(result.accuracy, count)
+    low, high = result.interval
     return (
         f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
-        f'<p class="sub">accuracy, ± {error:.1f} points</p></div><dl class="stats">{items}</dl>'
+        f'<p class="sub">accuracy, 95 % interval {low:.1%} to {high:.1%}</p></div><dl class="stats">{items}</dl>'
         f'{happy}<p class="facts">{_facts(result)}</p></section>'
     )
 
@@ -151,17 +185,11 @@ def _headline(result: Evaluation) -> str:
 def _facts(result: Evaluation) -> str:
     """What was measured, and how much it says about photos to come."""
     part = {"val": "the held-back part of", "train": "the training part of", "all": "all of"}[result.split]
-    if not result.same_set:
-        worth = "This is not the photo set that it was trained on."
-    elif result.split == "val":
-        worth = "These photos were held back while it was trained."
-    else:
-        these = "these very photos" if result.split == "train" else "most of these photos"
-        worth = f"It has learnt from {these}: expect less of it on new ones."
-    files = "One file of the set cannot" if result.unreadable == 1 else f"{result.unreadable} files of the set cannot"
-    left_out = f" {files} be read, and had to be left out." if result.unreadable else ""
+    count = len(result.unreadable)
+    files = "One file of the set cannot" if count == 1 else f"{count} files of the set cannot"
+    left_out = f" {files} be read, and had to be left out." if count else ""
     name, source = common.escape(result.checkpoint), common.escape(result.source)
-    return f"<b>{name}</b> on {part} <b>{source}</b>. {worth}{left_out} ± is one standard error."
+    return f"<b>{name}</b> on {part} <b>{source}</b>. {result.worth()}{left_out}"
 
 
 def _table(result: Evaluation) -> str:
@@ -192,6 +220,19 @@ def _matrix(result: Evaluation) -> str:
         '<section class="card figure"><h3 id="taken-for">What it takes for what</h3>'
         f'<div class="scroll" tabindex="0" role="region" aria-labelledby="taken-for">{svg}</div>'
         f'<p class="hint">The deeper the colour, the larger the share of a row. Pink is wrong.{only}</p></section>'
+    )
+
+
+def _reliability(result: Evaluation) -> str:
+    bins, error = result.reliability, result.calibration_error
+    svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error))
+    sure = np.mean([item.confidence for item in result.outcomes])
+    return (
+        f'<section class="card reliability"><h3>Is it as sure as it is right?</h3>{svg}'
+        f"<div><p>On average it is {sure:.1%} sure, and {result.accuracy:.1%} of its answers are right.</p>"
+        '<p class="hint">A bar is as high as the share of right answers at that confidence; pink is its distance from '
+        "the confidence, and the calibration error the mean of these distances. Thin lines are 95 % intervals: long "
+        "where few photos stand behind a bar. Honest bars end at the dashed line.</p></div></section>"
     )
 
 

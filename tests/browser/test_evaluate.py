@@ -1,6 +1,7 @@
 """The Evaluate tab: the bundled checkpoint measured on the garden."""
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import expect
 
@@ -20,3 +21,11 @@ def test_a_checkpoint_on_the_garden(open_page):
     # A classifier of photos errs on some painted flowers; each mistake is shown with both names.
     expect(page.locator("#evaluate-mistakes img").first).to_be_visible()
     expect(page.locator("#evaluate-mistakes")).to_contain_text("answered")
+    expect(results).to_contain_text("95 % interval")
+    expect(results.locator(".reliability svg")).to_be_visible()
+    with page.expect_download() as download:
+        page.locator("#evaluate-report").click()
+    assert download.value.suggested_filename == "flowers-resnet18-on-garden.html"
+    written = Path(download.value.path()).read_text()
+    assert "<bdi>flowers-resnet18</bdi> on <bdi>garden</bdi>" in written
+    assert written.endswith("</html>\n")

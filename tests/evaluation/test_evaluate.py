@@ -5,11 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
+from flowers.classifier import Classifier
 from flowers.data.dataset import scan
 from flowers.data.decode import decode_image
 from flowers.errors import CheckpointError, DataError, DecodeError
 from flowers.evaluation.evaluate import SPLITS, evaluate, report_text
+from flowers.evaluation.metrics import accuracy_interval
+from flowers.models.backbones import BACKBONES
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
 
@@ -50,6 +54,22 @@ def test_the_numbers_follow_from_the_answers(everything):
     assert np.mean([row.recall for row in everything.per_class]) == pytest.approx(everything.accuracy)  # equal classes
 
 
+def test_confidences_are_measured_as_they_were_given(everything, classifier, garden_set):
+    photos = [decode_image(garden_set.path(i)) for i in range(40)]
+    assert everything.probabilities.shape == (40, 5)
+    assert np.allclose(everything.probabilities, classifier.confidences(photos).numpy(), atol=1e-4)
+    true = everything.probabilities[np.arange(40), [item.label for item in everything.outcomes]]
+    assert everything.likelihood == pytest.approx(-np.log(true).mean())
+    assert 0 < everything.brier < 2
+    bins, right = everything.reliability, 40 * everything.accuracy
+    assert sum(row.photos for row in bins) == 40
+    assert sum(row.photos * row.accuracy for row in bins) == pytest.approx(right)
+    distances = [row.photos * abs(row.accuracy - row.confidence) for row in bins]
+    assert everything.calibration_error == pytest.approx(sum(distances) / 40)
+    assert everything.interval == accuracy_interval(right, 40)
+    assert everything.rejection.accuracy[-1] == pytest.approx(everything.accuracy)
+
+
 def test_the_worst_are_the_wrong_ones_the_surest_first(everything):
     wrong = [item for item in everything.outcomes if item.wrong]
     worst = everything.worst(10)
@@ -83,6 +103,21 @@ def test_a_class_the_checkpoint_never_heard_of_is_named_in_a_sentence(classifier
         evaluate(classifier, scan(tmp_path / "set"))
 
 
+def test_many_foreign_classes_still_make_one_sentence(classifier, garden, tmp_path):
+    for number in range(13):
+        shutil.copytree(garden / "rose", tmp_path / f"rose {number:02}")
+    with pytest.raises(CheckpointError, match=r"the classes rose 00, rose 01, .*, rose 09 and 3 more: it knows daisy,"):
+        evaluate(classifier, scan(tmp_path))
+
+
+def test_weights_that_went_astray_are_told(classifier, garden_set):
+    model = BACKBONES["resnet18"].build(5)
+    with torch.no_grad():
+        model.fc.bias[0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"^The checkpoint wild answers with what are no numbers: .*\.$"):
+        evaluate(Classifier(classifier.checkpoint, model.eval()), garden_set, "val")
+
+
 def test_a_set_too_small_to_be_split_is_measured_whole(classifier, garden, tmp_path):
     for name in ("rose", "daisy"):  # twice the same picture: both stay on one side
         for copy in ("a.jpg", "b.jpg"):
@@ -112,6 +147,10 @@ def test_augmented_views_score_each_photo_so_often_and_do_not_sharpen_the_error(
     assert seen[-1] == (3 * len(photos), 3 * len(photos))
     share = result.accuracy
     assert result.to_dict()["standard_error"] == pytest.approx((share * (1 - share) / len(photos)) ** 0.5)
+    assert result.interval == accuracy_interval(share * len(photos), len(photos))
+    worst = result.worst(1000)
+    assert len({item.photo for item in worst}) == len(worst)
+    assert {item.photo for item in worst} == {item.photo for item in result.outcomes if item.wrong}
 
 
 def test_progress_rises_to_the_end(classifier, garden_set):
@@ -128,6 +167,14 @@ def test_to_dict_is_json_and_says_nothing_of_this_machines_folders(everything, g
     assert numbers["trained_on_this_set"] is True
     assert numbers["confusion"] == everything.confusion.tolist()
     assert numbers["accuracy"] == everything.accuracy
+    assert numbers["accuracy_interval_95"] == list(everything.interval)
+    assert numbers["expected_calibration_error"] == everything.calibration_error
+    assert numbers["negative_log_likelihood"] == everything.likelihood
+    assert numbers["brier_score"] == everything.brier
+    assert sum(row["photos"] for row in numbers["reliability"]) == 40
+    assert numbers["rejection"]["points"][0]["answered"] == 1
+    assert numbers["rejection"]["points"][0]["accuracy"] == everything.accuracy
+    assert numbers["digest"] == scan(garden).digest
     assert [row["name"] for row in numbers["per_class"]] == list(CLASSES)
     assert numbers["worst"][0]["photo"] == everything.worst(1)[0].photo
 
@@ -140,12 +187,17 @@ def test_files_left_out_are_counted(classifier, garden, tmp_path):
     shutil.copytree(garden, tmp_path / "set")
     (tmp_path / "set" / "rose" / "broken.jpg").write_bytes(b"\xff\xd8\xff not a photo")
     result = evaluate(classifier, scan(tmp_path / "set"), "all")
-    assert (result.unreadable, len(result.outcomes)) == (1, 40)
+    assert [item.path for item in result.unreadable] == ["rose/broken.jpg"]
+    assert (result.to_dict()["unreadable"], len(result.outcomes)) == (1, 40)
 
 
 def test_the_terminals_table_holds_every_number(everything):
     text = report_text(everything)
     assert f"accuracy {everything.accuracy:.2%}" in text
+    low, high = everything.interval
+    assert f"95% interval {low:.2%} to {high:.2%}" in text
+    assert f"calibration: expected error {everything.calibration_error:.2%}" in text
+    assert f"negative log-likelihood {everything.likelihood:.4f}, Brier score {everything.brier:.4f}" in text
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line}
     for row, counts in zip(everything.per_class, everything.confusion, strict=True):
         assert lines[row.name] == [row.name, *map(str, counts)]  # the matrix comes last

@@ -1,4 +1,4 @@
-"""The confusion matrix as an SVG: sound XML for any class name, and nothing that touches the page around it."""
+"""The figures as SVGs: sound XML for any class name, and nothing that touches the page around them."""
 
 import re
 import threading
@@ -20,7 +20,12 @@ from flowers.evaluation.figures import (
     confusion_summary,
     figure_svg,
     most_confused,
+    rejection_figure,
+    rejection_summary,
+    reliability_figure,
+    reliability_summary,
 )
+from flowers.evaluation.metrics import expected_calibration_error, rejection_curve, reliability
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIVE = ("daisy", "dandelion", "rose", "sunflower", "tulip")
@@ -137,3 +142,77 @@ def test_it_can_be_drawn_in_several_threads_and_leaves_matplotlibs_settings_alon
         thread.join()
     assert drawn == [five] * 4
     assert dict(matplotlib.rcParams) == before
+
+
+# Reliability and rejection
+
+
+def answers(photos: int = 400, boast: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """(confidences, right) of a classifier that is surer than it should be by ``boast``."""
+    rng = np.random.default_rng(0)
+    confidences = rng.uniform(0.3, 1, photos)
+    return confidences, rng.uniform(size=photos) < confidences - boast
+
+
+def draw_reliability(confidences, right, bins: int = 10) -> str:
+    rows = reliability(confidences, right, bins)
+    return figure_svg(
+        reliability_figure(rows), reliability_summary(rows, expected_calibration_error(confidences, right))
+    )
+
+
+def draw_rejection(confidences, right) -> str:
+    curve = rejection_curve(confidences, right)
+    return figure_svg(rejection_figure(curve), rejection_summary(curve))
+
+
+def bars(svg: str, colour: str) -> list[tuple[float, float]]:
+    """(left, height) of the bars of a colour, in points, from the left."""
+    paths = re.findall(rf'<path d="([^"]+)" style="fill: {colour}', svg)
+    corners = [np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path), dtype=float) for path in paths]
+    return sorted((corner[:, 0].min(), np.ptp(corner[:, 1])) for corner in corners)
+
+
+@pytest.mark.parametrize("draw_", [draw_reliability, draw_rejection])
+def test_a_plot_takes_the_pages_colour_and_leaves_no_trace_in_the_page(draw_):
+    for case in (answers(), answers(3), ([1.0], [True]), ([0.4], [False]), ([0.5] * 9, [True, False, True] * 3)):
+        svg = draw_(*case)
+        root = ElementTree.fromstring(svg)
+        assert {element.tag for element in root.iter()} == {f"{SVG}{name}" for name in ("svg", "g", "path", "text")}
+        assert not [element for element in root.iter() if element.get("id") or element.get("clip-path")]
+        assert "currentColor" in svg
+        assert INK not in svg
+        assert "font-family" not in svg
+        assert "url(" not in svg
+        assert root.get("role") == "img"
+        assert root.get("aria-label").endswith(".")
+
+
+def test_each_bin_with_photos_has_a_bar_as_high_as_its_accuracy():
+    confidences, right = answers()
+    held = [row for row in reliability(confidences, right, 10) if row.photos]
+    drawn = bars(draw_reliability(confidences, right), RIGHT)
+    assert len(drawn) == len(held)
+    assert [left for left, _ in drawn] == sorted(left for left, _ in drawn)
+    heights = np.array([height for _, height in drawn])
+    assert heights / heights.max() == pytest.approx([row.accuracy / max(r.accuracy for r in held) for row in held])
+    gaps = np.array([gap for _, gap in bars(draw_reliability(confidences, right), WRONG)])
+    expected = [abs(row.confidence - row.accuracy) for row in held]
+    assert gaps / heights.max() == pytest.approx(np.array(expected) / max(r.accuracy for r in held), abs=1e-3)
+
+
+def test_plots_are_told_in_a_sentence_too():
+    svg = draw_reliability([0.9, 0.9, 0.9, 0.9], [True, True, True, False])
+    assert ElementTree.fromstring(svg).get("aria-label") == (
+        "Reliability diagram: on average it is 90.0% sure and right 75.0% of the time; "
+        "the expected calibration error is 15.0%."
+    )
+    svg = draw_rejection([0.9, 0.8, 0.7, 0.6, 0.5], [True, True, True, True, False])
+    assert ElementTree.fromstring(svg).get("aria-label") == (
+        "Rejection curve: 80.0% of all answers are right, and 100.0% of the surest 80%, those of 60% confidence or "
+        "more."
+    )
+
+
+def test_a_long_rejection_curve_stays_small():
+    assert len(draw_rejection(*answers(20_000))) < 200_000  # bytes

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 import pytest
 from PIL import Image
 
-from flowers.data.dataset import scan
+from flowers.data.dataset import Unreadable, scan
 from flowers.errors import CheckpointError, UsageError
 from flowers.evaluation.evaluate import Evaluation, Outcome
 from flowers.paths import runs_dir
@@ -21,6 +22,8 @@ from flowers.studio import evaluate
 from flowers.studio.evaluate import build, measure, results_html
 from flowers.training.run import Run
 from tests.evaluation.wild import save_wild_checkpoint
+
+BROKEN = Unreadable("rose/broken.jpg", "rose/broken.jpg is damaged.")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,11 @@ def run(checkpoint) -> str:
 
 def made_up(classes=("rose", "tulip"), answers=((0, 0), (0, 1), (1, 1)), **changes) -> Evaluation:
     outcomes = tuple(Outcome(f"{a}/{i}.jpg", a, b, 0.75, 0.25) for i, (a, b) in enumerate(answers))
-    known = Evaluation("my run", "my set", Path("/secret/folder"), True, 0, "val", 0, tuple(classes), outcomes)
+    shares = np.full((len(outcomes), len(classes)), 0.25 / max(1, len(classes) - 1), dtype=np.float32)
+    shares[np.arange(len(outcomes)), [b for _, b in answers]] = 0.75
+    known = Evaluation(
+        "my run", "my set", Path("/secret/folder"), "d9c0234e", True, (), "val", 0, tuple(classes), outcomes, shares
+    )
     return replace(known, **changes)
 
 
@@ -91,7 +98,7 @@ def test_the_button_shows_results_and_a_gallery_that_browsers_can_draw(run, phot
     for path in photos.glob("*/*.jpg"):  # large, sideways, and under a wrong name
         image = Image.open(path).resize((1200, 900))
         image.save(path, "PNG", exif=exif, compress_level=0)
-    html, gallery = evaluate._press_evaluate(run, "FLOWERS_DATA", "all")
+    html, gallery, _ = evaluate._press_evaluate(run, "FLOWERS_DATA", "all")
     mistakes = measure(run, "FLOWERS_DATA", "all").worst()
     pictures = gallery["value"]
     assert gallery["visible"]
@@ -105,12 +112,12 @@ def test_the_button_shows_results_and_a_gallery_that_browsers_can_draw(run, phot
 
 
 def test_a_mistake_in_the_request_is_a_sentence_on_the_page_and_hides_the_old_gallery(run, photos):
-    html, gallery = evaluate._press_evaluate("gone", "FLOWERS_DATA", "val")
+    html, gallery, report = evaluate._press_evaluate("gone", "FLOWERS_DATA", "val")
     assert 'role="alert"' in html
     assert "There is no checkpoint called &#x27;gone&#x27;" in html
-    assert gallery["visible"] is False
+    assert gallery["visible"] is report["visible"] is False
     (photos / "rose").rename(photos / "orchid")
-    html, _ = evaluate._press_evaluate(run, "FLOWERS_DATA", "val")
+    html, *_ = evaluate._press_evaluate(run, "FLOWERS_DATA", "val")
     assert "does not know the class orchid" in html
     with pytest.raises(CheckpointError):
         measure(run, "FLOWERS_DATA")
@@ -118,14 +125,32 @@ def test_a_mistake_in_the_request_is_a_sentence_on_the_page_and_hides_the_old_ga
 
 def test_without_any_checkpoint_it_says_where_to_get_one(photos, monkeypatch):
     monkeypatch.setattr("flowers.studio.common.bundled_checkpoints", list)
-    html, _ = evaluate._press_evaluate(None, "FLOWERS_DATA", "val")
+    html, *_ = evaluate._press_evaluate(None, "FLOWERS_DATA", "val")
     assert "train one in the Train tab" in html
+
+
+def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, photos, monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    _, _, report = evaluate._press_evaluate(run, "FLOWERS_DATA", "all")
+    page = Path(report["value"])
+    assert report["visible"]
+    assert page.is_relative_to(tmp_path / "gradio")
+    assert page.name == "wild-run-on-my-photos.html"
+    assert "<h1><bdi>wild-run</bdi> on <bdi>my photos</bdi></h1>" in page.read_text()
+    assert str(photos.parent) not in page.read_text()
+
+
+def test_the_reliability_diagram_is_shown_and_told():
+    html = results_html(made_up())
+    assert "On average it is 75.0% sure, and 66.7% of its answers are right." in html
+    assert "the expected calibration error is 8.3%." in html
+    assert '<dt>calibration error</dt><dd class="value">8.3%</dd>' in html
 
 
 def test_the_results_hold_the_numbers_as_a_table_with_headers():
     html = results_html(made_up())
     assert "66.7%" in html
-    assert "± 27.2 points" in html
+    assert "95 % interval 20.8% to 93.9%" in html  # Wilson's, of 2 in 3
     table = ElementTree.fromstring(re.search(r"<table.*</table>", html, re.S)[0])
     assert [head.text for head in table.iter("th")] == [
         "Class", "Photos", "Precision", "Recall", "F1", "rose", "tulip"
@@ -148,8 +173,8 @@ def test_what_was_not_measured_is_a_dash_and_not_a_nought():
         ({"split": "train"}, "It has learnt from these very photos: expect less of it on new ones."),
         ({"split": "all"}, "It has learnt from most of these photos: expect less of it on new ones."),
         ({"split": "val", "same_set": False}, "This is not the photo set that it was trained on."),
-        ({"unreadable": 1}, "One file of the set cannot be read"),
-        ({"unreadable": 3}, "3 files of the set cannot be read"),
+        ({"unreadable": (BROKEN,)}, "One file of the set cannot be read"),
+        ({"unreadable": (BROKEN,) * 3}, "3 files of the set cannot be read"),
     ],
 )
 def test_it_says_how_much_the_number_is_worth(changes, sentence):
