@@ -28,6 +28,7 @@ from flowers.evaluation.calibration import (
     report_text,
     spread,
 )
+from flowers.evaluation.evaluate import evaluate
 from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, read_calibration
 from flowers.models.checkpoint import CARD, read_checkpoint
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
@@ -176,6 +177,22 @@ def test_calibrating_changes_confidences_but_no_answer_and_says_what_is_known(ch
     assert (checkpoint.folder / TENSORS).stat().st_size < 1_000_000
     text = report_text(checkpoint, calibration)
     assert f"temperature {calibration.temperature:.3f}" in text
+
+
+def test_an_evaluation_judges_each_photo_by_a_temperature_that_others_fitted(checkpoint, photos):
+    dataset = scan(photos)
+    before = evaluate(Classifier.load(checkpoint.folder), dataset)
+    facts = calibrate(checkpoint, dataset).facts
+    after = evaluate(Classifier.load(checkpoint.folder), dataset)
+    assert before.likelihood == pytest.approx(facts["uncalibrated"]["negative_log_likelihood"], abs=1e-3)
+    assert after.likelihood == pytest.approx(facts["calibrated"]["negative_log_likelihood"], abs=1e-3)
+    assert after.calibration_error == pytest.approx(facts["calibrated"]["expected_calibration_error"], abs=1e-3)
+    assert [item.predicted for item in after.outcomes] == [item.predicted for item in before.outcomes]
+    answers = Classifier.load(checkpoint.folder).classify_many(dataset.path(index) for index in dataset.split().val)
+    assert [item.confidence for item in after.outcomes] == pytest.approx([a.confidence for a in answers], abs=1e-4)
+    # Of photos that fitted nothing, what the answers say is honest as it is.
+    train = evaluate(Classifier.load(checkpoint.folder), dataset, "train")
+    assert train.probabilities.max(1).tolist() == [item.confidence for item in train.outcomes]
 
 
 def test_the_same_photos_give_the_same_calibration(checkpoint, photos):
