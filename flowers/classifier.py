@@ -18,10 +18,13 @@ from flowers.data.preprocess import Preprocessing
 from flowers.data.threads import ahead
 from flowers.errors import CheckpointError, DecodeError
 from flowers.inference import BATCH, eager_network, open_engine, open_network, prepare
+from flowers.models.calibration import UNFAMILIAR, read_calibration
 from flowers.models.checkpoint import Checkpoint, find_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 Source = bytes | str | os.PathLike  # a photo file's bytes, or its path
 
@@ -34,10 +37,18 @@ class Answer:
     confidence: float  # 0..1, of the label
     confidences: dict[str, float]  # by class name; they sum to 1
     seconds: float  # from the upright photo to the answer; in a batch, its share of the computing
+    known: bool = True  # False: probably none of the classes; a checkpoint that cannot tell takes every photo for known
+    familiarity: float | None = None  # 0..1, the share of the photos held back that look less familiar; None: see known
 
     def ranked(self) -> list[tuple[str, float]]:
         """(class, confidence), the most likely first."""
         return sorted(self.confidences.items(), key=lambda item: -item[1])
+
+    @property
+    def none(self) -> str:
+        """What to call a photo that is not known: ``none of the five``."""
+        count = len(self.confidences)
+        return f"none of the {NUMBERS[count] if count < len(NUMBERS) else count}"
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""
@@ -56,8 +67,9 @@ class Classifier:
             raise CheckpointError(
                 f"The checkpoint {checkpoint.name} does not say how to prepare photos for it: fetch or train it again."
             ) from error
+        self.calibration = read_calibration(checkpoint)
         if model is not None:
-            self.network = eager_network(model, self.preprocessing)
+            self.network = eager_network(checkpoint, self.preprocessing, model)
         elif engine == "auto":
             self.network = open_network(checkpoint, self.preprocessing)
         else:
@@ -93,8 +105,8 @@ class Classifier:
     def classify(self, image: Image.Image) -> Answer:
         """The answer to one upright RGB photo of any size."""
         start = time.perf_counter()
-        [confidences] = self.network.confidences(_pixels([self.preprocessing.frame(image)]))
-        return self._answer(confidences, time.perf_counter() - start)
+        [seen] = self._look(_pixels([self.preprocessing.frame(image)]))
+        return self._answer(*seen, time.perf_counter() - start)
 
     def classify_many(self, sources: Iterable[Source]) -> Iterator[Answer | DecodeError]:
         """The answers to any number of photo files, in order; for one that cannot be read, the error that says why.
@@ -109,12 +121,13 @@ class Classifier:
                 yield from self._answers(batch)
 
     def confidences(self, frames: "Sequence[Image.Image] | Tensor") -> "Tensor":
-        """Class probabilities, float32 (N, classes), of frames: RGB squares of the network's size, or their uint8
-        pixels (N, 3, size, size)."""
+        """Class probabilities, calibrated, float32 (N, classes), of frames: RGB squares of the network's size, or their
+        uint8 pixels (N, 3, size, size)."""
         import torch
 
         pixels = frames.cpu().numpy() if isinstance(frames, torch.Tensor) else _pixels(frames)
-        return torch.from_numpy(self.network.confidences(pixels))
+        scores, _ = self.network.look(pixels)
+        return torch.from_numpy(self.calibration.confidences(scores))
 
     def _read(self, source: Source) -> Image.Image | DecodeError:
         try:
@@ -125,15 +138,23 @@ class Classifier:
     def _answers(self, batch: list[Image.Image | DecodeError]) -> Iterator[Answer | DecodeError]:
         frames = [item for item in batch if not isinstance(item, DecodeError)]
         start = time.perf_counter()
-        rows = iter(self.network.confidences(_pixels(frames)) if frames else ())
+        rows = iter(self._look(_pixels(frames)) if frames else ())
         seconds = (time.perf_counter() - start) / max(1, len(frames))
         for item in batch:
-            yield item if isinstance(item, DecodeError) else self._answer(next(rows), seconds)
+            yield item if isinstance(item, DecodeError) else self._answer(*next(rows), seconds)
 
-    def _answer(self, confidences: np.ndarray, seconds: float) -> Answer:
+    def _look(self, pixels: np.ndarray) -> list[tuple[np.ndarray, float | None]]:
+        """(class probabilities, familiarity) of each photo."""
+        scores, features = self.network.look(pixels)
+        familiarity = self.calibration.familiarity(features)
+        told = itertools.repeat(None) if familiarity is None else familiarity.tolist()
+        return list(zip(self.calibration.confidences(scores), told, strict=False))
+
+    def _answer(self, confidences: np.ndarray, familiarity: float | None, seconds: float) -> Answer:
         named = dict(zip(self.classes, confidences.tolist(), strict=True))
         label = max(named, key=named.get)
-        return Answer(label, named[label], named, seconds)
+        known = familiarity is None or familiarity >= UNFAMILIAR
+        return Answer(label, named[label], named, seconds, known, familiarity)
 
 
 def _pixels(frames: Sequence[Image.Image]) -> np.ndarray:

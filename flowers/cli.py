@@ -118,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--verbose", action="store_true", help="say which engine answered, and why")
     classify.set_defaults(command=_classify)
 
+    calibrate = commands.add_parser(
+        "calibrate", help="teach a checkpoint how sure it may be, and which photos are none of its classes"
+    )
+    calibrate.add_argument("checkpoint", metavar="CHECKPOINT", help="as for evaluate; what is found is written into it")
+    _add_data(calibrate)
+    calibrate.set_defaults(command=_calibrate)
+
     data = commands.add_parser("data", help="photo sets: list them, fetch one, check one")
     actions = data.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
     actions.add_parser("list", help="the known photo sets").set_defaults(command=_data_list)
@@ -218,10 +225,12 @@ def _perform(run: Any, quiet: bool) -> None:
         progress_bar("Getting the photos ready", unit="") as reading,
         _bar(quiet) as bar,
     ):
-        for event in perform(run, stopping, None if quiet else reading):
+        for event in perform(run, stopping, None if quiet else reading, conclude=_calibrate_run):
             bar.show(event)
             if lines := log_lines(event, epochs):
                 bar.write(lines)
+    if run.status().message:
+        print(run.status().message, file=sys.stderr)
     if stopping():
         print(f"Stopped. Go on with: python -m flowers resume {run.folder}")
 
@@ -410,6 +419,30 @@ def _open_photos(source: str | None) -> Any:
         return open_dataset(source, progress)
 
 
+def _calibrate(options: argparse.Namespace) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.evaluation.calibration import calibrate, report_text
+    from flowers.models.checkpoint import find_checkpoint
+
+    checkpoint = find_checkpoint(options.checkpoint)
+    dataset = _open_photos(options.data)
+    with progress_bar("Looking at photos", unit=" photos") as progress:
+        calibration = calibrate(checkpoint, dataset, progress=progress)
+    print(report_text(checkpoint, calibration))
+
+
+def _calibrate_run(run: Any, dataset: Any, progress: Any) -> str:
+    """What a run does at its end; returns why it could not, in a sentence, or nothing."""
+    from flowers.evaluation.calibration import calibrate
+    from flowers.models.checkpoint import find_checkpoint
+
+    try:
+        calibrate(find_checkpoint(run.folder), dataset, learned=200, held_back=500, progress=progress)
+        return ""
+    except FlowersError as error:
+        return str(error)
+
+
 def _classify(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -443,7 +476,10 @@ def _answer_line(path: Path, answer: Any, as_json: bool) -> str:
     if as_json:
         return json.dumps({"photo": str(path), **answer.to_dict()})
     shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
-    return f"{path}: {answer.label} {answer.confidence:.1%} ({shares})"
+    looks = f"{answer.label} {answer.confidence:.1%}"
+    if not answer.known:
+        return f"{path}: probably {answer.none} (looks most like {looks}, {shares})"
+    return f"{path}: {looks} ({shares})"
 
 
 def _photo_files(paths: Sequence[str]) -> Iterator[Path]:
@@ -504,11 +540,13 @@ def _where(chosen: Any) -> str:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from flowers.models.calibration import calibration_files, read_calibration
     from flowers.models.checkpoint import MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
 
     target = _new_checkpoint(options.target)
     checkpoint = find_checkpoint(options.checkpoint)
-    save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD)
+    kept = calibration_files(read_calibration(checkpoint))
+    save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD, extra=kept)
     print(f"Wrote {target}.")
 
 

@@ -3,9 +3,11 @@
 import io
 import itertools
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,7 +19,8 @@ from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import CheckpointError, DecodeError, UsageError
 from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, save_checkpoint
+from flowers.models.calibration import Calibration, Neighbours, write_calibration
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, save_checkpoint
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -120,6 +123,54 @@ def test_a_network_in_memory_answers_as_the_saved_one_does(classifier, photos):
     assert Classifier(classifier.checkpoint, model).classify(photos[0]).confidences == pytest.approx(
         classifier.classify(photos[0]).confidences, abs=1e-5
     )
+
+
+# Calibrated
+
+
+@pytest.fixture
+def calibrate(folder, tmp_path):
+    """``calibrate(calibration)`` gives the classifier of a copy of the checkpoint, calibrated so."""
+
+    def calibrate(calibration: Calibration) -> Classifier:
+        copy = shutil.copytree(folder, tmp_path / "c")
+        write_calibration(read_checkpoint(copy), calibration)
+        return Classifier.load(copy)
+
+    return calibrate
+
+
+def test_an_answer_goes_by_the_temperature_one_by_one_or_together(classifier, calibrate, photos):
+    cooler = calibrate(Calibration(0.25))
+    for photo, answer in zip(photos, cooler.classify_many(map(as_bytes, photos)), strict=True):
+        shares = np.array(list(classifier.classify(photo).confidences.values())) ** 4
+        expected = pytest.approx((shares / shares.sum()).tolist(), abs=1e-4)
+        assert list(cooler.classify(photo).confidences.values()) == expected
+        assert list(answer.confidences.values()) == expected
+        assert cooler.confidences([PREPARED.frame(photo)])[0].tolist() == expected
+
+
+def test_a_photo_unlike_those_learned_from_is_not_known(classifier, calibrate, photos):
+    frames = np.stack([np.asarray(PREPARED.frame(photo)) for photo in photos]).transpose(0, 3, 1, 2)
+    features = classifier.network.look(frames)[1]
+    bank = features[:1] / np.linalg.norm(features[0])
+    taught = calibrate(Calibration(neighbours=Neighbours(bank, 1, np.array([0.9999, 1.0]))))
+    learned, other = taught.classify(photos[0]), taught.classify(Image.effect_noise((99, 99), 80).convert("RGB"))
+    assert (learned.known, other.known) == (True, False)
+    assert learned.familiarity > 0.05 > other.familiarity >= 0
+    assert other.label in CLASSES  # what it looks most like
+    assert json.loads(json.dumps(other.to_dict()))["known"] is False
+
+
+def test_without_a_calibration_nothing_is_claimed(classifier, photos):
+    answer = classifier.classify(photos[0])
+    assert (answer.known, answer.familiarity) == (True, None)
+
+
+@pytest.mark.parametrize(("classes", "words"), [(2, "two"), (5, "five"), (12, "twelve"), (13, "13"), (1000, "1000")])
+def test_none_of_so_many_classes_in_words(classes, words):
+    shares = {str(index): 1 / classes for index in range(classes)}
+    assert Answer("0", 1 / classes, shares, 0.1, known=False).none == f"none of the {words}"
 
 
 # Many photos

@@ -104,6 +104,7 @@ def assert_sentence(error: str) -> None:
         (["evaluate", "x", "--augmented", "-1"], "--augmented cannot be -1"),
         (["classify"], "required: PHOTO"),
         (["classify", "--engine", "abacus", "x.jpg"], "There is no engine called 'abacus'"),
+        (["calibrate"], "required: CHECKPOINT"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
         (["export", "x", "y"], "required: --to"),
@@ -132,6 +133,8 @@ def test_a_mistake_in_the_command_is_one_sentence_and_status_2(flowers, tmp_path
         (["classify", "--checkpoint", "file.txt", "photo.jpg"], "There is no checkpoint 'file.txt'"),
         (["classify", "--checkpoint", "UNTAUGHT", "absent.jpg"], "absent.jpg cannot be found"),
         (["classify", "--checkpoint", "UNTAUGHT", "file.txt"], "file.txt"),
+        (["calibrate", "absent"], "There is no checkpoint 'absent'"),
+        (["calibrate", "UNTAUGHT", "--data", "empty"], "The folder empty holds 0 class folders"),
         (["data", "check", "empty"], "The folder empty holds 0 class folders"),
         (["export", "absent", "--to", "half", "new"], "There is no checkpoint 'absent'"),
     ],
@@ -185,8 +188,8 @@ def test_a_damaged_run_is_a_sentence(flowers, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["presets"], ["find-lr"], ["average"],
-                                     ["evaluate"], ["classify"], ["data"], ["export"]])  # fmt: skip
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["presets"], ["find-lr"], ["average"], ["evaluate"],
+                                     ["calibrate"], ["classify"], ["data"], ["export"]])  # fmt: skip
 def test_help_is_there(capsys, command):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command, "--help"])
@@ -221,7 +224,11 @@ def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
     folder = tmp_path / "run"
     options = TINY.command_line("report").split()
     status, out, err = flowers("train", "--data", garden, "--run", folder, "--quiet", *options)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err == (
+        "Only 10 photos are held back, and run cannot be calibrated with fewer than 20: it is left as it is.\n"
+    )
+    assert Run.open(folder).status().message == err.strip()
     lines = out.splitlines()
     assert lines[0] == f"The run is in {folder}"
     assert lines[1].startswith("Training: 30 photos to learn from, 10 held back, 5 classes. Training on the CPU")
@@ -455,6 +462,50 @@ def test_a_broken_shard_is_a_sentence(flowers, checkpoint, garden, tmp_path, har
     assert "of the checkpoint sharded" in err
     assert_sentence(err)
     assert not (tmp_path / "report").exists()
+
+
+# calibrate
+
+
+@pytest.fixture
+def large_garden(tmp_path):
+    """Enough photos to calibrate with: 25 are held back."""
+    garden_module.render_garden(tmp_path / "large", per_class=25, size=64)
+    return tmp_path / "large"
+
+
+def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, checkpoint, large_garden, tmp_path):
+    mine = shutil.copytree(checkpoint, tmp_path / "mine")
+    status, out, err = flowers("calibrate", mine, "--data", large_garden)
+    assert (status, err) == (0, "")
+    assert re.match(r"mine: temperature \d+\.\d{3}, fitted to 25 photos\n", out)
+    Image.effect_noise((99, 99), 90).save(tmp_path / "noise.png")
+    photos = [*sorted((large_garden / "rose").iterdir()), tmp_path / "noise.png"]
+    _, out, _ = flowers("classify", "--checkpoint", mine, "--json", *photos)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert sum(answer["known"] for answer in answers[:-1]) > 15
+    assert (answers[-1]["known"], answers[-1]["familiarity"]) == (False, 0)
+    _, out, _ = flowers("classify", "--checkpoint", mine, tmp_path / "noise.png")
+    name, share = rf"({'|'.join(CLASSES)})", r"\d+\.\d%"
+    said = rf"probably none of the five \(looks most like {name} {share}, {name} {share}, {name} {share}\)\n"
+    assert re.fullmatch(rf".*noise\.png: {said}", out)
+
+    status, _, err = flowers("export", mine, "--to", "half", tmp_path / "half")
+    _, out, _ = flowers("classify", "--checkpoint", tmp_path / "half", "--json", *photos)
+    for whole, half in zip(answers, map(json.loads, out.splitlines()), strict=True):
+        assert half["familiarity"] == pytest.approx(whole["familiarity"], abs=0.1)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_run_is_calibrated_at_its_end(flowers, large_garden, tmp_path):
+    settings = TINY.replace(epochs=1).command_line("report").split()
+    folder = tmp_path / "run"
+    status, _, err = flowers("train", "--data", large_garden, "--run", folder, "--quiet", *settings)
+    assert (status, err) == (0, "")
+    assert Run.open(folder).status() == dataclasses.replace(Run.open(folder).status(), state="done", message="")
+    assert find_checkpoint(folder).calibration["facts"]["trained_on_this_set"] is True
+    _, out, _ = flowers("classify", "--checkpoint", folder, "--json", large_garden / "rose")
+    assert all(json.loads(line)["familiarity"] is not None for line in out.splitlines())
 
 
 # classify

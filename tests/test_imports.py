@@ -21,6 +21,7 @@ LIGHT = [
     "flowers.data.dataset",
     "flowers.data.sources",
     "flowers.models.backbones",
+    "flowers.models.calibration",
     "flowers.models.checkpoint",
     "flowers.training.run",
     "flowers.training.process",

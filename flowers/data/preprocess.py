@@ -78,13 +78,18 @@ class Preprocessing:
         # In place: memory for another result would take the system longer to give than the sum to compute.
         return pixels.to(torch.float32, copy=True).sub_(mean).div_(std)
 
-    def answer(self, network: Callable[["torch.Tensor"], "torch.Tensor"], photos: "torch.Tensor") -> "torch.Tensor":
-        """The class scores (N, classes) of normalised photos (N, 3, H, W): what ``network`` gives them, and with
-        ``mirror`` the mean of that and of what it gives their mirror images. Scores, not probabilities: so everything
-        that is done with a network's scores can be done with these.
+    def answer(self, network: Callable[["torch.Tensor"], Any], photos: "torch.Tensor") -> Any:
+        """What ``network`` gives normalised photos (N, 3, H, W), a tensor or several; with ``mirror`` the mean of that
+        and of what it gives their mirror images. For class scores, not for probabilities: so everything that is done
+        with a network's scores, and with the features they are a linear function of, can be done with these.
         """
-        scores = network(photos)
-        return (scores + network(photos.flip(-1))) / 2 if self.mirror else scores
+        seen = network(photos)
+        if not self.mirror:
+            return seen
+        mirrored = network(photos.flip(-1))
+        if isinstance(seen, tuple):
+            return tuple((one + other) / 2 for one, other in zip(seen, mirrored, strict=True))
+        return (seen + mirrored) / 2
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""

@@ -3,6 +3,7 @@
     checkpoint.json                  what it is; its presence makes a folder a checkpoint
     model.safetensors                the weights, or
     model-0000i-of-0000n.safetensors and model.safetensors.index.json   the weights in shards
+    calibration.safetensors          with the card's section of that name: see calibration.py
 
 No pickle is ever loaded.
 """
@@ -41,6 +42,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     photos: dict[str, Any] = field(default_factory=dict)  # the photo set it was trained on: counts and digest
     created: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)  # see calibration.py; empty where it was never calibrated
     folder: Path | None = None
 
     @property
@@ -115,6 +117,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             metrics=dict(card.get("metrics", {})),
             photos=dict(card.get("photos", {})),
             created=str(card.get("created", "")),
+            calibration=dict(card.get("calibration", {})),
             folder=folder,
         )
     except FileNotFoundError:

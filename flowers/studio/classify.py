@@ -1,5 +1,6 @@
 """The Classify tab: a photo in, all confidences out."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -66,11 +67,17 @@ def answer_file(path: str, classifier: Classifier):
     start = time.perf_counter()
     image = decode_image(path, min_side=classifier.preprocessing.resize, name=Path(path).name)
     answer = classifier.classify(image)
-    return Answer(answer.label, answer.confidence, answer.confidences, time.perf_counter() - start), image
+    return dataclasses.replace(answer, seconds=time.perf_counter() - start), image
 
 
 def classify(photo: str | None, checkpoint: str | None = None) -> dict:
-    """Name the flower in a photo: ``{label, confidence, confidences, seconds, checkpoint}``. The API's endpoint."""
+    """Name the flower in a photo. The API's endpoint.
+
+    Returns:
+        ``{label, confidence, confidences, seconds, known, familiarity, checkpoint}``: where ``known`` is false it is
+        probably none of the classes, and ``label`` what it looks most like. ``familiarity`` is the share, 0 to 1, of
+        the photos held back from training that look less familiar; null where the checkpoint cannot tell.
+    """
     if not photo:
         raise UsageError("No photo was sent: send one as `photo`.")
     classifier = common.load_classifier(checkpoint)
@@ -79,13 +86,19 @@ def classify(photo: str | None, checkpoint: str | None = None) -> dict:
 
 
 def answer_card(answer: Answer, classifier: Classifier) -> str:
-    """The answer as HTML: the name, how sure, and a bar for every class."""
+    """The answer as HTML: the name, how sure, and a bar for every class; or that it is probably none of them."""
     bars = "".join(_bar(name, share, name == answer.label) for name, share in answer.ranked()[:12])
     trained = classifier.checkpoint.metrics.get("val_accuracy")
     right = f" · right on {trained:.1%} of the photos it was checked with" if trained else ""
+    heading, below = answer.label.capitalize(), f"{answer.confidence:.1%} confident"
+    if not answer.known:
+        heading = f"Probably {answer.none}"
+        below = (
+            f"It is unlike the photos this network learned from. Of what it knows, it looks most like {answer.label}."
+        )
     return (
-        f'<section class="card" aria-live="polite"><h2>{common.escape(answer.label.capitalize())}</h2>'
-        f'<p class="sub">{answer.confidence:.1%} confident</p>'
+        f'<section class="card" aria-live="polite"><h2>{common.escape(heading)}</h2>'
+        f'<p class="sub">{common.escape(below)}</p>'
         f'<ul class="bars">{bars}</ul>'
         f'<p class="facts">Answered in {_time(answer.seconds)} by '
         f"<b>{common.escape(classifier.checkpoint.name)}</b>{right}.</p></section>"

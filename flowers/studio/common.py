@@ -75,11 +75,11 @@ def load_classifier(name: str | None) -> Classifier:
         raise UsageError(f"There is no checkpoint called {name!r} any more: choose another.")
     folder = runs_dir() / name if (runs_dir() / name).is_dir() and name not in bundled_checkpoints() else name
     checkpoint = find_checkpoint(folder)
-    return _load(checkpoint.folder, checkpoint.created)
+    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
 
 
 @functools.lru_cache(maxsize=KEPT_CLASSIFIERS)
-def _load(folder: Path, _created: str) -> Classifier:
+def _load(folder: Path, _version: str) -> Classifier:
     return Classifier.load(folder)
 
 

@@ -363,13 +363,15 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
         case "queued":
             return "Starting", "The training process is waking up."
         case "done":
-            return "Trained", f"{story.ending}, in {duration(story.seconds)}."
+            return "Trained", f"{story.ending}, in {duration(story.seconds)}. {now.message}".strip()
         case "failed":
             return "That did not work", now.message
         case "stopped":
             return "Stopped", f"{reached}. Resume goes on from here."
         case "interrupted":
             return "Interrupted", f"{reached}. {now.message}"
+    if story.finished and now.state == "running":
+        return "Nearly done", now.message
     if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
         return "Getting ready", now.message or "Reading the photos and the starting weights."
     if now.state == "stopping":

@@ -157,10 +157,12 @@ def test_its_weights_are_grouped_once_each_and_only_matrices_decay(built):
 
 def test_it_learns_what_is_not_frozen(built):
     chosen, net = built[0], copy.deepcopy(built[1])
-    recipe = TINY.replace(frozen=2, norms="frozen", ema=0.9, weight_decay=0.1)
+    recipe = TINY.replace(frozen=2, norms="frozen", ema=0.3, weight_decay=0.1)
     freeze(net, chosen, recipe)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    learner = Learner(net, chosen, recipe, Machine("cpu", "float32", "channels_last", 1, 1.0, 1.0, ""), Team(CPU))
+    learner = Learner(
+        net, chosen, recipe, Machine("cpu", "float32", "channels_last", 1, 1.0, 1.0, ""), Team(CPU), steps=10
+    )
     learner.begin()
     learner.begin_epoch()
     torch.manual_seed(1)

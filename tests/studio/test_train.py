@@ -138,6 +138,15 @@ def test_while_the_photos_are_read_a_run_says_so_also_when_it_goes_on():
     assert "Getting the photos" not in train.status_card(run, Status("stopping", message=told.message), story)
 
 
+def test_after_the_last_epoch_a_run_says_what_it_still_does_and_what_came_of_it():
+    run, story = make_run("new"), Story(epochs=3, steps=10, epoch=3, finished=True)
+    card = train.status_card(run, Status("running", message="Finding out how sure it may be."), story)
+    assert "Nearly done" in card
+    assert "Finding out how sure it may be." in card
+    card = train.status_card(run, Status("done", message="Too few photos to calibrate."), story)
+    assert "All 3 epochs are done, in 0m 0s. Too few photos to calibrate." in card
+
+
 def controls() -> dict:
     async def laid_out() -> dict:  # inside a running loop: outside, Gradio would start one and never close it
         with gr.Blocks():
