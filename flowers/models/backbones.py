@@ -27,6 +27,7 @@ class Backbone:
     build: Callable[[int], "nn.Module"]  # number of classes -> a network with random weights
     build_imagenet: Callable[[int], "nn.Module"]  # the same with ImageNet weights and a new last layer
     head: str  # name of the last linear layer, which maps features to class scores
+    pool: str  # name of the module that averages the last feature map, (N, channels, h, w); "" where there is none
     stages: tuple[tuple[str, ...], ...]  # names of the modules before it, from the input on, in steps of depth
     weights_file: str  # name of the weights in torch's hub cache
 
@@ -67,6 +68,7 @@ BACKBONES: dict[str, Backbone] = {
         build=_resnet18,
         build_imagenet=_resnet18_imagenet,
         head="fc",
+        pool="avgpool",
         stages=(("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",)),
         weights_file="resnet18-f37072fd.pth",
     )
