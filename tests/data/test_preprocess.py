@@ -136,3 +136,12 @@ def test_normalising_is_torchvisions():
 def test_it_survives_a_checkpoints_json():
     given = Preprocessing(64, 72, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert Preprocessing.from_dict(json.loads(json.dumps(given.to_dict()))) == given
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 900), (96, 96), (40, 90)])
+def test_the_square_is_where_the_frame_was_cut_out(size):
+    preprocessing = Preprocessing(size=64, resize=96)
+    image = render_flower("daisy", 2, 200).resize(size)
+    there = image.resize((64, 64), Image.Resampling.BILINEAR, box=preprocessing.square(*size))
+    difference = to_pixels(there).int() - to_pixels(preprocessing.frame(image)).int()
+    assert difference.abs().float().mean() < 3  # of 255
