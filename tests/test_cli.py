@@ -97,7 +97,7 @@ def assert_sentence(error: str) -> None:
         (["classify"], "required: PHOTO"),
         (["classify", "--engine", "abacus", "x.jpg"], "There is no engine called 'abacus'"),
         (["classify", "--evidence-for", "rose", "x.jpg"], "give --why FOLDER as well"),
-        (["classify", "--why", "file.txt", "x.jpg"], "--why file.txt is a file: give a folder"),
+        (["classify", "--why", sys.executable, "x.jpg"], " is a file: give a folder"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
         (["export", "x", "y"], "required: --to"),

@@ -31,7 +31,7 @@ def reason(heat: np.ndarray, size: tuple[int, int] = (512, 512), strongest: floa
 @given(HEATS, st.integers(0, 255))
 def test_more_evidence_is_lighter_whatever_the_photo(heat, grey):
     """Read at the middle of each of the map's places, where nothing is mixed in from its neighbours."""
-    picture = lightness(overlay(Image.new("RGB", (90, 90), (grey,) * 3), heat))[15::30, 15::30]
+    picture = lightness(overlay(Image.new("RGB", (93, 93), (grey,) * 3), heat))[15::31, 15::31]
     shown = np.maximum(heat, 0)
     order = np.argsort(shown, axis=None)
     assert (np.diff(picture.flat[order]) >= -1).all()  # three colours are rounded, each for itself
