@@ -4,6 +4,7 @@ import argparse
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -115,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", metavar="E",
         help="what runs the network: eager, compiled, onnxruntime, openvino, or auto (FLOWERS_ENGINE, else auto)",
     )  # fmt: skip
+    classify.add_argument(
+        "--why", type=Path, metavar="FOLDER",
+        help="write there, for every photo, a picture of where the network found evidence for its answer",
+    )  # fmt: skip
+    classify.add_argument(
+        "--evidence-for", metavar="CLASS", help="with --why: for this class instead of the answered one"
+    )
     classify.add_argument("--verbose", action="store_true", help="say which engine answered, and why")
     classify.set_defaults(command=_classify)
 
@@ -448,15 +456,22 @@ def _classify(options: argparse.Namespace) -> int:
 
     from flowers.classifier import Classifier
 
-    total = sum(1 for _ in _photo_files(options.photos))
+    if options.evidence_for and not options.why:
+        raise UsageError("--evidence-for chooses what --why shows: give --why FOLDER as well.")
+    if options.why and options.why.exists() and not options.why.is_dir():
+        raise UsageError(f"--why {options.why} is a file: give a folder.")
+    total = sum(1 for _ in _photo_files(options.photos, options.why))
     if not total:
         raise FlowersError(f"There is no photo in {', '.join(options.photos)}: give photo files, or a folder of them.")
     classifier = Classifier.load(options.checkpoint, options.engine)
+    if options.evidence_for:
+        classifier.index(options.evidence_for)  # a mistaken name is told now
+    reasons = _ReasonFolder(classifier, options.why, options.evidence_for) if options.why else None
     if total >= WORTH_CHOOSING:
         if sys.stderr.isatty() and not classifier.network.settled:
             print("Finding out what answers fastest here, once for this checkpoint.", file=sys.stderr)
         classifier.choose_engine()
-    paths, sources = itertools.tee(_photo_files(options.photos))
+    paths, sources = itertools.tee(_photo_files(options.photos, options.why))
     failures = 0
     with tqdm(total=total, unit=" photos", disable=None if total > 1 else True) as bar:
         for path, answer in zip(paths, classifier.classify_many(sources), strict=True):
@@ -465,30 +480,51 @@ def _classify(options: argparse.Namespace) -> int:
                     failures += 1
                     _complain(answer, 1)
                 else:
-                    print(_answer_line(path, answer, options.json), flush=True)
+                    why = reasons.write(path, answer.label) if reasons else None
+                    print(_answer_line(path, answer, why, options.json), flush=True)
             bar.update()
     if options.verbose:
         print(classifier.network.why, file=sys.stderr)
     return 1 if failures else 0
 
 
-def _answer_line(path: Path, answer: Any, as_json: bool) -> str:
+def _answer_line(path: Path, answer: Any, why: Path | None, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"photo": str(path), **answer.to_dict()})
+        return json.dumps({"photo": str(path), **answer.to_dict(), **({"why": str(why)} if why else {})})
     shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
-    looks = f"{answer.label} {answer.confidence:.1%}"
+    looks, because = f"{answer.label} {answer.confidence:.1%}", f", why: {why}" if why else ""
     if not answer.known:
-        return f"{path}: probably {answer.none} (looks most like {looks}, {shares})"
-    return f"{path}: {looks} ({shares})"
+        return f"{path}: probably {answer.none} (looks most like {looks}, {shares}){because}"
+    return f"{path}: {looks} ({shares}){because}"
 
 
-def _photo_files(paths: Sequence[str]) -> Iterator[Path]:
-    """The files themselves and those in folders, one by one: there may be millions."""
+class _ReasonFolder:
+    """A folder of pictures that show the evidence in photos, each named after its photo and the class."""
+
+    def __init__(self, classifier: Any, folder: Path, label: str | None) -> None:
+        self.classifier, self.folder, self.label = classifier, folder.expanduser(), label
+        self.written: set[Path] = set()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, photo: Path, answered: str) -> Path:
+        """Write the picture for one photo, over that of an earlier command, and return its path."""
+        label = self.label or answered
+        name = f"{photo.stem}-why-" + re.sub(r"[^\w-]+", "-", label)[:60]  # a class may be called anything
+        numbered = (f"{name}{'' if n == 1 else f'-{n}'}.jpg" for n in itertools.count(1))
+        path = next(path for path in map(self.folder.joinpath, numbered) if path not in self.written)
+        self.written.add(path)
+        self.classifier.explain(photo, label).picture().save(path, quality=90)
+        return path
+
+
+def _photo_files(paths: Sequence[str], left_out: Path | None = None) -> Iterator[Path]:
+    """The files themselves and those in folders, one by one: there may be millions. Not those in ``left_out``."""
+    left_out = left_out and left_out.expanduser().resolve()
     for path in map(Path, paths):
         if not path.is_dir():
             yield path
         for folder, folders, files in os.walk(path):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if Path(folder, name).resolve() != left_out)
             found = (Path(folder, name) for name in sorted(files) if not name.startswith("."))
             yield from (file for file in found if file.is_file())  # no pipes, no links to nothing
 

@@ -230,6 +230,82 @@ def test_what_is_wrong_with_the_list_itself_is_raised(classifier, photos):
         list(classifier.classify_many(listing()))
 
 
+# Reasons
+
+
+def test_a_reason_is_for_the_answer_or_for_any_class_and_adds_up_to_its_score(classifier, photos):
+    model = load_model(classifier.checkpoint)
+    for image in photos[:3]:
+        source = as_bytes(image)
+        with torch.inference_mode():
+            [scores] = model(PREPARED.normalise(to_pixels(PREPARED.frame(image))[None]))
+        assert classifier.explain(source).label == classifier.classify(image).label
+        for name, score, bias in zip(CLASSES, scores, model.fc.bias, strict=True):
+            reason = classifier.explain(source, name)
+            assert reason.label == name
+            assert reason.exact
+            assert (reason.heat.shape, reason.heat.dtype) == ((2, 2), "float32")
+            assert reason.heat.mean() + bias.item() == pytest.approx(score.item(), rel=1e-4, abs=1e-5)
+            assert reason.heat.max() <= reason.strongest
+
+
+def test_a_reason_shows_what_the_network_saw(classifier, photos):
+    image = photos[5].resize((1200, 700))
+    reason = classifier.explain(as_bytes(image), "rose")
+    assert reason.frame.tobytes() == PREPARED.frame(image).tobytes()
+    shown = reason.photo.resize(reason.frame.size, Image.Resampling.BILINEAR, box=reason.box)
+    difference = to_pixels(shown).int() - to_pixels(reason.frame).int()
+    assert difference.abs().float().mean() < 4  # of 255: the same part of the photo
+
+
+@pytest.mark.parametrize("size", [(3000, 100), (100, 3000), (40, 40), (4000, 3000)])
+def test_pictures_of_reasons_stay_small(classifier, size):
+    picture = classifier.explain(as_bytes(Image.new("RGB", size, "green"))).picture()
+    assert max(picture.size) <= 1100
+    assert min(picture.size) >= 400
+
+
+def test_a_class_that_is_not_there_or_no_photo_is_a_sentence(classifier):
+    with pytest.raises(UsageError, match="no class called 'orchid': the classes are daisy, rose, tulip\\."):
+        classifier.explain(b"", "orchid")
+    with pytest.raises(DecodeError, match=r"absent\.jpg cannot be found"):
+        classifier.explain("absent.jpg", "rose")
+
+
+def test_threads_may_ask_for_reasons_and_answers_at_once_and_the_network_is_loaded_once(folder, photos, monkeypatch):
+    classifier, loaded, source = Classifier.load(folder), [], [as_bytes(photo) for photo in photos]
+    alone = [classifier.classify(photo).confidences for photo in photos]
+    monkeypatch.setattr(module, "load_model", lambda checkpoint: loaded.append(1) or load_model(checkpoint))
+    with ThreadPoolExecutor(4) as pool:
+        reasons = [pool.submit(classifier.explain, photo, "rose") for photo in source]
+        answers = list(pool.map(classifier.classify, photos))
+    assert [answer.confidences for answer in answers] == alone
+    assert len(loaded) == 1
+    for photo, reason in zip(source, reasons, strict=True):
+        assert (reason.result().heat == classifier.explain(photo, "rose").heat).all()
+
+
+def test_a_network_in_memory_gives_the_saved_ones_reason_and_stays_as_it_is(classifier, photos):
+    model = load_model(classifier.checkpoint).train()
+    heat = Classifier(classifier.checkpoint, model).explain(as_bytes(photos[0]), "rose").heat
+    assert heat == pytest.approx(classifier.explain(as_bytes(photos[0]), "rose").heat, abs=1e-5)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_reason_of_another_network_is_not_told(tmp_path, photos):
+    """A run's best is replaced while it trains."""
+    for seed, created in ((0, "2026-01-01T00:00:00Z"), (1, "2026-01-01T00:01:00Z")):
+        torch.manual_seed(seed)
+        weights = BACKBONES["resnet18"].build(3).state_dict()
+        save_checkpoint(tmp_path / "c", weights, Checkpoint("resnet18", CLASSES, PREPARED.to_dict(), created=created))
+        if seed == 0:
+            classifier = Classifier.load(tmp_path / "c")
+    with pytest.raises(CheckpointError, match="has just been replaced by a newer one"):
+        classifier.explain(as_bytes(photos[0]))
+    assert Classifier.load(tmp_path / "c").explain(as_bytes(photos[0])).label in CLASSES
+
+
 # Engines
 
 

@@ -105,6 +105,8 @@ def assert_sentence(error: str) -> None:
         (["classify"], "required: PHOTO"),
         (["classify", "--engine", "abacus", "x.jpg"], "There is no engine called 'abacus'"),
         (["calibrate"], "required: CHECKPOINT"),
+        (["classify", "--evidence-for", "rose", "x.jpg"], "give --why FOLDER as well"),
+        (["classify", "--why", sys.executable, "x.jpg"], " is a file: give a folder"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
         (["export", "x", "y"], "required: --to"),
@@ -566,6 +568,38 @@ def test_classify_finds_the_fastest_engine_for_many_photos_only(flowers, checkpo
     assert not chosen
     assert flowers("classify", "--checkpoint", checkpoint, garden / "rose")[0] == 0
     assert len(chosen) == 1
+
+
+def test_classify_says_why_with_a_picture_for_each_photo(flowers, checkpoint, garden, tmp_path):
+    for folder in ("a", "b"):  # photos of one name
+        shutil.copytree(garden / "rose", tmp_path / "photos" / folder)
+    command = ["classify", "--checkpoint", checkpoint, "--why", tmp_path / "photos" / "why", tmp_path / "photos"]
+    for _ in range(2):  # the second time, the pictures of the first are no photos, and make way
+        status, out, err = flowers(*command)
+        assert (status, err) == (0, "")
+        told = [re.fullmatch(r"(.+): (\w+) [^:]*, why: (.+)", line).groups() for line in out.splitlines()]
+        assert [photo for photo, _, _ in told] == [str(p) for p in sorted((tmp_path / "photos").glob("[ab]/*"))]
+        pictures = [picture for _, _, picture in told]
+        assert len(set(pictures)) == 16
+        assert sorted(pictures) == sorted(map(str, (tmp_path / "photos" / "why").iterdir()))
+    photo, label, picture = told[0]
+    assert os.path.basename(picture) == f"rose-0001-why-{label}.jpg"
+    with Image.open(picture) as found:
+        assert found.size == Classifier.load(checkpoint).explain(photo).picture().size
+
+    status, out, _ = flowers(*command, "--json", "--evidence-for", "tulip")
+    pictures = [json.loads(line)["why"] for line in out.splitlines()]
+    assert len(set(pictures)) == 16
+    assert all(re.search(r"-why-tulip(-2)?\.jpg$", picture) for picture in pictures)
+
+
+def test_classify_lists_the_classes_when_asked_for_the_evidence_of_another(flowers, checkpoint, garden, tmp_path):
+    command = ["classify", "--checkpoint", checkpoint, "--why", tmp_path / "why", "--evidence-for", "orchid"]
+    status, out, err = flowers(*command, garden / "rose")
+    assert (status, out) == (2, "")
+    assert "no class called 'orchid': the classes are daisy, dandelion, rose, sunflower, tulip" in err
+    assert_sentence(err)
+    assert not (tmp_path / "why").exists()
 
 
 def test_classify_shows_its_progress_on_a_terminal(checkpoint, garden, monkeypatch, capsys):

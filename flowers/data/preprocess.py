@@ -62,12 +62,16 @@ class Preprocessing:
         """
         copy, size = self.reduce(image), size or self.size
         # The source box of the final square, so that one resampling does both the scaling and the cut.
-        side = min(copy.size) * self.size / self.resize
-        left, top = (copy.width - side) / 2, (copy.height - side) / 2
-        if side == size:  # as of every photo large enough: it only has to be cut out, as torchvision's CenterCrop does
+        left, top, right, _ = box = self.square(*copy.size)
+        if right - left == size:  # as of every photo large enough: it only has to be cut out, as by CenterCrop
             return copy.crop((int(left), int(top), int(left) + size, int(top) + size))
-        box = (left, top, left + side, top + side)
         return copy.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+
+    def square(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Where ``frame`` lies in a photo of this many pixels: left, top, right, bottom."""
+        side = min(width, height) * self.size / self.resize
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
 
     def normalise(self, pixels: "torch.Tensor") -> "torch.Tensor":
         """uint8 pixels of shape (N, 3, H, W) to float32, each channel about zero mean and unit deviation."""

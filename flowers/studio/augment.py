@@ -4,9 +4,7 @@ The controls are made from the table in ``data/augment.py``, and the pictures by
 what is shown here is what training does.
 """
 
-import base64
 import functools
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -228,11 +226,8 @@ def _alone(image: Image.Image, framed: Image.Image, recipe: Recipe, seed: int, a
 
 def _picture(image: Image.Image, alt: str, caption: str, kind: str = "") -> str:
     """A figure; ``alt`` and ``caption`` are HTML."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=88)
-    data = base64.b64encode(file.getvalue()).decode()
     # Decoding at once: otherwise every change flashes blank.
     return (
-        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{alt}" width="{image.width}"'
+        f'<figure class="{kind}"><img src="{common.data_url(image)}" alt="{alt}" width="{image.width}"'
         f' height="{image.height}" decoding="sync">{f"<figcaption>{caption}</figcaption>" if caption else ""}</figure>'
     )

@@ -159,3 +159,12 @@ def test_a_checkpoint_that_says_nothing_of_mirrors_has_none():
     values = Preprocessing(64, 72).to_dict()
     del values["mirror"]
     assert Preprocessing.from_dict(values) == Preprocessing(64, 72)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 900), (96, 96), (40, 90)])
+def test_the_square_is_where_the_frame_was_cut_out(size):
+    preprocessing = Preprocessing(size=64, resize=96)
+    image = render_flower("daisy", 2, 200).resize(size)
+    there = image.resize((64, 64), Image.Resampling.BILINEAR, box=preprocessing.square(*size))
+    difference = to_pixels(there).int() - to_pixels(preprocessing.frame(image)).int()
+    assert difference.abs().float().mean() < 3  # of 255
