@@ -15,7 +15,6 @@ from flowers.reason import Reason
 from flowers.studio import classify, common
 from flowers.studio.classify import answer_card
 
-
 FIVE = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
 
