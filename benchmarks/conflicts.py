@@ -2,9 +2,9 @@
 
     python benchmarks/conflicts.py --data flowers5            # five splits: two or three minutes on two cores
 
-The photos go through the untouched network once. Then, for each split, a last layer is fitted to the training part as it
-is and to what the doctor leaves of it, and all are scored on the same validation photos. Suspects are found within the
-training part, so that no validation label has a say in it. In a second part so many training labels are made wrong by
+The photos go through the untouched network once. Then, for each split, a last layer is fitted to the training part as
+it is and to what the doctor leaves of it, and all are scored on the same validation photos. Suspects are found within
+the training part, so that no validation label has a say in it. In a second part some training labels are made wrong by
 chance, and the doctor has to find them. Writes conflicts/results.json and conflicts/README.md.
 """
 
@@ -96,11 +96,13 @@ def measure(dataset: PhotoDataset, inputs: Tensor, seed: int) -> dict:
 def plant(
     dataset: PhotoDataset, inputs: Tensor, train: list[int], judges: dict[str, list[int]], rate: float, seed: int
 ) -> dict:
-    """Make training labels wrong by chance, let the doctor look for them, and fit with, and without what he suspects."""
-    rng = np.random.default_rng(seed)
+    """Make training labels wrong by chance, let the doctor look for them, and fit with and without what it suspects."""
+    rng, classes = np.random.default_rng(seed), len(dataset.classes)
     wrong = set(rng.choice(train, round(rate * len(train)), replace=False).tolist())
     photos = [
-        dataclasses.replace(photo, label=int((photo.label + rng.integers(1, 5)) % 5)) if index in wrong else photo
+        dataclasses.replace(photo, label=int((photo.label + rng.integers(1, classes)) % classes))
+        if index in wrong
+        else photo
         for index, photo in enumerate(dataset.photos)
     ]
     spoilt = dataclasses.replace(dataset, photos=tuple(photos))
@@ -154,33 +156,28 @@ def text(results: dict) -> str:
     for name, title in VARIANTS.items():
         row = [split["rows"][name] for split in splits]
         gain = [split["rows"][name]["clean"] - split["rows"]["found"]["clean"] for split in splits]
-        rows.append(
-            [
-                title,
-                _range([each["taught"] for each in row]),
-                *(_mean([each[judge] for each in row]) for judge in JUDGES),
-            ]
-            + ["" if name == "found" else _points(gain)]
-        )
+        accuracies = [_mean([each[judge] for each in row]) for judge in JUDGES]
+        taught = _range([each["taught"] for each in row])
+        rows.append([title, taught, *accuracies, "" if name == "found" else _points(gain)])
     planted = []
     for number, rate in enumerate(RATES):
         cases = [split["planted"][number] for split in splits]
         sound = [split["rows"]["found"]["clean"] for split in splits]
-        planted.append(
-            [f"{rate:.0%}", _range([case["wrong"] for case in cases])]
-            + [_mean([case[key] for case in cases]) for key in ("first", "recall", "precision")]
-            + [_mean(sound), *(_mean([case[key] for case in cases]) for key in ("spoilt", "cleaned"))]
+        first, recall, precision, spoilt, cleaned = (
+            _mean([case[key] for case in cases]) for key in ("first", "recall", "precision", "spoilt", "cleaned")
         )
+        wrong = _range([case["wrong"] for case in cases])
+        planted.append([f"{rate:.0%}", wrong, first, recall, precision, _mean(sound), spoilt, cleaned])
     return (
         "# What leaving doubtful labels out changes\n\n"
         f"A last layer fitted to the features of an untouched network, {len(splits)} splits, mean ± standard deviation "
-        f"in per cent, {results['weights']}. The difference is that of the second accuracy to the first row's, split by "
-        "split, in points, ± its standard error. The last accuracy flatters everybody: it leaves out photos that this "
-        "same network finds odd.\n\n"
+        f"in per cent, {results['weights']}. The difference is the second accuracy's to that of the first row, split "
+        "by split, in points, ± its standard error. The third accuracy flatters all alike: it leaves out photos that "
+        "this same network finds odd.\n\n"
         + table(head, rows)
-        + "\n\nWrong labels made by chance, in the training part only; accuracy on the validation photos without conflicts "
-        "and copies. *Found first*: of as many suspects, worst first, as there are wrong labels, the share that is wrong. "
-        "*Precision* counts photos that were wrong, or odd, before as false alarms.\n\n"
+        + "\n\nWrong labels made by chance, in the training part only; accuracy on the validation photos without "
+        "conflicts and copies. *Found first*: of as many suspects, worst first, as there are wrong labels, the share "
+        "that is wrong. *Precision* counts photos that were wrong, or odd, before as false alarms.\n\n"
         + table(
             ["made wrong", "labels", "found first", "found at all", "precision", "fitted to the right ones",
              "to the wrong ones too", "without the suspects"],
