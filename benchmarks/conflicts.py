@@ -99,12 +99,10 @@ def plant(
     """Make training labels wrong by chance, let the doctor look for them, and fit with and without what it suspects."""
     rng, classes = np.random.default_rng(seed), len(dataset.classes)
     wrong = set(rng.choice(train, round(rate * len(train)), replace=False).tolist())
-    photos = [
-        dataclasses.replace(photo, label=int((photo.label + rng.integers(1, classes)) % classes))
-        if index in wrong
-        else photo
-        for index, photo in enumerate(dataset.photos)
-    ]
+    photos = list(dataset.photos)
+    for index in sorted(wrong):
+        label = int((photos[index].label + rng.integers(1, classes)) % classes)
+        photos[index] = dataclasses.replace(photos[index], label=label)
     spoilt = dataclasses.replace(dataset, photos=tuple(photos))
     place = {photo.path: index for index, photo in enumerate(photos)}
     ranked = [place[suspect.photo] for suspect in suspected(spoilt, inputs, train)]
