@@ -122,9 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("source", metavar="SRC")
     clean.add_argument("folder", type=Path, metavar="FOLDER", help="the new folder")
     clean.add_argument(
-        "--suspects", type=float, metavar="X",
-        help="also without photos that look like another class with confidence X (0 to 1; 0: all suspects)",
-    )  # fmt: skip
+        "--suspects", action="store_true", help="also without photos whose label is probably wrong, see check --labels"
+    )
     clean.set_defaults(command=_data_clean)
     for action in (check, clean):
         action.add_argument(
@@ -391,9 +390,7 @@ def _data_check(options: argparse.Namespace) -> None:
 def _data_clean(options: argparse.Namespace) -> None:
     from flowers.data.doctor import write_clean
 
-    if options.suspects is not None and not 0 <= options.suspects <= 1:
-        raise UsageError(f"--suspects cannot be {options.suspects:g}: give a confidence from 0 to 1.")
-    findings = _diagnosis(options, options.suspects is not None)
+    findings = _diagnosis(options, options.suspects)
     left_out = write_clean(findings, options.folder.expanduser(), options.suspects)
     for path, reason in left_out.items():
         print(f"Left out {path}: {reason}")

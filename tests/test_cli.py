@@ -103,8 +103,6 @@ def assert_sentence(error: str) -> None:
         (["data", "check", "x", "--sheet", "found.pdf"], "--sheet found.pdf is not the name of a picture"),
         (["data", "check", "x", "--against", "gardn"], "There is no photo set named 'gardn'"),
         (["data", "clean", "x"], "required: FOLDER"),
-        (["data", "clean", "x", "clean", "--suspects", "nan"], "--suspects cannot be nan"),
-        (["data", "clean", "x", "clean", "--suspects", "2"], "--suspects cannot be 2"),
         (["export", "x", "y"], "required: --to"),
         (["export", "x", "--to", "onnx", "y"], "invalid choice: 'onnx'"),
     ],
@@ -540,7 +538,7 @@ def test_data_check_suspects_labels_and_writes_all_it_found(flowers, garden, tmp
     told = json.loads((tmp_path / "found.json").read_text())
     assert told["basis"].startswith("The ImageNet weights of ResNet18 could not be had. Judged by the features of the")
     assert told["basis"] in out
-    assert f"Suspected wrong labels, worst first: {len(told['suspects']) or 'none'}\n" in out
+    assert re.search(rf"Suspected wrong labels, .* probable: {len(told['suspects']) or 'none'}\n", out)
     assert all(suspect["label"] == suspect["photo"].split("/")[0] for suspect in told["suspects"])
     assert Image.open(tmp_path / "found.jpg").width > 1000
 
@@ -558,12 +556,12 @@ def test_data_clean_copies_what_is_sound(flowers, garden, tmp_path, offline, sma
     ]
     copies = sorted(path.relative_to(tmp_path / "clean") for path in (tmp_path / "clean").rglob("*.*"))
     assert copies == sorted(path.relative_to(garden) for path in garden.rglob("*.*"))
-    status, out, _ = flowers("data", "clean", root, tmp_path / "sure", "--suspects", "1")
+    status, out, _ = flowers("data", "clean", root, tmp_path / "sure", "--suspects")
     assert status == 0
-    assert len(list((tmp_path / "sure").rglob("*.jpg"))) == 40
+    assert len(list((tmp_path / "sure").rglob("*.jpg"))) == 40 - out.count("looks like")
 
 
-@pytest.mark.parametrize("command", [("check", "--labels"), ("clean", "SET/../clean", "--suspects", "0")])
+@pytest.mark.parametrize("command", [("check", "--labels"), ("clean", "SET/../clean", "--suspects")])
 def test_too_few_photos_to_suspect_any_are_told(flowers, garden, tmp_path, command):
     """Five photos in all."""
     for flower, count in (("rose", 2), ("tulip", 3)):

@@ -65,19 +65,20 @@ class Small:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo whose label is probably wrong, in the eyes of a network that was not told that label."""
+    """A photo whose label may be wrong, in the eyes of a network that was not told that label."""
 
     photo: str
     label: str  # the class it stands under
     suggestion: str  # the class it looks like
     confidence: float  # in the suggestion, 0..1
     confidence_in_label: float  # 0..1
+    confident: bool  # whether it looks as much like the suggestion as photos of that class do on the average
 
     def text(self) -> str:
         """One line for a terminal."""
         return (
-            f"{self.label} → {self.suggestion}  {self.confidence:.0%} against {self.confidence_in_label:.0%}  "
-            f"{self.photo}"
+            f"{'probably' if self.confident else 'perhaps '}  {self.confidence:4.0%} against "
+            f"{self.confidence_in_label:3.0%}  {self.photo} → {self.suggestion}"
         )
 
 
@@ -134,19 +135,21 @@ class Findings:
         if self.against:
             lines += _section(f"Also in {self.against.root.name}", [match.text() for match in self.shared])
         if self.suspects is not None:
-            lines += _section("Suspected wrong labels, worst first", [suspect.text() for suspect in self.suspects])
+            confident = sum(suspect.confident for suspect in self.suspects)
+            rows = [suspect.text() for suspect in self.suspects]
+            lines += _section(f"Suspected wrong labels, worst first, {confident} of them probable", rows)
             lines.append(self.basis)
         return "\n".join(lines)
 
-    def left_out(self, sure: float | None = None) -> dict[str, str]:
+    def left_out(self, suspects: bool = False) -> dict[str, str]:
         """Path -> reason of all that a clean copy leaves out.
 
         Unreadable files, all photos of a picture that has two labels, all but the first of duplicates, photos that are
-        in the other set too, and, where ``sure`` (0..1) is given, suspects whose suggestion is at least so confident.
+        in the other set too, and with ``suspects`` those whose label is probably wrong.
         """
         reasons = {item.path: "unreadable" for item in self.dataset.unreadable}
         for suspect in self.suspects or ():
-            if sure is not None and suspect.confidence >= sure:
+            if suspects and suspect.confident:
                 reasons[suspect.photo] = f"looks like {suspect.suggestion}"
         for group in self.duplicates:
             first, *others = [photo for photo in group.photos if photo not in reasons] or group.photos[:1]
@@ -191,8 +194,8 @@ def matches(some: Sequence[Photo], others: Sequence[Photo]) -> tuple[Match, ...]
     return tuple(Match(photo.path, other.path, photo.sha256 == other.sha256) for photo, other in found)
 
 
-def write_clean(findings: Findings, folder: Path, sure: float | None = None) -> dict[str, str]:
-    """Copy the photo set to the new ``folder`` without what ``findings.left_out(sure)`` names; that is returned.
+def write_clean(findings: Findings, folder: Path, suspects: bool = False) -> dict[str, str]:
+    """Copy the photo set to the new ``folder`` without what ``findings.left_out(suspects)`` names; that is returned.
 
     Raises UsageError for a folder that is not empty or inside the set, DataError when a class would have fewer than two
     photos, OSError as when the disk is full.
@@ -202,7 +205,7 @@ def write_clean(findings: Findings, folder: Path, sure: float | None = None) -> 
         raise UsageError(f"{folder.name} would be inside the photo set {dataset.root.name}: choose a folder elsewhere.")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder.name} is there already and not empty: choose another folder.")
-    reasons = findings.left_out(sure)
+    reasons = findings.left_out(suspects)
     kept = [photo for photo in dataset.photos if photo.path not in reasons]
     for label, name in enumerate(dataset.classes):
         if sum(photo.label == label for photo in kept) < 2:

@@ -69,7 +69,8 @@ def _sections(findings: Findings) -> Iterator[Section]:
             Card(
                 root / suspect.photo,
                 ((f"{suspect.label} ", WRONG), ("→ ", FAINT), (f"{suspect.suggestion}?", RIGHT)),
-                f"{suspect.confidence:.0%} against {suspect.confidence_in_label:.0%}",
+                f"{suspect.confidence:.0%} against {suspect.confidence_in_label:.0%}"
+                + (", probably" if suspect.confident else ""),
                 Path(suspect.photo).name,
             )
         ]

@@ -1,8 +1,8 @@
 """Which labels are probably wrong, by confident learning: Northcutt, Jiang and Chuang 2021, arXiv 1911.00068.
 
 A network is seldom as sure of roses as of daisies, so each class gets a threshold of its own: the mean confidence in
-it over the photos that carry its label. A photo that passes the threshold of another class than its own is counted as
-one of that class. Checked against cleanlab in the tests.
+it over the photos that carry its label. A photo that passes the threshold of another class than its own is confidently
+counted as one of that class. Checked against cleanlab in the tests.
 """
 
 import numpy as np
@@ -12,40 +12,38 @@ from flowers.data.doctor import Suspect
 
 
 def find_suspects(dataset: PhotoDataset, confidences: np.ndarray) -> tuple[Suspect, ...]:
-    """The photos whose label is probably wrong, the most suspicious first.
+    """The photos that look more like another class than their own, the most suspicious first.
 
     ``confidences``: float (photos, classes), of a network that was not told the photo's label; rows sum to 1.
     """
     labels = np.array([photo.label for photo in dataset.photos])
-    suggestions = confident_suggestions(labels, confidences)
-    order = np.argsort(margins(labels, confidences), kind="stable")
+    likeliest, confident = confidences.argmax(1), confidently_wrong(labels, confidences)
     return tuple(
         Suspect(
             photo=dataset.photos[i].path,
             label=dataset.classes[labels[i]],
-            suggestion=dataset.classes[suggestions[i]],
-            confidence=float(confidences[i, suggestions[i]]),
+            suggestion=dataset.classes[likeliest[i]],
+            confidence=float(confidences[i, likeliest[i]]),
             confidence_in_label=float(confidences[i, labels[i]]),
+            confident=bool(confident[i]),
         )
-        for i in order
-        if suggestions[i] != labels[i]
+        for i in np.argsort(margins(labels, confidences), kind="stable")
+        if likeliest[i] != labels[i]
     )
 
 
-def confident_suggestions(labels: np.ndarray, confidences: np.ndarray) -> np.ndarray:
-    """For each photo the class that it is confidently counted as, int64 (N,): its own label where there is no other.
+def confidently_wrong(labels: np.ndarray, confidences: np.ndarray) -> np.ndarray:
+    """bool (N,): the photos counted as another class, the likeliest of those whose thresholds they pass.
 
-    Of several classes whose threshold it passes, the most likely. Where the label itself is the most likely class of
-    all, there is no complaint.
+    Where the label itself is the likeliest class of all, there is no complaint.
     """
     of_label = confidences[np.arange(len(labels)), labels]
     counts = np.bincount(labels, minlength=confidences.shape[1])
     sums = np.bincount(labels, weights=of_label, minlength=confidences.shape[1])
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
-    confident = confidences >= thresholds - 1e-6  # where all photos of a class are alike they are at its mean, rounded
-    best = np.where(confident, confidences, -1.0).argmax(1)
-    content = ~confident.any(1) | (confidences.argmax(1) == labels)
-    return np.where(content, labels, best)
+    passes = confidences >= thresholds - 1e-6  # where all photos of a class are alike they are at its mean, rounded
+    counted_as = np.where(passes, confidences, -1.0).argmax(1)
+    return passes.any(1) & (counted_as != labels) & (confidences.argmax(1) != labels)
 
 
 def margins(labels: np.ndarray, confidences: np.ndarray) -> np.ndarray:

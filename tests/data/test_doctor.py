@@ -204,13 +204,13 @@ def test_a_class_of_copies_cannot_be_split_and_the_doctor_says_so(garden, tmp_pa
 # What it tells
 
 
-def suspect(photo: str, confidence: float) -> Suspect:
-    return Suspect(photo, photo.partition("/")[0], "lily", confidence, 1 - confidence)
+def suspect(photo: str, confident: bool = True) -> Suspect:
+    return Suspect(photo, photo.partition("/")[0], "lily", 0.75, 0.25, confident)
 
 
 def test_all_of_it_goes_through_json_and_names_no_folder_of_this_machine(ill, garden_set):
     findings = dataclasses.replace(
-        check(scan(ill), garden_set), suspects=(suspect("rose/same.jpg", 0.75),), basis="Judged by chance."
+        check(scan(ill), garden_set), suspects=(suspect("rose/same.jpg"),), basis="Judged by chance."
     )
     told = json.loads(json.dumps(findings.to_dict()))
     assert str(ill.parent) not in json.dumps(told)
@@ -223,17 +223,20 @@ def test_all_of_it_goes_through_json_and_names_no_folder_of_this_machine(ill, ga
     assert len(told["shared"]) == 43
     assert told["suspects"] == [
         {"photo": "rose/same.jpg", "label": "rose", "suggestion": "lily", "confidence": 0.75,
-         "confidence_in_label": 0.25}
+         "confidence_in_label": 0.25, "confident": True}
     ]  # fmt: skip
     assert told["basis"] == "Judged by chance."
     assert check(scan(ill)).to_dict()["suspects"] is None  # not looked for, which is not the same as none
 
 
 def test_of_long_lists_a_terminal_gets_the_beginning(garden_set):
-    many = tuple(suspect(f"rose/{n}.jpg", 0.9) for n in range(SHOWN + 3))
+    many = tuple(suspect(f"rose/{n}.jpg", n < 2) for n in range(SHOWN + 3))
     told = sections(dataclasses.replace(check(garden_set), suspects=many).text())
-    rows = told[f"Suspected wrong labels, worst first: {SHOWN + 3}"]
-    assert rows[0] == "rose → lily  90% against 10%  rose/0.jpg"
+    rows = told[f"Suspected wrong labels, worst first, 2 of them probable: {SHOWN + 3}"]
+    assert rows[1:3] == [
+        "probably   75% against 25%  rose/1.jpg → lily",
+        "perhaps    75% against 25%  rose/2.jpg → lily",
+    ]
     assert rows[-1] == "… and 3 more, which --json tells"
     assert len(rows) == SHOWN + 1
 
@@ -263,15 +266,14 @@ def test_a_clean_copy_has_every_picture_once_and_nothing_doubtful(ill, tmp_path)
     assert check(scan(tmp_path / "clean")).left_out() == {}
 
 
-def test_suspects_stay_unless_the_suggestion_is_sure_enough(ill, tmp_path):
-    suspects = (suspect("rose/rose-0003.jpg", 0.9), suspect("tulip/tulip-0001.jpg", 0.6))
+def test_only_probable_suspects_go_and_only_when_asked(ill):
+    suspects = (suspect("rose/rose-0003.jpg"), suspect("tulip/tulip-0001.jpg", confident=False))
     findings = dataclasses.replace(check(scan(ill)), suspects=suspects)
     assert not findings.left_out().keys() & {"rose/rose-0003.jpg", "tulip/tulip-0001.jpg"}
-    left_out = findings.left_out(0.7)
+    left_out = findings.left_out(suspects=True)
     assert left_out["rose/rose-0003.jpg"] == "looks like lily"
     assert "rose/same.jpg" not in left_out  # the only one left of its kind
     assert "tulip/tulip-0001.jpg" not in left_out
-    assert "tulip/tulip-0001.jpg" in findings.left_out(0)
 
 
 @pytest.mark.parametrize("where", ["set/rose/clean", "set", "full", "full/file"])

@@ -27,7 +27,7 @@ def findings(garden, tmp_path):
 def suspected(findings, count: int):
     """The findings, with so many suspects."""
     photos = [photo.path for photo in findings.dataset.photos[:count]]
-    suspects = tuple(Suspect(path, path.split("/")[0], "tulip", 0.9, 0.1) for path in photos)
+    suspects = tuple(Suspect(path, path.split("/")[0], "tulip", 0.9, 0.1, True) for path in photos)
     return dataclasses.replace(findings, suspects=suspects)
 
 
