@@ -139,9 +139,30 @@ def _parser() -> argparse.ArgumentParser:
     fetch = actions.add_parser("fetch", help="bring a known photo set to this machine")
     fetch.add_argument("name", metavar="NAME")
     fetch.set_defaults(command=_data_fetch)
-    check = actions.add_parser("check", help="count the photos, list unreadable files, duplicates and label conflicts")
+    check = actions.add_parser(
+        "check", help="what is wrong with a photo set: unreadable files, duplicates, label conflicts, wrong labels"
+    )
     check.add_argument("source", nargs="?", metavar="SRC")
+    check.add_argument(
+        "--labels", action="store_true",
+        help="also suspect wrong labels: a network looks at every photo, 10 to 20 ms each on two cores",
+    )  # fmt: skip
+    check.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
+    check.add_argument("--sheet", type=Path, metavar="FILE", help="draw them: one picture, .jpg, .png or .webp")
     check.set_defaults(command=_data_check)
+    clean = actions.add_parser(
+        "clean", help="copy a photo set without unreadable files, copies and pictures under two labels"
+    )
+    clean.add_argument("source", metavar="SRC")
+    clean.add_argument("folder", type=Path, metavar="FOLDER", help="the new folder")
+    clean.add_argument(
+        "--suspects", action="store_true", help="also without photos whose label is probably wrong, see check --labels"
+    )
+    clean.set_defaults(command=_data_clean)
+    for action in (check, clean):
+        action.add_argument(
+            "--against", metavar="SRC2", help="a photo set that should have no photo in common with this one"
+        )
 
     commands.add_parser("networks", help="the networks that can be trained").set_defaults(command=_networks)
 
@@ -548,13 +569,55 @@ def _data_fetch(options: argparse.Namespace) -> None:
 
 
 def _data_check(options: argparse.Namespace) -> None:
+    from flowers.evaluation.sheet import FORMATS, write_sheet
+    from flowers.files import write_json
+
+    for option, file in (("--json", options.json), ("--sheet", options.sheet)):
+        if file and not file.expanduser().absolute().parent.is_dir():
+            raise UsageError(f"{option} {file} is in a folder that does not exist: make it first.")
+    if options.sheet and options.sheet.suffix.lower() not in FORMATS:
+        raise UsageError(f"--sheet {options.sheet} is not the name of a picture: let it end in {', '.join(FORMATS)}.")
+    findings = _diagnosis(options, options.labels)
+    print(findings.text())
+    if not options.labels:
+        print("Wrong labels were not looked for: add --labels.")
+    if options.json:
+        write_json(options.json.expanduser(), findings.to_dict())
+    if options.sheet:
+        write_sheet(findings, options.sheet.expanduser())
+
+
+def _data_clean(options: argparse.Namespace) -> None:
+    from flowers.data.doctor import write_clean
+
+    findings = _diagnosis(options, options.suspects)
+    left_out = write_clean(findings, options.folder.expanduser(), options.suspects)
+    for path, reason in left_out.items():
+        print(f"Left out {path}: {reason}")
+    kept = len(findings.dataset) - len(left_out.keys() & {photo.path for photo in findings.dataset.photos})
+    print(f"Copied {kept:,} photos to {options.folder}, and left {len(left_out):,} out.")
+
+
+def _diagnosis(options: argparse.Namespace, labels: bool) -> Any:
+    """What the doctor finds; with a network's opinion on the ``labels`` if wanted."""
+    from dataclasses import replace
+
     from flowers.data.dataset import open_dataset
     from flowers.data.doctor import check
     from flowers.data.download import progress_bar
 
     with progress_bar("Getting the photos ready", unit="") as progress:
+        other = open_dataset(options.against, progress) if options.against else None
         dataset = open_dataset(options.source, progress)
-    print(check(dataset).text())
+    findings = check(dataset, other)
+    if not labels:
+        return findings
+    from flowers.evaluation.suspects import find_suspects
+    from flowers.training.folds import out_of_fold
+
+    with progress_bar("Looking at photos", unit=" photos") as progress:
+        opinion = out_of_fold(dataset, progress=progress)
+    return replace(findings, suspects=find_suspects(dataset, opinion.confidences), basis=opinion.basis)
 
 
 def _networks(options: argparse.Namespace) -> None:

@@ -109,6 +109,11 @@ def assert_sentence(error: str) -> None:
         (["classify", "--why", sys.executable, "x.jpg"], " is a file: give a folder"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
+        (["data", "check", "x", "--json", "absent/found.json"], "--json absent/found.json is in a folder that does"),
+        (["data", "check", "x", "--sheet", "absent/found.jpg"], "--sheet absent/found.jpg is in a folder that does"),
+        (["data", "check", "x", "--sheet", "found.pdf"], "--sheet found.pdf is not the name of a picture"),
+        (["data", "check", "x", "--against", "gardn"], "There is no photo set named 'gardn'"),
+        (["data", "clean", "x"], "required: FOLDER"),
         (["export", "x", "y"], "required: --to"),
         (["export", "x", "--to", "onnx", "y"], "invalid choice: 'onnx'"),
     ],
@@ -138,6 +143,8 @@ def test_a_mistake_in_the_command_is_one_sentence_and_status_2(flowers, tmp_path
         (["calibrate", "absent"], "There is no checkpoint 'absent'"),
         (["calibrate", "UNTAUGHT", "--data", "empty"], "The folder empty holds 0 class folders"),
         (["data", "check", "empty"], "The folder empty holds 0 class folders"),
+        (["data", "check", "empty", "--labels"], "The folder empty holds 0 class folders"),
+        (["data", "clean", "empty", "clean"], "The folder empty holds 0 class folders"),
         (["export", "absent", "--to", "half", "new"], "There is no checkpoint 'absent'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -362,13 +369,19 @@ def test_a_run_of_an_older_version_is_not_gone_on_with_and_not_lost(flowers, gar
     assert flowers("train", *again, "--init", folder, "--epochs", "1")[0] == 0
 
 
-@pytest.mark.usefixtures("small_network")
-def test_missing_imagenet_weights_end_in_a_sentence(flowers, garden, tmp_path, monkeypatch):
-    def offline(*_args, **_kwargs):
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No ImageNet weights on this machine, and no network."""
+
+    def unreachable(*_args, **_kwargs):
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+
+
+@pytest.mark.usefixtures("small_network", "offline")
+def test_missing_imagenet_weights_end_in_a_sentence(flowers, garden, tmp_path):
     status, _, err = flowers("train", "--data", garden, "--run", tmp_path / "run", "--quiet")
     assert status == 1
     assert_sentence(err.splitlines()[-1])
@@ -673,8 +686,75 @@ def test_data_check_finds_what_is_wrong(flowers, garden, tmp_path):
     (root / "daisy" / "bad.jpg").write_bytes(b"x")
     status, out, _ = flowers("data", "check", root)
     assert status == 0
-    assert "1 unreadable files, left out\n  daisy/bad.jpg" in out
-    assert "1 groups of one picture under two labels\n  rose/rose-0001.jpg = tulip/same.jpg" in out
+    assert "Unreadable files, left out: 1\n  daisy/bad.jpg" in out
+    assert "Pictures under two labels: 1\n  same file  rose/rose-0001.jpg = tulip/same.jpg" in out
+    assert out.endswith("Wrong labels were not looked for: add --labels.\n")
+
+
+def test_data_check_suspects_labels_and_writes_all_it_found(flowers, garden, tmp_path, offline, small_network):
+    """Where there are no ImageNet weights."""
+    root = shutil.copytree(garden, tmp_path / "set")
+    (root / "rose" / "rose-0001.jpg").rename(root / "dandelion" / "wrong.jpg")
+    files = ["--json", tmp_path / "found.json", "--sheet", tmp_path / "found.jpg"]
+    status, out, err = flowers("data", "check", root, "--labels", "--against", garden, *files)
+    assert status == 0, err
+    assert "Also in garden: 40\n" in out
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert told["basis"].startswith("The ImageNet weights of ResNet18 could not be had. Judged by the features of the")
+    assert told["basis"] in out
+    assert re.search(rf"Suspected wrong labels, .* probable: {len(told['suspects']) or 'none'}\n", out)
+    assert all(suspect["label"] == suspect["photo"].split("/")[0] for suspect in told["suspects"])
+    assert Image.open(tmp_path / "found.jpg").width > 1000
+
+
+def test_data_clean_copies_what_is_sound(flowers, garden, tmp_path, offline, small_network):
+    root = shutil.copytree(garden, tmp_path / "set")
+    shutil.copy(root / "rose" / "rose-0001.jpg", root / "rose" / "twin.jpg")
+    (root / "daisy" / "bad.jpg").write_bytes(b"x")
+    status, out, err = flowers("data", "clean", root, tmp_path / "clean")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "Left out daisy/bad.jpg: unreadable",
+        "Left out rose/twin.jpg: a copy of rose/rose-0001.jpg",
+        f"Copied 40 photos to {tmp_path / 'clean'}, and left 2 out.",
+    ]
+    copies = sorted(path.relative_to(tmp_path / "clean") for path in (tmp_path / "clean").rglob("*.*"))
+    assert copies == sorted(path.relative_to(garden) for path in garden.rglob("*.*"))
+    status, out, _ = flowers("data", "clean", root, tmp_path / "sure", "--suspects")
+    assert status == 0
+    assert len(list((tmp_path / "sure").rglob("*.jpg"))) == 40 - out.count("looks like")
+
+
+@pytest.mark.parametrize("command", [("check", "--labels"), ("clean", "SET/../clean", "--suspects")])
+def test_too_few_photos_to_suspect_any_are_told(flowers, garden, tmp_path, command):
+    """Five photos in all."""
+    for flower, count in (("rose", 2), ("tulip", 3)):
+        (tmp_path / "set" / flower).mkdir(parents=True)
+        for photo in sorted((garden / flower).iterdir())[:count]:
+            shutil.copy(photo, tmp_path / "set" / flower)
+    action, *options = [word.replace("SET", str(tmp_path / "set")) for word in command]
+    status, out, err = flowers("data", action, tmp_path / "set", *options)
+    assert (status, out) == (1, "")
+    assert_sentence(err)
+    assert "The class rose has only 2 different photos" in err
+
+
+def test_a_class_with_one_photo_is_told(flowers, garden, tmp_path):
+    root = shutil.copytree(garden, tmp_path / "set")
+    for photo in sorted((root / "rose").iterdir())[1:]:
+        photo.unlink()
+    status, out, err = flowers("data", "check", root)
+    assert (status, out) == (1, "")
+    assert_sentence(err)
+    assert "The class rose has only one photo" in err
+
+
+def test_other_classes_than_the_checkpoints_may_be_suspected(flowers, garden, tmp_path, offline, small_network):
+    root = shutil.copytree(garden, tmp_path / "set")
+    (root / "rose").rename(root / "orchid")
+    status, out, err = flowers("data", "check", root, "--labels")
+    assert (status, err) == (0, "")
+    assert "Suspected wrong labels" in out
 
 
 # export
