@@ -40,7 +40,7 @@ def assert_sentence(error: UsageError, name: str) -> None:
     assert name in message
     assert message.endswith(".")
     assert len(message.splitlines()) == 1
-    assert len(message) < 250
+    assert len(message) < 300
 
 
 def test_the_report_preset_is_the_report():
