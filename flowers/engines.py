@@ -1,6 +1,7 @@
 """Ways to run a network: PyTorch as it is ("eager"), PyTorch compiled, ONNX Runtime and OpenVINO.
 
-All take uint8 pixels, compute class scores in float32, and may be asked by several threads at once. They take no lock:
+All take uint8 pixels, compute class scores and features in float32, and may be asked by several threads at once. They
+take no lock:
 two threads that ask together are answered 1.0 to 1.5 times as fast as one after the other (measured on two cores).
 
 On CPUs with bfloat16 units bfloat16 would be another three times as fast, but it moves the bundled checkpoint's
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-Engine = Callable[[np.ndarray], np.ndarray]  # uint8 pixels (N, 3, size, size) -> float32 class scores (N, classes)
+# uint8 pixels (N, 3, size, size) -> float32 class scores (N, classes) and features (N, F): the last layer's input
+Engine = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 TITLES = {
     "eager": "PyTorch",
@@ -30,7 +32,7 @@ TITLES = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
 }
-TOLERANCE = 1e-3  # how far a confidence may be from what PyTorch computes in float32
+TOLERANCE = 1e-3  # how far a confidence, or a feature's direction, may be from what PyTorch computes in float32
 
 
 def agree(scores: np.ndarray, expected: np.ndarray) -> bool:
@@ -39,6 +41,12 @@ def agree(scores: np.ndarray, expected: np.ndarray) -> bool:
     Scores that are e off move a confidence by e / 2 at most: p (1 - p) from its own and as much from all the others.
     """
     return bool(np.abs(scores - expected).max() <= 2 * TOLERANCE)
+
+
+def point_alike(features: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether no photo's features moved by more than TOLERANCE of their length: nor does a cosine to others then."""
+    moved = np.linalg.norm(features - expected, axis=1)
+    return bool((moved <= TOLERANCE * np.linalg.norm(expected, axis=1)).all())
 
 
 def trial_photos(size: int, count: int) -> np.ndarray:
@@ -50,31 +58,37 @@ def trial_photos(size: int, count: int) -> np.ndarray:
     return np.stack(pictures).transpose(0, 3, 1, 2)
 
 
-def eager(model: "nn.Module", preprocessing: Preprocessing) -> Engine:
-    """PyTorch as it is, with batch norms folded away and in the memory format that its kernels like best."""
+def eager(model: "nn.Module", preprocessing: Preprocessing, head: str) -> Engine:
+    """PyTorch as it is, with batch norms folded away and in the memory format that its kernels like best.
+
+    ``head`` is the name of the model's last layer.
+    """
     import torch
 
+    from flowers.models.features import WithFeatures
     from flowers.models.folding import fold_batch_norm
 
     torch.set_num_threads(min(torch.get_num_threads(), available_threads()))
     photo = preprocessing.normalise(torch.from_numpy(trial_photos(preprocessing.size, 1)))
-    model = fold_batch_norm(model, photo).to(memory_format=torch.channels_last)
+    network = WithFeatures(fold_batch_norm(model, photo).to(memory_format=torch.channels_last), head)
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
             photos = preprocessing.normalise(torch.from_numpy(pixels))
-            return model(photos.contiguous(memory_format=torch.channels_last)).numpy()
+            photos = photos.contiguous(memory_format=torch.channels_last)
+            scores, features = preprocessing.answer(network, photos)
+            return scores.numpy(), features.numpy()
 
     return run
 
 
-def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, folder: Path) -> None:
+def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, head: str, folder: Path) -> None:
     """Write to an empty folder what ``open_made`` needs for that engine. Raises whatever the makers raise.
 
     Not while other threads here use modules: the makers trace as torch.fx does.
     """
     makers = {"compiled": _compile, "onnxruntime": _export, "openvino": _convert}
-    makers[engine](_program(model, preprocessing, any_number=engine != "compiled"), folder)
+    makers[engine](_program(model, preprocessing, head, any_number=engine != "compiled"), folder)
 
 
 def open_made(engine: str, folder: Path) -> Engine:
@@ -82,18 +96,22 @@ def open_made(engine: str, folder: Path) -> Engine:
     return {"compiled": _compiled, "onnxruntime": _onnxruntime, "openvino": _openvino}[engine](folder)
 
 
-def _program(model: "nn.Module", preprocessing: Preprocessing, any_number: bool) -> "torch.export.ExportedProgram":
-    """From pixels to scores, for any number of photos or for one."""
+def _program(
+    model: "nn.Module", preprocessing: Preprocessing, head: str, any_number: bool
+) -> "torch.export.ExportedProgram":
+    """From pixels to scores and features, for any number of photos or for one."""
     import torch
     from torch import nn
+
+    from flowers.models.features import WithFeatures
 
     class FromPixels(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = model
+            self.network = WithFeatures(model, head)
 
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return self.model(preprocessing.normalise(pixels))
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return preprocessing.answer(self.network, preprocessing.normalise(pixels))
 
     photos = torch.zeros(2 if any_number else 1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
     shapes = ({0: torch.export.Dim.DYNAMIC},) if any_number else None
@@ -104,7 +122,7 @@ def _program(model: "nn.Module", preprocessing: Preprocessing, any_number: bool)
 def _export(program: "torch.export.ExportedProgram", folder: Path) -> None:
     import torch
 
-    names = {"input_names": ["pixels"], "output_names": ["scores"]}
+    names = {"input_names": ["pixels"], "output_names": ["scores", "features"]}
     torch.onnx.export(program, f=folder / "network.onnx", **names, dynamo=True, external_data=False, verbose=False)
 
 
@@ -116,7 +134,7 @@ def _onnxruntime(folder: Path) -> Engine:
     options.intra_op_num_threads = available_threads()  # its own choice is pinned to cores that others use too
     options.add_session_config_entry("session.force_spinning_stop", "1")  # between answers others need the cores
     session = onnxruntime.InferenceSession(folder / "network.onnx", options, providers=["CPUExecutionProvider"])
-    return lambda pixels: session.run(None, {"pixels": np.ascontiguousarray(pixels)})[0]
+    return lambda pixels: tuple(session.run(["scores", "features"], {"pixels": np.ascontiguousarray(pixels)}))
 
 
 def _convert(program: "torch.export.ExportedProgram", folder: Path) -> None:
@@ -133,8 +151,13 @@ def _openvino(folder: Path) -> Engine:
         "INFERENCE_NUM_THREADS": available_threads(),
     }
     model = _quiet_openvino().Core().compile_model(folder / "network.xml", "CPU", settings)
-    # A request serves one thread at a time; a new one costs next to nothing.
-    return lambda pixels: model.create_infer_request().infer([np.ascontiguousarray(pixels)])[0]
+
+    def run(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # A request serves one thread at a time; a new one costs next to nothing.
+        answer = model.create_infer_request().infer([np.ascontiguousarray(pixels)])
+        return answer[0], answer[1]
+
+    return run
 
 
 def _quiet_openvino() -> ModuleType:
@@ -158,8 +181,9 @@ def _compiled(folder: Path) -> Engine:
 
     package = aoti_load_package(str(folder / "network.pt2"))
 
-    def run(pixels: np.ndarray) -> np.ndarray:
+    def run(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with torch.inference_mode():
-            return package(torch.from_numpy(np.ascontiguousarray(pixels))).numpy()
+            scores, features = package(torch.from_numpy(np.ascontiguousarray(pixels)))
+            return scores.numpy(), features.numpy()
 
     return run

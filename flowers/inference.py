@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,10 @@ import numpy as np
 
 from flowers.cores import available_threads
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import TITLES, Engine, agree, eager, make, open_made, trial_photos
+from flowers.engines import TITLES, Engine, agree, eager, make, open_made, point_alike, trial_photos
 from flowers.errors import CheckpointError, UsageError
 from flowers.files import recover_folder, whole_folder, write_json
+from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint
 from flowers.paths import PROJECT, cache_dir
 
@@ -60,19 +61,17 @@ class Network:
     why: str  # which engines these are and why: one sentence
     settled: bool  # False: ``prepare`` may find something faster
 
-    def confidences(self, pixels: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 (N, classes), of uint8 pixels (N, 3, size, size)."""
-        scores = (self.one if len(pixels) == 1 else self.many)(pixels)
-        shares = np.exp(scores - scores.max(1, keepdims=True))
-        return shares / shares.sum(1, keepdims=True)
+    def look(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Class scores, float32 (N, classes), and features, float32 (N, F), of uint8 pixels (N, 3, size, size)."""
+        return (self.one if len(pixels) == 1 else self.many)(pixels)
 
 
 # Opening
 
 
-def eager_network(model: "nn.Module", preprocessing: Preprocessing) -> Network:
-    """``model`` as PyTorch runs it. The model itself stays as it is."""
-    engine = eager(model, preprocessing)
+def eager_network(checkpoint: Checkpoint, preprocessing: Preprocessing, model: "nn.Module | None" = None) -> Network:
+    """A checkpoint's network as PyTorch runs it; ``model`` where that is in memory already, and it stays as it is."""
+    engine = _eager(checkpoint, preprocessing, model)
     return Network(engine, engine, "Answering with PyTorch: nothing else has been tried yet.", settled=False)
 
 
@@ -84,7 +83,7 @@ def open_network(checkpoint: Checkpoint, preprocessing: Preprocessing) -> Networ
     kept = _kept(checkpoint)
     remembered = _remembered(kept)
     if not remembered:
-        return eager_network(load_model(checkpoint), preprocessing)
+        return eager_network(checkpoint, preprocessing)
     seconds = remembered["seconds"]
     try:
         return _open(checkpoint, preprocessing, kept, *choose(seconds), explain(seconds))
@@ -120,10 +119,14 @@ def open_engine(checkpoint: Checkpoint, preprocessing: Preprocessing, engine: st
 
 def _open(checkpoint: Checkpoint, preprocessing: Preprocessing, kept: Path, one: str, many: str, why: str) -> Network:
     def opened(name: str) -> Engine:
-        return eager(load_model(checkpoint), preprocessing) if name == "eager" else open_made(name, kept / name)
+        return _eager(checkpoint, preprocessing) if name == "eager" else open_made(name, kept / name)
 
     first = opened(one)
     return Network(first, first if many == one else opened(many), why, settled=True)
+
+
+def _eager(checkpoint: Checkpoint, preprocessing: Preprocessing, model: "nn.Module | None" = None) -> Engine:
+    return eager(model or load_model(checkpoint), preprocessing, BACKBONES[checkpoint.backbone].head)
 
 
 def choose(seconds: Seconds) -> tuple[str, str]:
@@ -182,13 +185,17 @@ def _prepare(checkpoint: Checkpoint, compiling: bool) -> None:
     if _kept(checkpoint) != folder:
         raise CheckpointError(f"The checkpoint {checkpoint.name} has just been replaced by a newer one.")
     photos = trial_photos(preprocessing.size, TRIALS)
-    engines: dict[str, Engine] = {"eager": eager(model, preprocessing)}
+    engines: dict[str, Engine] = {"eager": _eager(checkpoint, preprocessing, model)}
     expected = engines["eager"](photos)
     refused: dict[str, str] = {}
+
+    def write(name: str, where: Path) -> None:
+        make(name, model, preprocessing, BACKBONES[checkpoint.backbone].head, where)
+
     with whole_folder(folder) as new:
         for name in ("onnxruntime", "openvino", *(["compiled"] if compiling else [])):
             try:
-                engines[name] = _made(name, model, preprocessing, new / name, photos, expected)
+                engines[name] = _made(name, write, new / name, photos, expected)
             except Exception as error:  # optional packages break in as many ways as they have versions
                 refused[name] = _in_short(error)
                 shutil.rmtree(new / name, ignore_errors=True)
@@ -197,16 +204,21 @@ def _prepare(checkpoint: Checkpoint, compiling: bool) -> None:
 
 
 def _made(
-    name: str, model: "nn.Module", preprocessing: Preprocessing, folder: Path, photos: np.ndarray, expected: np.ndarray
+    name: str,
+    write: Callable[[str, Path], None],
+    folder: Path,
+    photos: np.ndarray,
+    expected: tuple[np.ndarray, np.ndarray],
 ) -> Engine:
-    """An engine that gives the expected scores. Raises whatever keeps it from that."""
+    """An engine, as ``write`` makes it, that gives the expected answers. Raises whatever keeps it from that."""
     if name != "compiled" and not importlib.util.find_spec(name):
         raise ImportError("it is not installed")
     folder.mkdir()
-    make(name, model, preprocessing, folder)
+    write(name, folder)
     engine = open_made(name, folder)
     for count in (1,) if name == "compiled" else (1, len(photos)):
-        if not agree(engine(photos[:count]), expected[:count]):
+        scores, features = engine(photos[:count])
+        if not (agree(scores, expected[0][:count]) and point_alike(features, expected[1][:count])):
             raise ValueError("its answers differ from PyTorch's")
     return engine
 
@@ -233,9 +245,9 @@ def _measure(engines: Mapping[str, Engine], photos: np.ndarray) -> Seconds:
 def _kept(checkpoint: Checkpoint) -> Path:
     """Where a checkpoint's engines are kept: by its content, for a run's best changes under one name."""
     digest = hashlib.sha256(json.dumps([checkpoint.backbone, checkpoint.classes, checkpoint.preprocessing]).encode())
-    for path in sorted(checkpoint.folder.glob("*.safetensors*")):
+    for path in sorted(checkpoint.folder.glob("model*.safetensors*")):
         digest.update(path.name.encode() + path.read_bytes())
-    return cache_dir() / "engines-v1" / digest.hexdigest()[:32]
+    return cache_dir() / "engines-v2" / digest.hexdigest()[:32]
 
 
 def _remembered(kept: Path) -> dict[str, Any]:

@@ -17,8 +17,33 @@ def random_norms(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def settled(model: nn.Module, photos: torch.Tensor) -> nn.Module:
+    """As after training on ``photos``: its norms know their statistics, and no feature of theirs is far from 1."""
+    norms = [module for module in model.eval().modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train().momentum = 1.0
+    with torch.no_grad():
+        model(photos)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()
+
+
 def build_trained(name: str) -> nn.Module:
     """A network of torchvision's with random weights, five classes, and norms as after training."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     return random_norms(models.get_model(name, weights=None, num_classes=5))
+
+
+class Pooled(nn.Module):
+    """A tiny network with a last feature map (8 channels, a quarter of the photo's side), pooling and a head."""
+
+    def __init__(self, between: nn.Module | None = None, classes: int = 5) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.SiLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.Tanh())
+        self.pool, self.between, self.head = nn.AdaptiveAvgPool2d(1), between or nn.Identity(), nn.Linear(8, classes)
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        return self.head(self.between(self.pool(self.features(photos)).flatten(1)))

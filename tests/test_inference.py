@@ -16,6 +16,7 @@ from flowers.engines import eager, trial_photos
 from flowers.errors import UsageError
 from flowers.inference import CHOICE, choose, explain, open_engine, open_network, prepare
 from flowers.models.backbones import BACKBONES
+from flowers.models.calibration import Calibration, Neighbours, write_calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir
 
@@ -38,23 +39,24 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def engines(monkeypatch, checkpoint):
-    """Stand-ins for packages: {name: (seconds a call takes, error of its scores)}, or an exception to raise."""
-    right = eager(load_model(checkpoint), PREPARED)
+    """Stand-ins for packages: {name: (seconds a call takes, error of its scores and features)}, or what to raise."""
+    right = eager(load_model(checkpoint), PREPARED, "fc")
     kinds: dict = {}
     monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: name in kinds or None)
     monkeypatch.setattr(inference, "prepare", lambda *_, **__: pytest.fail("that was known already"))
-    monkeypatch.setattr(inference, "make", lambda name, model, preprocessing, folder: (folder / "made").touch())
+    monkeypatch.setattr(inference, "make", lambda *args: (args[-1] / "made").touch())
 
     def open_made(name, folder):
         assert (folder / "made").exists()
         if isinstance(kinds[name], Exception):
             raise kinds[name]
-        pause, error = kinds[name]
+        pause, error, *blur = kinds[name]
 
         def run(pixels):
             assert len(pixels) == 1 or name != "compiled"
             time.sleep(pause)
-            return right(pixels) + error * np.arange(3)
+            scores, features = right(pixels)
+            return scores + error * np.arange(3), features * (1 + np.resize([*blur, 0], features.shape[1]))
 
         return run
 
@@ -72,13 +74,17 @@ def slowed(engine):
 
 
 def prepared_folder():
-    [folder] = (cache_dir() / "engines-v1").iterdir()
+    [folder] = (cache_dir() / "engines-v2").iterdir()
     return folder
 
 
 def expected(checkpoint) -> np.ndarray:
     with torch.inference_mode():
-        return load_model(checkpoint)(PREPARED.normalise(torch.from_numpy(PHOTOS))).softmax(1).numpy()
+        return load_model(checkpoint)(PREPARED.normalise(torch.from_numpy(PHOTOS))).numpy()
+
+
+def scores(network, photos=PHOTOS) -> np.ndarray:
+    return network.look(photos)[0]
 
 
 # The choice
@@ -118,8 +124,10 @@ def test_before_anything_is_prepared_pytorch_answers(checkpoint):
     network = open_network(checkpoint, PREPARED)
     assert not network.settled
     assert "PyTorch" in network.why
-    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
-    assert network.confidences(PHOTOS[:1]).sum() == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
+    np.testing.assert_allclose(scores(network, PHOTOS[:1]), expected(checkpoint)[:1], atol=1e-5)
+    weight, bias = (parameter.detach().numpy() for parameter in load_model(checkpoint).fc.parameters())
+    np.testing.assert_allclose(network.look(PHOTOS)[1] @ weight.T + bias, expected(checkpoint), atol=1e-4)
 
 
 def test_the_faster_of_those_with_the_right_answers_wins(checkpoint, engines):
@@ -129,9 +137,25 @@ def test_the_faster_of_those_with_the_right_answers_wins(checkpoint, engines):
     assert network.settled
     assert network.one is network.many
     assert "ONNX Runtime" in network.why
-    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
     with pytest.raises(UsageError, match=r"openvino cannot be used here \(its answers differ from PyTorch's\)"):
         open_engine(checkpoint, PREPARED, "openvino")
+
+
+def test_an_engine_whose_features_are_off_is_refused_however_right_its_scores(checkpoint, engines):
+    engines |= {"onnxruntime": (0, 0, 0.01)}
+    inference._prepare(checkpoint, compiling=False)
+    assert "PyTorch" in open_network(checkpoint, PREPARED).why
+    with pytest.raises(UsageError, match="its answers differ from PyTorch's"):
+        open_engine(checkpoint, PREPARED, "onnxruntime")
+
+
+def test_what_was_prepared_stays_when_only_the_calibration_changes(checkpoint, engines, tmp_path):
+    engines |= {"onnxruntime": (0, 0)}
+    saved = save(tmp_path / "run")
+    inference._prepare(saved, compiling=False)
+    write_calibration(saved, Calibration(1.5, Neighbours(np.ones((2, 512), np.float32), 1, np.array([0.0, 1.0]))))
+    assert open_network(read_checkpoint(tmp_path / "run"), PREPARED).settled
 
 
 @pytest.mark.parametrize(
@@ -165,8 +189,8 @@ def test_compiling_is_tried_only_on_request_and_for_one_photo_at_a_time(checkpoi
     for network in (open_network(checkpoint, PREPARED), open_engine(checkpoint, PREPARED, "compiled")):
         assert "compiled PyTorch" in network.why
         assert network.one is not network.many
-        np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
-        np.testing.assert_allclose(network.confidences(PHOTOS[:1]), expected(checkpoint)[:1], atol=1e-5)
+        np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
+        np.testing.assert_allclose(scores(network, PHOTOS[:1]), expected(checkpoint)[:1], atol=1e-5)
 
 
 def test_what_breaks_later_is_passed_over_too(checkpoint, engines):
@@ -176,7 +200,7 @@ def test_what_breaks_later_is_passed_over_too(checkpoint, engines):
     network = open_network(checkpoint, PREPARED)
     assert network.settled
     assert "an update broke it" in network.why
-    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
 
 
 def test_a_damaged_note_counts_as_none(checkpoint, engines):
@@ -224,12 +248,12 @@ def test_an_unknown_engine_is_a_sentence(checkpoint):
 def test_eager_as_asked_needs_no_preparation(checkpoint):
     network = open_engine(checkpoint, PREPARED, "eager")
     assert network.settled
-    assert not (cache_dir() / "engines-v1").exists()
+    assert not (cache_dir() / "engines-v2").exists()
 
 
 def test_preparing_that_fails_leaves_nothing(tmp_path):
     prepare(Checkpoint("resnet18", ("a", "b"), PREPARED.to_dict(), folder=tmp_path / "gone"))
-    assert not (cache_dir() / "engines-v1").exists()
+    assert not (cache_dir() / "engines-v2").exists()
 
 
 # For real
@@ -243,7 +267,7 @@ def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
     note = json.loads((prepared_folder() / CHOICE).read_text())
     assert {"eager", "onnxruntime"} <= note["seconds"].keys()
     network = open_engine(checkpoint, PREPARED, "onnxruntime")
-    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
 
     # Whatever this machine is fastest with: what matters here is that ONNX Runtime needs nothing else.
     note["seconds"] = {"eager": {"one": 2, "many": 2}, "onnxruntime": {"one": 1, "many": 1}}
@@ -261,4 +285,4 @@ def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
     (prepared_folder() / "onnxruntime" / "network.onnx").write_bytes(b"cut short")
     network = open_network(checkpoint, PREPARED)
     assert "could not be opened" in network.why
-    np.testing.assert_allclose(network.confidences(PHOTOS), expected(checkpoint), atol=1e-5)
+    np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)

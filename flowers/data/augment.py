@@ -2,11 +2,13 @@
 
 Here chance is drawn; ``render.py`` makes pixels of it. Each row of the table adds to a ``Variant``: which part of the
 photo is shown, how it is bent, how it is coloured. All bends compose into one matrix and all colours into another, so
-that a batch takes one resampling and one matrix product, whatever is switched on.
+that a batch takes one resampling and one matrix product, whatever is switched on. What fits no matrix, a policy's
+changes and the erasing, is done to each finished picture alone.
 
 The chance is drawn from a ``random.Random`` of each photo's own, not from torch's global generator: a variant depends
 on the seed, the epoch and the photo, not on batch, thread, process or device. The draws follow torchvision's own
-classes (RandomResizedCrop, RandomHorizontalFlip, RandomRotation, ColorJitter, RandomAffine).
+classes (RandomResizedCrop, RandomHorizontalFlip, RandomRotation, ColorJitter, RandomAffine, TrivialAugmentWide,
+RandAugment, RandomErasing).
 """
 
 import math
@@ -24,6 +26,30 @@ GREY = np.tile(LUMA, (3, 1))  # a colour to the grey that is as bright
 YIQ = np.array([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 RGB = np.linalg.inv(YIQ)
 
+# A policy's changes: the strongest that trivial makes, and rand at its highest level; turns in degrees, slants and
+# moves in parts of the width, brightness and its like in parts added or taken, posterize in bits dropped, solarize in
+# parts of the range that are inverted. All but UNSIGNED go either way.
+CHANGES: dict[str, tuple[float, float]] = {
+    "identity": (0, 0),
+    "shear_x": (0.99, 0.3),
+    "shear_y": (0.99, 0.3),
+    "translate_x": (32 / 224, 150 / 331),
+    "translate_y": (32 / 224, 150 / 331),
+    "rotate": (135, 30),
+    "brightness": (0.99, 0.9),
+    "saturation": (0.99, 0.9),
+    "contrast": (0.99, 0.9),
+    "sharpness": (0.99, 0.9),
+    "posterize": (6, 4),
+    "solarize": (1, 1),
+    "autocontrast": (0, 0),
+    "equalize": (0, 0),
+}
+UNSIGNED = ("identity", "posterize", "solarize", "autocontrast", "equalize")
+LEVELS = 30  # of strength, above none
+RAND_CHANGES, RAND_LEVEL = 2, 9  # what torchvision and its recipes take
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)  # of a box: part of the picture, height to width
+
 
 @dataclass
 class Variant:
@@ -37,6 +63,9 @@ class Variant:
     # (3, 3) each: what happens to the picture's mean colour, and to every pixel's difference from it.
     mean: np.ndarray = field(default_factory=lambda: np.eye(3))
     difference: np.ndarray = field(default_factory=lambda: np.eye(3))
+    # What is done to the finished picture, in this order: a name of CHANGES and how strong.
+    retouches: list[tuple[str, float]] = field(default_factory=list)
+    erased: tuple[float, float, float, float] | None = None  # left, top, width, height of a box, 0..1
 
     def recolour(self, colour: np.ndarray) -> None:
         """Apply a matrix (3, 3) to the red, green and blue of every pixel."""
@@ -100,6 +129,26 @@ def affine(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
     variant.bend = variant.bend @ (np.array([[1, slant], [0, 1]]) / scale)
 
 
+def retouch(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
+    """One change at any level (TrivialAugment, Müller and Hutter 2021, arXiv 2103.10158), or two at level 9 of 30
+    (RandAugment, Cubuk et al. 2019, arXiv 1909.13719).
+    """
+    trivial = recipe.policy == "trivial"
+    for _ in range(1 if trivial else RAND_CHANGES):
+        name = rng.choice(list(CHANGES))
+        level = rng.randint(0, LEVELS) if trivial else RAND_LEVEL
+        strength = CHANGES[name][0 if trivial else 1] * level / LEVELS
+        if name not in UNSIGNED and rng.random() < 0.5:
+            strength = -strength
+        variant.retouches.append((name, strength))
+
+
+def erase(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
+    """With probability ``erasing`` a box of 2 to 33 % of the picture is painted over (Zhong et al. 2017)."""
+    if rng.random() < recipe.erasing:
+        variant.erased = _erased_box(rng)
+
+
 CROP = Augmentation(
     "crop", "Crop", "A random part of the photo, stretched to fill the frame.", ("crop_min_area",), crop
 )
@@ -114,6 +163,8 @@ AFTER_CROP = (
         jitter,
     ),
     Augmentation("affine", "Slant and scale", "Slanted, shrunk or enlarged.", ("shear", "zoom"), affine),
+    Augmentation("policy", "Policy", "One or two changes of many kinds, drawn by lot.", ("policy",), retouch),
+    Augmentation("erase", "Erase", "A box is painted over.", ("erasing",), erase),
 )
 AUGMENTATIONS = (CROP, *AFTER_CROP)
 
@@ -184,3 +235,14 @@ def _crop_box(width: int, height: int, min_area: float, rng: random.Random) -> t
             return rng.randint(0, width - w), rng.randint(0, height - h), w, h
     w, h = min(width, round(height * high)), min(height, round(width / low))
     return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _erased_box(rng: random.Random) -> tuple[float, float, float, float] | None:
+    """(left, top, width, height) in parts of the picture, as torchvision draws it; None after ten that did not fit."""
+    for _ in range(10):
+        area = rng.uniform(*ERASED_AREA)
+        ratio = math.exp(rng.uniform(*map(math.log, ERASED_RATIO)))
+        width, height = math.sqrt(area / ratio), math.sqrt(area * ratio)
+        if width < 1 and height < 1:
+            return rng.uniform(0, 1 - width), rng.uniform(0, 1 - height), width, height
+    return None

@@ -12,6 +12,7 @@ import re
 import stat
 import struct
 from functools import lru_cache
+from typing import BinaryIO
 
 import numpy as np
 from PIL import (
@@ -67,12 +68,24 @@ def decode_image(
         raise DecodeError(f"{name} {_diagnose(error)}.") from error
 
 
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(width, height) in pixels of a photo file as it is stored, from its first bytes. Raises DecodeError."""
+    name = _display_name(path, None)
+    try:
+        with open(path, "rb") as file:
+            return _open(file).size
+    except _Refusal as refusal:
+        raise DecodeError(f"{name} {refusal}.") from None
+    except Exception as error:  # as in decode_image
+        raise DecodeError(f"{name} {_diagnose(error)}.") from error
+
+
 class _Refusal(Exception):
     """Why not, as said after the photo's name and without the full stop: "is empty: choose another file"."""
 
 
 def _decode(data: bytes, min_side: int | None) -> Image.Image:
-    image = _open(data)
+    image = _open(io.BytesIO(data))
     for size in (image.size, *_coded_sizes(data)):
         _check_pixels(*size)
     _check_shape(*image.size)
@@ -181,16 +194,18 @@ _OTHERS = [
 ]
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     """Parse the header, no pixels yet."""
-    head = data[:64]
+    begin = file.read(4096)
+    file.seek(0)
+    head = begin[:64]
     for signature, plugin in _PHOTOS:
         if signature.match(head):
-            return plugin(io.BytesIO(data))
+            return plugin(file)
     for signature, kind, advice in _OTHERS:
         if signature.match(head):
             raise _Refusal(f"is {kind}, not a photo: {advice}")
-    if text := _text(data[:4096]):
+    if text := _text(begin):
         if "<svg" in text:
             raise _Refusal(f"is an SVG drawing, not a photo: {_EXPORT}")
         if "<html" in text or "<!doctype html" in text:

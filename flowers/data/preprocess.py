@@ -1,6 +1,7 @@
 """From an upright photo to the numbers a network sees, when nothing is left to chance."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ class Preprocessing:
     resize: int = 256  # the photo's short side before the centre square is cut out, pixels
     mean: tuple[float, float, float] = IMAGENET_MEAN  # of red, green, blue in 0..1
     std: tuple[float, float, float] = IMAGENET_STD
+    mirror: bool = False  # whether an answer is the mean of what the network says of the photo and its mirror image
 
     def working_copy(self, source: bytes | str | os.PathLike, name: str | None = None) -> Image.Image:
         """What is kept of a photo, upright RGB, and all that training, validation and answers see of it.
@@ -60,12 +62,16 @@ class Preprocessing:
         """
         copy, size = self.reduce(image), size or self.size
         # The source box of the final square, so that one resampling does both the scaling and the cut.
-        side = min(copy.size) * self.size / self.resize
-        left, top = (copy.width - side) / 2, (copy.height - side) / 2
-        if side == size:  # as of every photo large enough: it only has to be cut out, as torchvision's CenterCrop does
+        left, top, right, _ = box = self.square(*copy.size)
+        if right - left == size:  # as of every photo large enough: it only has to be cut out, as by CenterCrop
             return copy.crop((int(left), int(top), int(left) + size, int(top) + size))
-        box = (left, top, left + side, top + side)
         return copy.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
+
+    def square(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Where ``frame`` lies in a photo of this many pixels: left, top, right, bottom."""
+        side = min(width, height) * self.size / self.resize
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
 
     def normalise(self, pixels: "torch.Tensor") -> "torch.Tensor":
         """uint8 pixels of shape (N, 3, H, W) to float32, each channel about zero mean and unit deviation."""
@@ -75,6 +81,19 @@ class Preprocessing:
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1) * 255
         # In place: memory for another result would take the system longer to give than the sum to compute.
         return pixels.to(torch.float32, copy=True).sub_(mean).div_(std)
+
+    def answer(self, network: Callable[["torch.Tensor"], Any], photos: "torch.Tensor") -> Any:
+        """What ``network`` gives normalised photos (N, 3, H, W), a tensor or several; with ``mirror`` the mean of that
+        and of what it gives their mirror images. For class scores, not for probabilities: so everything that is done
+        with a network's scores, and with the features they are a linear function of, can be done with these.
+        """
+        seen = network(photos)
+        if not self.mirror:
+            return seen
+        mirrored = network(photos.flip(-1))
+        if isinstance(seen, tuple):
+            return tuple((one + other) / 2 for one, other in zip(seen, mirrored, strict=True))
+        return (seen + mirrored) / 2
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""

@@ -1,5 +1,6 @@
 """From variants to pixels: whole batches as tensors, the same code on a CPU and on a GPU."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ def render(
         device: where to do the work. A GPU is sent the parts as they are, uint8 from pinned memory.
 
     A picture is the same in whatever company it is rendered, and on whatever device, to within one grey level (at one
-    pixel in 20,000, for rounding).
+    pixel in 20,000, for rounding; a policy's changes may make more of that one).
     """
     size = size or preprocessing.size
     parts = [_part(copy, variant, preprocessing, size) for copy, variant in zip(copies, variants, strict=True)]
@@ -49,7 +50,10 @@ def render(
             [variant.difference for variant in variants],
         )
     )
-    return _colour(_sample(canvas.to(device, non_blocking=True), bends, size), means, differences)
+    pictures = _colour(_sample(canvas.to(device, non_blocking=True), bends, size), means, differences)
+    for picture, variant in zip(pictures, variants, strict=True):
+        _retouch(picture, variant, preprocessing)
+    return pictures
 
 
 def variants(
@@ -119,3 +123,52 @@ def _colour(pictures: torch.Tensor, means: torch.Tensor, differences: torch.Tens
     # differences @ (pixels - mean) + means @ mean, in one pass; the half makes a rounding of the cut at the end.
     offset = torch.bmm(means - differences, pixels.mean(2, keepdim=True)) + 0.5
     return torch.baddbmm(offset, differences, pixels).clamp_(0, 255).to(torch.uint8).view_as(pictures)
+
+
+def _retouch(picture: torch.Tensor, variant: Variant, preprocessing: Preprocessing) -> None:
+    """Do to ``picture``, uint8 (3, size, size), in place, what fits no matrix: a policy's changes, then the erasing."""
+    for name, strength in variant.retouches:
+        picture.copy_(_changed(picture, name, strength))
+    if variant.erased:
+        size = picture.shape[-1]
+        left, top, width, height = (round(part * size) for part in variant.erased)
+        # The mean colour, of which normalisation makes nothing.
+        grey = torch.tensor(preprocessing.mean, device=picture.device)[:, None, None] * 255
+        picture[:, top : top + height, left : left + width] = grey.round()
+
+
+def _changed(picture: torch.Tensor, name: str, strength: float) -> torch.Tensor:
+    """One of CHANGES, as torchvision makes it; what comes free is black."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as change
+
+    size = picture.shape[-1]
+    smooth = InterpolationMode.BILINEAR
+    match name:
+        case "shear_x" | "shear_y":
+            angle = math.degrees(math.atan(strength))
+            slant = [angle, 0.0] if name == "shear_x" else [0.0, angle]
+            # About the top left corner, as the policies were made.
+            return change.affine(picture, 0.0, [0, 0], 1.0, slant, smooth, center=[0, 0])
+        case "translate_x" | "translate_y":
+            way = int(strength * size)
+            return change.affine(picture, 0.0, [way, 0] if name == "translate_x" else [0, way], 1.0, [0.0, 0.0])
+        case "rotate":
+            return change.rotate(picture, strength, smooth)
+        case "brightness":
+            return change.adjust_brightness(picture, 1 + strength)
+        case "saturation":
+            return change.adjust_saturation(picture, 1 + strength)
+        case "contrast":
+            return change.adjust_contrast(picture, 1 + strength)
+        case "sharpness":
+            return change.adjust_sharpness(picture, 1 + strength)
+        case "posterize":
+            return change.posterize(picture, round(8 - strength))
+        case "solarize":
+            return change.solarize(picture, 255 * (1 - strength))
+        case "autocontrast":
+            return change.autocontrast(picture)
+        case "equalize":
+            return change.equalize(picture)
+    return picture  # "identity"

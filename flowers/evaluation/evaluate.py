@@ -9,6 +9,7 @@ import numpy as np
 
 from flowers.data.dataset import PhotoDataset, Unreadable
 from flowers.errors import CheckpointError
+from flowers.evaluation.calibration import cross_fitted
 from flowers.evaluation.metrics import (
     Bin,
     ClassMetrics,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 BATCH = 32
 SPLITS = ("val", "train", "all")
 ANSWERED = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)  # shares of the photos at which the rejection curve is told in numbers
+TINY = np.finfo(np.float32).tiny
 NAMED = 10  # classes that a sentence lists
 
 
@@ -64,7 +66,9 @@ class Evaluation:
     views: int  # 0: clean photos; n: n augmented views of each
     classes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
-    probabilities: np.ndarray = field(repr=False, compare=False)  # float32 (outcomes, classes)
+    # float32 (outcomes, classes). Where the checkpoint was calibrated with these very photos, each photo's are by a
+    # temperature that it did not help to fit, as an honest measure of calibration needs them.
+    probabilities: np.ndarray = field(repr=False, compare=False)
 
     @property
     def photos(self) -> int:
@@ -126,7 +130,7 @@ class Evaluation:
 
     @property
     def _sure_and_right(self) -> tuple[list[float], list[bool]]:
-        return [item.confidence for item in self.outcomes], [not item.wrong for item in self.outcomes]
+        return self.probabilities.max(1).tolist(), [not item.wrong for item in self.outcomes]
 
     def worst(self, count: int = 24) -> list[Outcome]:
         """The wrong answers given with most confidence, worst first; each photo once."""
@@ -222,18 +226,22 @@ def evaluate(
                 progress(len(outcomes), total)
     finally:
         loader.close()
+    same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
+    judged = np.concatenate(probabilities)
+    if split == "val" and same_set and not views and classifier.calibration.facts:
+        judged = cross_fitted(np.log(np.maximum(judged, TINY)), np.array([item.label for item in outcomes]))
     return Evaluation(
         checkpoint=classifier.checkpoint.name,
         source=source or dataset.root.name,
         root=dataset.root,
         digest=dataset.digest,
-        same_set=classifier.checkpoint.photos.get("digest") == dataset.digest,
+        same_set=same_set,
         unreadable=dataset.unreadable,
         split=split,
         views=views,
         classes=classifier.classes,
         outcomes=tuple(outcomes),
-        probabilities=np.concatenate(probabilities),
+        probabilities=judged,
     )
 
 

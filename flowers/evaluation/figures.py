@@ -87,6 +87,22 @@ def confusion_summary(confusion: np.ndarray, classes: Sequence[str]) -> str:
     return f"{text}; the most frequent mistake is to answer {answer} for {truth}, {times}."
 
 
+def learning_rate_figure(rates: Sequence[float], losses: Sequence[float], valley: float, steepest: float) -> "Figure":
+    """What a search for the learning rate saw: the loss over the rates, and the two it suggests."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=INK, linewidth=1.6)
+    for rate, name, colour in ((valley, "valley", RIGHT), (steepest, "steepest", WRONG)):
+        loss = float(np.interp(np.log(rate), np.log(rates), losses))
+        axes.plot([rate], [loss], "o", color=colour, markersize=9, label=f"{name}: {rate:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss, running mean")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
 def reliability_figure(bins: Sequence[Bin]) -> "Figure":
     """The reliability diagram: a green bar as high as each bin's accuracy, up to the dashed diagonal if it is honest.
 

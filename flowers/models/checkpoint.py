@@ -3,6 +3,7 @@
     checkpoint.json                  what it is; its presence makes a folder a checkpoint
     model.safetensors                the weights, or
     model-0000i-of-0000n.safetensors and model.safetensors.index.json   the weights in shards
+    calibration.safetensors          with the card's section of that name: see calibration.py
 
 No pickle is ever loaded.
 """
@@ -41,6 +42,7 @@ class Checkpoint:
     metrics: dict[str, Any] = field(default_factory=dict)
     photos: dict[str, Any] = field(default_factory=dict)  # the photo set it was trained on: counts and digest
     created: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)  # see calibration.py; empty where it was never calibrated
     folder: Path | None = None
 
     @property
@@ -62,7 +64,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder, whole, over the one that may be there.
 
-    ``half`` stores matrices and filters in float16 (norm statistics stay float32: a variance may not fit);
+    ``half`` stores matrices and filters in float16 (norm statistics stay float32: a variance may not fit; numbers of
+    places, as Swin has them, stay whole);
     ``max_shard`` such as "9MB" splits the weights; ``extra`` adds files by name. Raises CheckpointError when the
     disk is full or read-only; the old folder is then still there.
     """
@@ -72,7 +75,9 @@ def save_checkpoint(
 
     tensors = {name: tensor.detach().to("cpu") for name, tensor in weights.items()}
     if half:
-        tensors = {name: t.to(torch.float16) if t.ndim > 1 else t for name, t in tensors.items()}
+        tensors = {
+            name: t.to(torch.float16) if t.ndim > 1 and t.is_floating_point() else t for name, t in tensors.items()
+        }
     card = asdict(checkpoint)
     card.pop("folder")
     card = {
@@ -112,6 +117,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             metrics=dict(card.get("metrics", {})),
             photos=dict(card.get("photos", {})),
             created=str(card.get("created", "")),
+            calibration=dict(card.get("calibration", {})),
             folder=folder,
         )
     except FileNotFoundError:

@@ -15,13 +15,14 @@ def fold_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
     A trained batch norm only scales and shifts each channel, which the convolution can do with other weights. Which
     convolution a norm follows is seen while the model looks at ``photos``, float32 (N, 3, size, size). (Not by
     torch.fx: while it traces, calling a module means something else in all threads, and others may be answering.)
-    Where there is more to it than that, as the answers show, the copy is a plain one.
+    What a norm does after its sums, as timm's do with their activations, are its children: they stay. Where there is
+    more to it than that, as the answers show, the copy is a plain one.
     """
     made: list[tuple[Tensor, nn.Conv2d]] = []
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
     def see(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        if type(module) is nn.Conv2d:
+        if isinstance(module, nn.Conv2d):
             made.append((output, module))
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             pairs.extend((conv, module) for tensor, conv in made if tensor is inputs[0])
@@ -37,6 +38,6 @@ def fold_batch_norm(model: nn.Module, photos: Tensor) -> nn.Module:
             conv.weight, conv.bias = fuse_conv_bn_weights(
                 conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
             )
-            folded.set_submodule(names[norm], nn.Identity())
+            folded.set_submodule(names[norm], nn.Sequential(*norm.children()))
         alike = (folded(photos) - expected).abs().max() <= TOLERANCE
     return folded if alike else copy.deepcopy(model).eval()

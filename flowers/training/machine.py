@@ -14,6 +14,7 @@ from torch import nn
 
 from flowers.cores import available_cores
 from flowers.errors import UsageError
+from flowers.models.backbones import backbone
 from flowers.recipe import Recipe
 from flowers.training.process import in_team
 
@@ -82,13 +83,15 @@ def choose_machine(
         Machine(device.type, precision, memory_format, counts[0], math.inf, math.inf, "")
         for precision, memory_format in _kinds(recipe, device)
     ]
+    chosen = backbone(recipe.backbone)
+    side = chosen.size if chosen.one_size else SIDE
     with _left_as_it_was(net):
-        trials = _compared(kinds, device, net)
+        trials = _compared(kinds, device, net, side)
         best = min(trials, key=lambda machine: machine.learning)
         if more := [replace(best, threads=count) for count in counts[1:]]:
-            trials += _compared(more, device, net)
+            trials += _compared(more, device, net, side)
             best = min(trials, key=lambda machine: machine.learning)
-        return replace(_timed(best, device, net), why=_reason(best, trials))
+        return replace(_timed(best, device, net, side), why=_reason(best, trials))
 
 
 def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:
@@ -138,13 +141,13 @@ def _left_as_it_was(net: nn.Module) -> Iterator[None]:
     net.train(training)
 
 
-def _compared(machines: list[Machine], device: torch.device, net: nn.Module) -> list[Machine]:
+def _compared(machines: list[Machine], device: torch.device, net: nn.Module, side: int) -> list[Machine]:
     """The machines with the time they take to learn, from small steps.
 
     They take turns, and each one's fastest lap counts: what else the computer does then disturbs all alike.
     """
     for lap in range(LAPS + 1):
-        laps = [_lap(_step, machine, device, net.train(), TRIAL_PHOTOS) for machine in machines]
+        laps = [_lap(_step, machine, device, net.train(), _shape(TRIAL_PHOTOS, side)) for machine in machines]
         if lap:  # the first sets the kernels up
             machines = [
                 replace(machine, learning=min(machine.learning, seconds))
@@ -153,19 +156,26 @@ def _compared(machines: list[Machine], device: torch.device, net: nn.Module) -> 
     return machines
 
 
-def _timed(machine: Machine, device: torch.device, net: nn.Module) -> Machine:
+def _timed(machine: Machine, device: torch.device, net: nn.Module, side: int) -> Machine:
     """The machine with its speeds, to predict from."""
-    learning = min(_lap(_step, machine, device, net.train(), TIMED_PHOTOS) for _ in range(LAPS))
-    looking = min(_lap(_look, machine, device, net.eval(), TIMED_PHOTOS) for _ in range(LAPS))
+    shape = _shape(TIMED_PHOTOS, side)
+    learning = min(_lap(_step, machine, device, net.train(), shape) for _ in range(LAPS))
+    looking = min(_lap(_look, machine, device, net.eval(), shape) for _ in range(LAPS))
     return replace(machine, learning=learning, looking=looking)
 
 
-def _lap(work: Callable, machine: Machine, device: torch.device, net: nn.Module, photos: int) -> float:
-    """Seconds that so much ``work`` takes for each photo of a megapixel."""
+def _shape(photos: int, side: int) -> tuple[int, int]:
+    """(photos, side of each): about as many pixels as so many photos of SIDE have."""
+    return max(2, photos * SIDE**2 // side**2), side
+
+
+def _lap(work: Callable, machine: Machine, device: torch.device, net: nn.Module, shape: tuple[int, int]) -> float:
+    """Seconds that ``work`` takes for each photo of a megapixel; it is done with (photos, side of each)."""
     torch.set_num_threads(machine.threads)
     net.to(device, memory_format=machine.torch_format)
-    pixels = torch.rand(photos, 3, SIDE, SIDE, device=device).to(memory_format=machine.torch_format)
-    return _seconds(lambda: work(machine, net, pixels), device) / (photos * SIDE**2 / 1e6)
+    photos, side = shape
+    pixels = torch.rand(photos, 3, side, side, device=device).to(memory_format=machine.torch_format)
+    return _seconds(lambda: work(machine, net, pixels), device) / (photos * side**2 / 1e6)
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

@@ -21,6 +21,7 @@ from flowers.training.log import log_lines
 from flowers.training.run import Run, list_runs
 
 HEARTBEAT_SECONDS = 5
+CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
 # Torch asks Linux for memory in large pages then, which makes a step 5 to 9 % shorter for a tenth more memory. It looks
 # once, before its first tensor.
 HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
@@ -28,10 +29,22 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 logger = logging.getLogger(__name__)
 
 
-def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progress | None = None) -> Iterator[Event]:
+# What is done with a run whose epochs are all done: gets the run, its photos and progress(done, total); returns a
+# sentence for the status, or nothing.
+Conclude = Callable[[Run, PhotoDataset, Progress], str]
+
+
+def perform(
+    run: Run,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+    conclude: Conclude = lambda *_: "",
+) -> Iterator[Event]:
     """Train (or go on training) ``run`` in this process: the events pass through, the folder is kept up to date.
 
     ``progress(done, total)`` is called while the photos are fetched, read and decoded, before the first event.
+    ``conclude`` is called after the last event, unless the run was stopped; a stop asked for meanwhile ends it, and
+    resuming the run calls it again.
 
     Raises FlowersError when the work cannot be done, after having written why into the run's status.
     """
@@ -57,6 +70,13 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progre
 
                 dataset = _open_photos(run.recipe, run.source, reading)
                 finished = yield from _record(run, dataset, stopping, reading, heartbeat)
+
+                def concluding(_done: int, _total: int | None) -> None:
+                    if stopping():
+                        raise KeyboardInterrupt
+
+                heartbeat.tell(CONCLUDING if finished else "")
+                message = conclude(run, dataset, concluding) if finished else ""
         except BaseException as error:
             state, message = _explain(error, run)
             with contextlib.suppress(OSError):  # on a full disk the status cannot be told either
@@ -64,7 +84,7 @@ def perform(run: Run, stop: Callable[[], bool] = lambda: False, progress: Progre
             if isinstance(error, FlowersError) or not isinstance(error, Exception):
                 raise
             raise FlowersError(message) from error
-        run.set_status("done" if finished else "stopped")
+        run.set_status("done" if finished else "stopped", message)
 
 
 def join(recipe: Recipe) -> None:

@@ -1,10 +1,14 @@
-"""What changes on the way through a run: learning rate, picture size, length of the average. Pure functions."""
+"""What changes on the way through a run: learning rate, momentum, picture size, the average. Pure functions."""
 
 import math
 
+from flowers.models.backbones import backbone
 from flowers.recipe import Recipe
 
 SIZE_STEP = 32  # pixels: the networks halve a picture five times
+# What torch's OneCycleLR does unless told otherwise: parts of the full learning rate, and the fall of the momentum.
+CYCLE_START, CYCLE_END = 1 / 25, 1 / 25e4
+MOMENTUM_DIP = 0.1
 
 
 def probe_epochs(recipe: Recipe) -> int:
@@ -16,10 +20,14 @@ def learning_rate(recipe: Recipe, done: float) -> float:
     """The learning rate when ``done`` epochs are done, a fraction in the midst of one.
 
     ``step`` drops it every ``lr_step`` epochs, as torch's StepLR has it; ``cosine`` (Loshchilov and Hutter 2016) brings
-    it down to nothing at the end. Warm-up is linear.
+    it down to nothing at the end. Their warm-up is linear. ``onecycle`` (Smith and Topin 2017, Smith 2018) rises and
+    falls in half waves, as torch's OneCycleLR does.
     """
+    part = _part(recipe, done)
+    if recipe.schedule == "onecycle":
+        foot = CYCLE_START if part < recipe.warmup else CYCLE_END
+        return recipe.learning_rate * (foot + (1 - foot) * _wave(recipe, part))
     first = probe_epochs(recipe)
-    part = (done - first) / max(1e-9, recipe.epochs - first)  # of the epochs that learn step by step
     if recipe.schedule == "cosine":
         rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, part)))
     else:
@@ -27,16 +35,29 @@ def learning_rate(recipe: Recipe, done: float) -> float:
     return rate * min(1.0, part / recipe.warmup) if recipe.warmup else rate
 
 
+def momentum(recipe: Recipe, done: float) -> float:
+    """The momentum (of AdamW, its first beta) when ``done`` epochs are done.
+
+    ``onecycle`` lowers it by up to 0.1 while the learning rate is high: from 0.95 that is what torch's OneCycleLR does.
+    """
+    if recipe.schedule != "onecycle":
+        return recipe.momentum
+    return recipe.momentum - min(MOMENTUM_DIP, recipe.momentum) * _wave(recipe, _part(recipe, done))
+
+
 def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     """Side of the pictures of an epoch, in pixels: from ``first_size`` to ``last_size``, in equal steps.
 
     Both are at most the network's own ``size``, which is also what 0 means; where the first is not the smaller, all are
-    of the last. An epoch that probes is at the first. Sizes on the way are multiples of SIZE_STEP.
+    of the last. An epoch that probes is at the first. Sizes on the way are multiples of SIZE_STEP. A network that can
+    look at pictures of one size alone keeps it, whatever the recipe says.
 
     Progressive resizing, after Howard's entry to DAWNBench (2018): small pictures teach the coarse in a third of the
     time. Ending below the size of the answers: Touvron et al. 2019, arXiv 1906.06423; a random crop enlarges what it
     shows, so that on smaller pictures things look as large as they do in an answer.
     """
+    if backbone(recipe.backbone).one_size:
+        return size
     least = min(SIZE_STEP, size)
     first, last = (max(least, min(wanted or size, size)) for wanted in (recipe.first_size, recipe.last_size))
     if first >= last or epoch >= recipe.epochs - 1:
@@ -47,6 +68,25 @@ def picture_size(recipe: Recipe, epoch: int, size: int) -> int:
     return max(least, int(wanted / SIZE_STEP + 1e-6) * SIZE_STEP)
 
 
-def average_decay(recipe: Recipe, steps: int) -> float:
-    """How much of the average a step keeps; short at the beginning, so that the start is soon forgotten."""
-    return min(recipe.ema, (1 + steps) / (10 + steps))
+def average_decay(recipe: Recipe, step: int, steps: int) -> float:
+    """How much of the average the run's step number ``step`` of ``steps`` keeps.
+
+    The average reaches over the part ``ema`` of the steps, however many a run has: torchvision's references rescale
+    their decay to the same end, of 600 epochs on ImageNet to about 4 %. It is shorter at the beginning, so that the
+    start is soon forgotten.
+    """
+    reach = max(1, round(recipe.ema * steps))
+    return min(1 - 1 / reach, (1 + step) / (10 + step))
+
+
+def _part(recipe: Recipe, done: float) -> float:
+    """How much of the epochs that learn step by step is done, 0..1."""
+    first = probe_epochs(recipe)
+    return (done - first) / max(1e-9, recipe.epochs - first)
+
+
+def _wave(recipe: Recipe, part: float) -> float:
+    """A half wave from 0 up to 1 during the warm-up, and another down to 0 at the end."""
+    rise = recipe.warmup
+    way = part / rise if part < rise else 1 - min(1.0, (part - rise) / (1 - rise))
+    return 0.5 * (1 - math.cos(math.pi * way))

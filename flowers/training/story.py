@@ -46,9 +46,17 @@ class Story:
     @property
     def progress(self) -> float:
         """The part of all steps that is done, 0..1."""
-        if not self.epochs:
-            return 0.0
+        if self.finished or not self.epochs:
+            return float(self.finished)
         return min(1.0, (self.epoch + self.step / self.steps) / self.epochs)
+
+    @property
+    def ending(self) -> str:
+        """What a finished run came to, without a full stop."""
+        if self.epoch >= self.epochs or self.best_epoch is None:
+            return f"All {self.epochs} epochs are done"
+        idle = self.epoch - 1 - self.best_epoch
+        return f"Ended after {self.epoch} of {self.epochs} epochs, for the last {idle} brought no better accuracy"
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""
@@ -76,6 +84,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
     if not starts:
         return Story()
     start, last = starts[-1], events[-1]
+    finished = last["kind"] == "finished" and not last["stopped"]
     steps = [event for event in events if event["kind"] == "step"]
     epochs = [event for event in events if event["kind"] == "epoch"]
     samples = [event for event in events if event["kind"] == "samples"]
@@ -93,9 +102,9 @@ def tell(events: list[dict[str, Any]]) -> Story:
         best_val_accuracy=best and best["val_accuracy"],
         seconds=last.get("seconds", epochs[-1]["seconds"] if epochs else start["seconds"]),
         predicted_seconds=sum(start["predicted"]) if start.get("predicted") else None,
-        seconds_left=seconds_left(start, _last_with_place(events)),
+        seconds_left=0.0 if finished else seconds_left(start, _last_with_place(events)),
         machine=start["machine"],
-        finished=last["kind"] == "finished" and not last["stopped"],
+        finished=finished,
         loss=_step_points(steps, start["steps"])
         + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]
         + [Point(e["epoch"] + 1, e["val_loss"], "validation") for e in epochs],

@@ -103,24 +103,41 @@ def share_norms(net: nn.Module, team: Team) -> nn.Module:
     if team.size == 1:
         return net
     if team.device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+        return _synchronised(net)
     for name, module in list(net.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             shared = SharedNorm(module.num_features, module.eps, module.momentum)
             shared.load_state_dict(module.state_dict())
             for mine, other in zip(shared.parameters(), module.parameters(), strict=True):
                 mine.requires_grad_(other.requires_grad)
+            for child_name, child in module.named_children():
+                shared.add_module(child_name, child)
             net.set_submodule(name, shared)
     return net
 
 
+def _synchronised(net: nn.Module) -> nn.Module:
+    if any(isinstance(norm, nn.BatchNorm2d) and list(norm.children()) for norm in net.modules()):
+        from timm.layers import convert_sync_batchnorm  # torch's own forgets the activation that these norms end with
+
+        return convert_sync_batchnorm(net)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(net)
+
+
 class SharedNorm(nn.BatchNorm2d):
-    """Batch norm over the photos of all processes, on CPUs: torch's SyncBatchNorm does this on GPUs only."""
+    """Batch norm over the photos of all processes, on CPUs: torch's SyncBatchNorm does this on GPUs only.
+
+    Its children are what comes after it: timm's norms end with an activation.
+    """
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) to the same shape."""
-        if not self.training:
-            return super().forward(photos)
+        photos = self._shared(photos) if self.training else super().forward(photos)
+        for child in self.children():
+            photos = child(photos)
+        return photos
+
+    def _shared(self, photos: torch.Tensor) -> torch.Tensor:
         values = photos.float()
         count = values.new_tensor([values.numel() / self.num_features])
         sums = _Summed.apply(torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count]))

@@ -21,10 +21,12 @@ from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, l
 from flowers.recipe import Recipe
 from flowers.training import probe
 from flowers.training.events import Epoch, Event, Finished, Prediction, Probing, Samples, Started, Step, Validating
+from flowers.training.forecast import checking_seconds, epoch_seconds, preprocessing_of
 from flowers.training.learner import Learner, freeze
 from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
+from flowers.training.mixing import Mixer
 from flowers.training.run import Position, Run, TrainingState, pack_state
-from flowers.training.schedule import SIZE_STEP, learning_rate, picture_size, probe_epochs
+from flowers.training.schedule import SIZE_STEP, learning_rate, momentum, picture_size, probe_epochs
 from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 32  # photos at once where nothing is learned; 64 take a tenth longer each on two cores
@@ -51,20 +53,20 @@ def train(
     Raises FlowersError when the photos, the starting weights or the device cannot be had, the batches are too small,
     or the loss runs off.
     """
-    clock = _Clock()
+    clock = Clock()
     team = Team(pick_device(recipe.device))
     try:
-        training = _prepare(recipe, dataset, run, stop, clock, team)
+        training = prepare(recipe, dataset, run, stop, clock, team)
         yield from _epochs(training, progress)
     finally:
         team.leave()
 
 
-def _epochs(training: "_Training", progress: Progress | None) -> Iterator[Event]:
+def _epochs(training: "Training", progress: Progress | None) -> Iterator[Event]:
     position, recipe = training.position, training.recipe
     try:
         yield training.started(training.loader.prepare([*training.split.train, *training.split.val], progress))
-        while position.epoch < recipe.epochs and not training.halts():
+        while not training.over and not training.halts():
             if position.epoch < probe_epochs(recipe):
                 yield from training.fit_last_layer()
             else:
@@ -78,7 +80,7 @@ def _epochs(training: "_Training", progress: Progress | None) -> Iterator[Event]
         if position.step:
             training.save("last")
         yield Finished(
-            stopped=position.epoch < recipe.epochs,
+            stopped=not training.over,
             epochs_done=position.epoch,
             best_epoch=position.best_epoch,
             best_val_accuracy=position.best_val_accuracy,
@@ -88,14 +90,14 @@ def _epochs(training: "_Training", progress: Progress | None) -> Iterator[Event]
         training.loader.close()
 
 
-def _prepare(
+def prepare(
     recipe: Recipe,
     dataset: PhotoDataset,
     run: Run | None,
     stop: Callable[[], bool],
-    clock: "_Clock",
+    clock: "Clock",
     team: Team,
-) -> "_Training":
+) -> "Training":
     """Everything that training needs, standing where the run stands."""
     if team.any(team.same(dataset.digest) != dataset.digest):
         raise DataError("The machines hold different photos: give every one of them the same.")
@@ -114,7 +116,7 @@ def _prepare(
     torch.set_num_threads(machine.threads)
     # More only get in each other's way: on two cores four threads take a tenth longer to decode than two.
     workers = min(recipe.workers, max(1, available_cores() // team.neighbours))
-    training = _Training(
+    training = Training(
         recipe=recipe,
         dataset=dataset,
         split=split,
@@ -123,7 +125,7 @@ def _prepare(
         clock=clock,
         team=team,
         machine=machine,
-        learner=Learner(share_norms(net, team), chosen, recipe, machine, team),
+        learner=Learner(share_norms(net, team), chosen, recipe, machine, team, _steps(recipe, split, team)),
         loader=PhotoLoader(dataset, preprocessing, workers, device=team.device, memory=MEMORY_BYTES // team.neighbours),
         position=state.position if state else Position(),
     )
@@ -135,7 +137,7 @@ def _prepare(
 
 
 @dataclass
-class _Training:
+class Training:
     """A training under way: what it works with, where it stands, and the parts of an epoch."""
 
     recipe: Recipe
@@ -143,7 +145,7 @@ class _Training:
     split: Split
     run: Run | None
     stop: Callable[[], bool]
-    clock: "_Clock"
+    clock: "Clock"
     team: Team
     machine: Machine
     learner: Learner
@@ -151,6 +153,14 @@ class _Training:
     position: Position
     halted: bool = False  # see ``halts``
     saved: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or so many brought nothing better that the recipe gives up."""
+        position, recipe = self.position, self.recipe
+        if recipe.patience and position.best_epoch is not None:
+            return position.epoch >= min(recipe.epochs, position.best_epoch + 1 + recipe.patience)
+        return position.epoch >= recipe.epochs
 
     def halts(self) -> bool:
         """Whether somebody, at any of the team's processes, asked for a stop: all then act alike."""
@@ -164,7 +174,7 @@ class _Training:
             epoch=self.position.epoch,
             step=self.position.step,
             epochs=self.recipe.epochs,
-            steps=len(batches_of(self.split.train, self.recipe.batch_size, self._least)),
+            steps=len(batches_of(self.split.train, self.recipe.batch_size, _least(self.team))),
             train_photos=len(self.split.train),
             val_photos=len(self.split.val),
             classes=list(self.dataset.classes),
@@ -175,34 +185,21 @@ class _Training:
             left_out=[item.reason for item in self.dataset.unreadable],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
-            checking=round(self._checking_seconds(), 3),
+            checking=round(checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size), 3),
         )
 
     def predicted(self) -> list[float]:
         """Seconds that each epoch should take on this machine, from what a trial step took; its validation included."""
-        return [self._learning_seconds(epoch) + self._checking_seconds() for epoch in range(self.recipe.epochs)]
-
-    def _learning_seconds(self, epoch: int) -> float:
-        learning = epoch >= probe_epochs(self.recipe)
-        return self.machine.seconds(len(self.split.train), self._size(epoch), learning) / self.team.size
-
-    def _checking_seconds(self) -> float:
-        full = self.loader.preprocessing.size
-        return self.machine.seconds(len(self.split.val), full, learning=False) / self.team.size
+        return epoch_seconds(self.recipe, self.machine, self.split, self.loader.preprocessing, self.team.size)
 
     def _size(self, epoch: int) -> int:
         return picture_size(self.recipe, epoch, self.loader.preprocessing.size)
-
-    @property
-    def _least(self) -> int:
-        """Photos in the smallest batch: batch norm cannot learn from one, and nobody in the team goes without."""
-        return max(2, self.team.size)
 
     def fit_last_layer(self) -> Iterator[Event]:
         """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
         position, learner = self.position, self.learner
         net = learner.copy_to_ask(learner.net)
-        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, self._least))
+        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, _least(self.team)))
         seen, labels = [], []
         pictures = self.loader.clean(shares, self._size(position.epoch))
         head = net.get_submodule(learner.chosen.head)
@@ -225,25 +222,40 @@ class _Training:
     def learn(self) -> Iterator[Event]:
         """The rest of an epoch, step by step."""
         recipe, position = self.recipe, self.position
-        order = epoch_order(self.split.train, recipe.seed, position.epoch)
-        batches = batches_of(order, recipe.batch_size, self._least)
+        batches = self.batches(position.epoch)
         self.learner.begin_epoch()
-        mine = self.loader.augmented(
-            self.team.share(batches[position.step :]), recipe, position.epoch, self._size(position.epoch)
-        )
-        for (pixels, labels), batch in zip(mine, batches[position.step :], strict=True):
-            rate = learning_rate(recipe, position.epoch + position.step / len(batches))
+        for photos, targets, count in self.pictures(batches, position.epoch, position.step):
+            done = position.epoch + position.step / len(batches)
+            rate = learning_rate(recipe, done)
             # For layers that draw lots, such as dropout: from here alone, so that a resumed run draws the same.
             torch.manual_seed(hash((recipe.seed, position.epoch, position.step, self.team.rank)))
-            loss, right = self.learner.learn(self._ready(pixels), labels, rate, len(batch))
+            loss, right = self.learner.learn(photos, targets, rate, count, momentum(recipe, done))
             loss, right = self.team.sum(loss, right)
             _check_finite(loss)
-            position.add(loss, right, len(batch))
-            yield Step(position.epoch, position.step, loss / len(batch), right / len(batch), rate, self.clock.seconds())
+            position.add(loss, right, count)
+            yield Step(position.epoch, position.step, loss / count, right / count, rate, self.clock.seconds())
             if self.halts():
                 return
             if time.monotonic() - self.saved > SAVE_SECONDS:
                 self.save("last")
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """The numbers of the photos that an epoch shows, step by step."""
+        order = epoch_order(self.split.train, self.recipe.seed, epoch)
+        return batches_of(order, self.recipe.batch_size, _least(self.team))
+
+    def pictures(
+        self, batches: list[list[int]], epoch: int, step: int = 0
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+        """What this process learns from in an epoch's steps from ``step`` on: photos, targets, and the batch's size."""
+        batches, mixer = batches[step:], Mixer(self.recipe, len(self.dataset.classes))
+        shares = self.team.share(batches)
+        company = [mixer.company(share, batch) for share, batch in zip(shares, batches, strict=True)]
+        made = self.loader.augmented(company, self.recipe, epoch, self._size(epoch))
+        for now, ((pixels, labels), share, batch) in enumerate(zip(made, shares, batches, strict=True), step):
+            photos = self.loader.preprocessing.normalise(pixels)
+            photos, targets = mixer.mix(photos, labels, share, batch, epoch, now)
+            yield self.learner.ready(photos), targets, len(batch)
 
     def check(self) -> Iterator[Event]:
         """The end of an epoch: the photos held back, and what the epoch came to."""
@@ -275,7 +287,7 @@ class _Training:
         shares = self.team.share(batches)
         answers, done = [], 0
         for (pixels, labels), mine, batch in zip(self.loader.clean(shares), shares, batches, strict=True):
-            scores = self._ask(net, pixels)
+            scores = self.loader.preprocessing.answer(partial(self.learner.ask, net), self._ready(pixels))
             losses = functional.cross_entropy(scores, labels, reduction="none")
             confidence, predicted = scores.softmax(1).max(1)
             values = (part.tolist() for part in (labels, predicted, confidence, losses))
@@ -326,7 +338,7 @@ def starting_model(recipe: Recipe, classes: tuple[str, ...]) -> tuple[nn.Module,
     Raises FlowersError when the weights cannot be had, CheckpointError when the checkpoint is of another network.
     """
     chosen = backbone(recipe.backbone)
-    preprocessing = Preprocessing(size=chosen.size, resize=chosen.resize)
+    preprocessing = preprocessing_of(recipe)
     if recipe.init == "imagenet":
         return build_imagenet(recipe.backbone, len(classes)), preprocessing
     model = chosen.build(len(classes))
@@ -348,6 +360,16 @@ def _load_start(
     if checkpoint.classes != classes:
         weights |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{head}.")}
     fill_model(model, weights, checkpoint)
+
+
+def _least(team: Team) -> int:
+    """Photos in the smallest batch: batch norm cannot learn from one, and nobody in the team goes without."""
+    return max(2, team.size)
+
+
+def _steps(recipe: Recipe, split: Split, team: Team) -> int:
+    """How many a whole run takes."""
+    return len(batches_of(split.train, recipe.batch_size, _least(team))) * (recipe.epochs - probe_epochs(recipe))
 
 
 def _check_batches(recipe: Recipe, split: Split, team: Team) -> None:
@@ -395,7 +417,7 @@ def _check_finite(loss: float) -> None:
         raise FlowersError("The loss is no longer a number: start again with a lower learning rate.")
 
 
-class _Clock:
+class Clock:
     """Training time over all starts of a run, in seconds."""
 
     def __init__(self) -> None:

@@ -34,6 +34,24 @@ def test_classify_answers_in_plain_values(client, flower):
     assert answer["seconds"] > 0
 
 
+def test_explain_gives_the_map_and_a_picture_of_it(client, flower):
+    from PIL import Image
+
+    answer = classify(client, flower)
+    photo = handle_file(str(flower))
+    picture, reason = client.predict(photo, "flowers-resnet18", "", api_name="/explain")
+    assert reason["label"] == answer["label"]
+    assert reason["checkpoint"] == "flowers-resnet18"
+    assert reason["exact"] is True
+    assert [len(row) for row in reason["heat"]] == [7] * 7
+    with Image.open(picture) as image:
+        assert image.width == image.height  # as of the photo
+    _, other = client.predict(photo, "flowers-resnet18", "rose", api_name="/explain")
+    assert other["heat"] != reason["heat"] or answer["label"] == "rose"
+    with pytest.raises(AppError, match="no class called 'orchid': the classes are daisy, dandelion"):
+        client.predict(photo, "flowers-resnet18", "orchid", api_name="/explain")
+
+
 def test_every_malformed_upload_gets_a_sentence_and_the_server_goes_on(client, flower, tmp_path):
     cases = list(malformed_uploads())
     assert len(cases) >= 100

@@ -69,6 +69,56 @@ def test_photos_of_every_format_are_answered_and_others_get_a_sentence(open_page
     expect(page.locator("#classify-answer h2")).to_be_visible()
 
 
+def picture(page) -> str:
+    image = page.locator("#classify-reason img")
+    expect(image).to_be_visible()
+    return image.get_attribute("src")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_reason_is_told_when_asked_for_any_class_and_any_photo(open_page, width):
+    page = open_page(width)
+    why = page.locator("#classify-why")
+    expect(why).to_be_hidden()  # no answer yet
+    page.get_by_role("button", name="daisy").first.click()
+    expect(page.locator("#classify-answer h2")).to_be_visible()
+    expect(why).to_be_visible()
+    assert page.locator("#classify-reason img").count() == 0
+
+    why.get_by_role("button", name="Why?").click()
+    answered = page.locator("#classify-answer h2").inner_text().lower()
+    said = page.locator("#classify-reason figcaption")
+    expect(said).to_contain_text(f"evidence for {answered}")
+    first = picture(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert [choice.inner_text() for choice in why.locator("label:has(input[type=radio])").all()] == list(bars(page))
+
+    other = list(bars(page))[1]
+    why.get_by_role("radio", name=other).check()
+    expect(said).to_contain_text(f"evidence for {other}")
+    second = picture(page)
+    assert second != first
+
+    # It stays open: the next photo is explained too, for what is answered then.
+    page.get_by_role("button", name="tulip").first.click()
+    expect(page.locator("#classify-reason img")).not_to_have_attribute("src", second)
+    answered = page.locator("#classify-answer h2").inner_text().lower()
+    expect(said).to_contain_text(f"evidence for {answered}")
+    expect(why.get_by_role("radio", name=answered)).to_be_checked()
+
+    page.locator("#classify-photo").get_by_label("Remove Image").click()
+    expect(why).to_be_hidden()
+    page.get_by_role("button", name="rose").first.click()
+    expect(page.locator("#classify-reason img")).to_be_visible()
+
+
+def test_what_cannot_be_read_has_no_reason(open_page):
+    page = open_page()
+    upload(page, {"name": "note.jpg", "mimeType": "image/jpeg", "buffer": b"this is only text, not a photo"})
+    expect(page.locator("#classify-answer .problem")).to_be_visible()
+    expect(page.locator("#classify-why")).to_be_hidden()
+
+
 def test_the_camera_takes_a_photo_that_is_answered(open_page):
     page = open_page()
     page.locator("#classify-photo").get_by_label("Capture from camera").click()

@@ -8,7 +8,13 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import RandomResizedCrop, functional
+from torchvision.transforms.v2 import (
+    RandAugment,
+    RandomErasing,
+    RandomResizedCrop,
+    TrivialAugmentWide,
+    functional,
+)
 
 from flowers.data import augment as module
 from flowers.data.augment import AFTER_CROP, AUGMENTATIONS, Variant, draw, only, photo_rng
@@ -18,6 +24,7 @@ from flowers.data.render import render, variants
 from flowers.recipe import KNOBS, Recipe
 
 SMALL = Preprocessing(size=48, resize=56)
+ON = Recipe(policy="trivial", erasing=1)  # the report's augmentations, and those it does without
 OFF = Recipe().replace(**{item.name: item.off for item in KNOBS.values() if item.off is not None})
 PHOTO = render_flower("tulip", 3, 96).resize((120, 90))
 # For comparisons with torchvision: validation sees the whole of it, unscaled.
@@ -86,6 +93,100 @@ def test_crop_boxes_are_distributed_as_torchvisions(width, height, min_area):
 def test_a_mirrored_photo_is_exactly_that():
     assert torch.equal(changed(SQUARE, of("flip"), 0.0), to_pixels(functional.horizontal_flip(SQUARE)).float())
     assert torch.equal(changed(SQUARE, of("flip"), 0.9), to_pixels(SQUARE).float())
+
+
+# torchvision's names for a policy's changes.
+THEIRS = {
+    "identity": "Identity", "shear_x": "ShearX", "shear_y": "ShearY", "translate_x": "TranslateX",
+    "translate_y": "TranslateY", "rotate": "Rotate", "brightness": "Brightness", "saturation": "Color",
+    "contrast": "Contrast", "sharpness": "Sharpness", "posterize": "Posterize", "solarize": "Solarize",
+    "autocontrast": "AutoContrast", "equalize": "Equalize",
+}  # fmt: skip
+
+
+def strengths(policy: str) -> dict[str, list[float]]:
+    """By our names, what torchvision's policy may do to a picture of 224 pixels: its numbers, without their signs."""
+    theirs = {"trivial": TrivialAugmentWide(), "rand": RandAugment()}[policy]
+    found = {}
+    for name, other in THEIRS.items():
+        values, _ = theirs._AUGMENTATION_SPACE[other]
+        values = values(31, 224, 224)
+        values = [0.0] * 31 if values is None else values.tolist()
+        found[name] = values if policy == "trivial" else [values[theirs.magnitude]]
+    return found
+
+
+def as_theirs(name: str, strength: float) -> float:
+    """One of our strengths in torchvision's numbers."""
+    match name:
+        case "translate_x" | "translate_y":
+            return abs(strength) * 224
+        case "posterize":
+            return round(8 - strength)
+        case "solarize":
+            return 1 - strength
+    return abs(strength)
+
+
+@pytest.mark.parametrize("policy", ["trivial", "rand"])
+def test_a_policy_draws_what_torchvisions_may_do_as_often_and_as_strongly(policy):
+    assert module.CHANGES.keys() == THEIRS.keys() and len(TrivialAugmentWide._AUGMENTATION_SPACE) == len(THEIRS)
+    recipe, rng, expected = OFF.replace(policy=policy), random.Random(0), strengths(policy)
+    drawn = [draw(recipe, rng, 9, 9).retouches for _ in range(4000)]
+    assert {len(one) for one in drawn} == {1 if policy == "trivial" else 2}
+    for name in THEIRS:
+        found = [strength for one in drawn for other, strength in one if other == name]
+        assert len(found) / sum(map(len, drawn)) == pytest.approx(1 / len(THEIRS), rel=0.25)
+        ours = sorted({round(as_theirs(name, strength), 3) for strength in found})
+        assert ours == pytest.approx(sorted({round(value, 3) for value in expected[name]}), abs=2e-3), name
+        if name not in module.UNSIGNED:
+            assert 0.4 < sum(strength > 0 for strength in found) / sum(strength != 0 for strength in found) < 0.6
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_a_policys_changes_are_torchvisions(name):
+    theirs = TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
+    photo = to_pixels(SQUARE)
+    for strength in {0.0, module.CHANGES[name][0] / 3, module.CHANGES[name][0]}:
+        for sign in (1,) if name in module.UNSIGNED else (1, -1):
+            magnitude = as_theirs(name, strength) * sign
+            if name.startswith("translate"):
+                magnitude *= 96 / 224  # which we take in parts of the width
+            expected = theirs._apply_image_or_video_transform(
+                photo, THEIRS[name], magnitude, theirs.interpolation, theirs._fill
+            )
+            variant = Variant(96, 96, retouches=[(name, strength * sign)])
+            (ours,) = render([np.array(SQUARE)], [variant], WHOLE)
+            assert torch.equal(ours, expected), (strength, sign)
+
+
+def test_erased_boxes_are_distributed_as_torchvisions():
+    theirs = RandomErasing(p=1)
+    blank = [torch.zeros(3, 1000, 1000)]
+    torch.manual_seed(0)
+    theirs = [theirs.make_params(blank) for _ in range(3000)]
+    theirs = np.array([[box[name] for name in "jiwh"] for box in theirs]) / 1000
+    rng = random.Random(0)
+    ours = np.array([module._erased_box(rng) for _ in range(3000)])
+    assert np.abs(quantiles(ours[:, 2] * ours[:, 3]) - np.linspace(0.0355, 0.3145, 19)).max() < 0.02, "its area"
+    for column in range(4):
+        assert np.abs(quantiles(ours[:, column]) - quantiles(theirs[:, column])).max() <= 0.05
+
+
+def test_what_is_erased_is_a_box_that_normalisation_makes_nothing_of():
+    variant = Variant(96, 96, erased=(0.25, 0.5, 0.5, 0.25))
+    (picture,) = render([np.array(SQUARE)], [variant], WHOLE)
+    nothing = WHOLE.normalise(picture[None])[0, :, 48:72, 24:72]
+    assert nothing.abs().max() < 0.01
+    untouched = to_pixels(SQUARE)
+    untouched[:, 48:72, 24:72] = picture[:, 48:72, 24:72]
+    assert torch.equal(picture, untouched)
+
+
+def test_the_chance_of_erasing_is_the_one_asked_for():
+    rng = random.Random(0)
+    erased = sum(draw(OFF.replace(erasing=0.3), rng, 9, 9).erased is not None for _ in range(1000))
+    assert 250 < erased < 350
 
 
 @pytest.mark.parametrize("angle", [17, -30, 5, 90])
@@ -185,7 +286,7 @@ def test_crops_lie_within_the_photo(width, height):
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS, ids=lambda item: item.name)
 def test_each_changes_the_photo_and_keeps_to_its_seed(augmentation):
-    recipe = only(Recipe(flip=1), augmentation)
+    recipe = only(ON.replace(flip=1), augmentation)
     results = [next(variants(PHOTO, recipe, SMALL, seed, 1)) for seed in (1, 1, 2)]
     assert are_equal(results[0], results[1])
     assert not are_equal(results[0], SMALL.frame(PHOTO))
@@ -196,7 +297,9 @@ def test_each_changes_the_photo_and_keeps_to_its_seed(augmentation):
 @pytest.mark.parametrize("augmentation", AFTER_CROP, ids=lambda item: item.name)
 def test_each_does_nothing_when_off(augmentation):
     assert not augmentation.is_on(OFF)
-    assert augmentation.is_on(Recipe())
+    assert augmentation.is_on(ON)
+    if augmentation.name == "policy":  # which has no strength of its own: what is off is not asked
+        return
     for seed in range(5):
         variant = Variant(*PHOTO.size)
         augmentation.apply(variant, OFF, random.Random(seed))
@@ -206,10 +309,10 @@ def test_each_does_nothing_when_off(augmentation):
 
 @pytest.mark.parametrize("kept", AUGMENTATIONS, ids=lambda item: item.name)
 def test_only_leaves_exactly_one_on(kept):
-    recipe = only(Recipe(), kept)
+    recipe = only(ON, kept)
     assert [item for item in AUGMENTATIONS if item.is_on(recipe)] == [kept]
     for name in kept.knobs:
-        assert getattr(recipe, name) == getattr(Recipe(), name)
+        assert getattr(recipe, name) == getattr(ON, name)
     assert recipe.epochs == Recipe().epochs
 
 
@@ -234,6 +337,12 @@ def test_a_variant_depends_on_seed_epoch_and_photo_alone():
     torch.manual_seed(1)
     assert bend(7, 3, 5) == first
     assert len({str(bend(*place)) for place in ((7, 3, 5), (8, 3, 5), (7, 4, 5), (7, 3, 6))}) == 4
+
+
+def test_policy_and_erasing_leave_what_is_drawn_before_them_as_it_was():
+    plain, more = (draw(recipe, photo_rng(0, 1, 2), 120, 90) for recipe in (Recipe(), ON))
+    assert (plain.part, plain.bend.tolist(), plain.mean.tolist()) == (more.part, more.bend.tolist(), more.mean.tolist())
+    assert more.retouches and more.erased and not plain.retouches and not plain.erased
 
 
 def test_a_flip_comes_as_often_as_asked():

@@ -406,6 +406,25 @@ def test_near_pairs_are_those_that_differ_in_few_bits(codes, bits):
     assert len(found) == len(near)
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 2**128 - 1), max_size=20),
+    st.lists(st.integers(0, 2**128 - 1), max_size=12),
+    st.lists(st.integers(0, 127), max_size=60),
+)
+def test_near_pairs_of_two_lists_are_those_that_differ_in_few_bits(some, others, bits):
+    some += [code ^ sum(1 << bit for bit in set(bits[:n])) for n, code in enumerate(others)]
+    near = {
+        (i, j)
+        for i in range(len(some))
+        for j in range(len(others))
+        if (some[i] ^ others[j]).bit_count() <= module.NEAR_DUPLICATE_BITS
+    }
+    found = list(module.near_pairs(*([f"{code:032x}" for code in codes] for codes in (some, others))))
+    assert set(found) == near
+    assert len(found) == len(near)
+
+
 def test_comparing_many_photos_takes_little_memory():
     """All pairs of these at once would take 800 MB, and of a hundred thousand 160 GB."""
     codes = [f"{code:032x}" for code in np.random.default_rng(0).permutation(10_000)]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageFilter, ImageOps, WebPImagePlugin
 
 from flowers.data import decode
-from flowers.data.decode import decode_image
+from flowers.data.decode import decode_image, image_size
 from flowers.errors import DecodeError
 from tests.data.malformed import encode, malformed_uploads, photo, png, png_chunk, sound_photos
 
@@ -253,6 +253,20 @@ def test_round_trip(format, options):
 @pytest.mark.parametrize("filename", sound_photos())
 def test_every_sound_photo_decodes(filename):
     assert decode_image(sound_photos()[filename]).size == photo().size
+
+
+@pytest.mark.parametrize("filename", sound_photos())
+def test_the_size_is_known_from_the_header(filename, tmp_path):
+    (tmp_path / filename).write_bytes(sound_photos()[filename])
+    assert sorted(image_size(tmp_path / filename)) == sorted(photo().size)
+
+
+@pytest.mark.parametrize("content", [b"", b"no photo", b"\xff\xd8\xff"])
+def test_what_has_no_size_is_refused_with_one_sentence(content, tmp_path):
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(DecodeError) as caught:
+        image_size(tmp_path / "x.jpg")
+    assert_sentence(str(caught.value), "x.jpg")
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "AVIF", "TIFF", "HEIF"])

@@ -136,3 +136,35 @@ def test_normalising_is_torchvisions():
 def test_it_survives_a_checkpoints_json():
     given = Preprocessing(64, 72, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert Preprocessing.from_dict(json.loads(json.dumps(given.to_dict()))) == given
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_an_answer_is_the_networks_or_the_mean_over_both_sides(mirror):
+    """Of scores. What the network cannot tell from its mirror image scores as ever; what it can, the same both ways."""
+
+    def network(photos: torch.Tensor) -> torch.Tensor:
+        return torch.stack([photos[..., :2].sum((1, 2, 3)), photos.mean((1, 2, 3))], 1)
+
+    photos = torch.randn(4, 3, 6, 6)
+    given = Preprocessing(64, 72, mirror=mirror)
+    ours, mirrored = given.answer(network, photos), given.answer(network, photos.flip(-1))
+    assert torch.equal(ours, mirrored) == mirror
+    torch.testing.assert_close(ours[:, 1], network(photos)[:, 1])
+    expected = (network(photos) + network(photos.flip(-1))) / 2 if mirror else network(photos)
+    assert torch.equal(ours, expected)
+
+
+def test_a_checkpoint_that_says_nothing_of_mirrors_has_none():
+    """As those from before there were any."""
+    values = Preprocessing(64, 72).to_dict()
+    del values["mirror"]
+    assert Preprocessing.from_dict(values) == Preprocessing(64, 72)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (300, 900), (96, 96), (40, 90)])
+def test_the_square_is_where_the_frame_was_cut_out(size):
+    preprocessing = Preprocessing(size=64, resize=96)
+    image = render_flower("daisy", 2, 200).resize(size)
+    there = image.resize((64, 64), Image.Resampling.BILINEAR, box=preprocessing.square(*size))
+    difference = to_pixels(there).int() - to_pixels(preprocessing.frame(image)).int()
+    assert difference.abs().float().mean() < 3  # of 255

@@ -19,6 +19,7 @@ from flowers.evaluation.figures import (
     confusion_figure,
     confusion_summary,
     figure_svg,
+    learning_rate_figure,
     most_confused,
     rejection_figure,
     rejection_summary,
@@ -142,6 +143,17 @@ def test_it_can_be_drawn_in_several_threads_and_leaves_matplotlibs_settings_alon
         thread.join()
     assert drawn == [five] * 4
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_search_for_the_learning_rate_is_drawn_with_its_suggestions():
+    rates = np.geomspace(1e-7, 10, 50)
+    losses = (np.log10(rates) + 2) ** 2
+    (axes,) = learning_rate_figure(rates, losses, 1e-3, 1e-4).axes
+    curve, *marks = axes.lines
+    np.testing.assert_array_equal(curve.get_xydata(), np.c_[rates, losses])
+    assert [(mark.get_xdata()[0], round(mark.get_ydata()[0])) for mark in marks] == [(1e-3, 1), (1e-4, 4)]
+    assert [text.get_text() for text in axes.get_legend().texts] == ["valley: 0.001", "steepest: 0.0001"]
+    assert axes.get_xscale() == "log"
 
 
 # Reliability and rejection

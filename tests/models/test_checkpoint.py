@@ -196,6 +196,7 @@ def test_a_damaged_card_is_told(folder, content):
         ({"backbone": "resnet999"}, "'resnet999', which this version does not know"),
         ({"backbone": None}, "does not know"),
         ({"classes": 5}, "damaged"),
+        ({"calibration": 5}, "damaged"),
         ({"preprocessing": 5}, "damaged"),
         ({"preprocessing": ["ab", "cd", 3]}, "damaged"),
     ],

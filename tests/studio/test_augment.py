@@ -1,5 +1,6 @@
 """The Augment tab shows and hands out what training's own transform makes, and says in a sentence what it cannot do."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from flowers.data.garden import render_flower
 from flowers.data.loader import PhotoLoader
 from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import DecodeError, FlowersError, UsageError
-from flowers.recipe import KNOBS, Recipe
+from flowers.recipe import KNOBS, Knob, Recipe
 from flowers.studio import augment
 from flowers.studio.augment import FIELDS, augment_file, chosen, pictures_html
 
@@ -50,7 +51,11 @@ def sentence(error):
 # From the controls to a recipe
 
 
-@given(st.fixed_dictionaries({name: st.floats(KNOBS[name].low, KNOBS[name].high) for name in FIELDS}), st.data())
+def strengths_of(knob: Knob) -> st.SearchStrategy:
+    return st.sampled_from(knob.choices) if knob.kind is str else st.floats(knob.low, knob.high)
+
+
+@given(st.fixed_dictionaries({name: strengths_of(KNOBS[name]) for name in FIELDS}), st.data())
 def test_a_switch_decides_and_a_strength_counts_only_when_it_is_on(strengths, data):
     switches = data.draw(st.fixed_dictionaries({name: st.booleans() for name in ALL_ON}))
     recipe = chosen(switches, strengths)
@@ -132,6 +137,7 @@ def test_a_bad_seed_is_refused_in_a_sentence(photo, seed):
         ({"rotatoin": 10}, "did you mean rotation?"),
         ({"rotation": 999}, "rotation cannot be 999"),
         ({"hue": "red"}, "hue must be a number"),
+        ({"policy": "auto"}, "policy cannot be 'auto': give one of none, trivial, rand"),
         ({"epochs": 3}, "epochs does not change the pictures"),
         ({"epochs": 0}, "epochs does not change the pictures"),
         ([1, 2], "`settings` must be an object"),
@@ -172,6 +178,20 @@ def test_a_photo_that_changed_under_its_name_is_read_again(tmp_path):
 # The page
 
 
+def test_what_the_report_does_without_starts_off_and_does_something_once_it_is_on():
+    async def laid_out() -> tuple:  # inside a running loop: outside, Gradio would start one and never close it
+        with gr.Blocks():
+            return augment._controls()
+
+    switches, strengths = asyncio.run(laid_out())
+    off = {name for name, switch in switches.items() if not switch.value}
+    assert off == {"policy", "erase"}
+    values = {name: control.value for name, control in strengths.items()}
+    assert chosen({name: switch.value for name, switch in switches.items()}, values) == Recipe()
+    everything = chosen(ALL_ON, values)
+    assert all(item.is_on(everything) for item in AUGMENTATIONS)
+
+
 def test_every_picture_has_its_own_alt_text_and_each_augmentation_its_name(image):
     page = pictures_html(image, Recipe(), 0)
     texts = re.findall(r'alt="([^"]+)"', page)
@@ -182,7 +202,9 @@ def test_every_picture_has_its_own_alt_text_and_each_augmentation_its_name(image
 def test_what_has_no_effect_is_said(image):
     off = chosen({**ALL_ON, "rotate": False}, {**REPORT, "shear": 0, "zoom": 0})
     page = pictures_html(image, off, 0)
-    assert [title for title in BY_NAME if f"<b>{BY_NAME[title].title}</b> no effect" in page] == ["rotate", "affine"]
+    assert [title for title in BY_NAME if f"<b>{BY_NAME[title].title}</b> no effect" in page] == [
+        "rotate", "affine", "policy", "erase"
+    ]  # fmt: skip
     assert "<b>Mirror</b> not this time" in pictures_html(image, Recipe(flip=1e-9), 0)
     assert "not this time" not in pictures_html(image, Recipe(flip=1), 0)
 

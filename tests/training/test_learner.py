@@ -19,6 +19,7 @@ from tests.conftest import TINY
 CHOSEN = BACKBONES["resnet18"]
 STAGES = len(CHOSEN.stages)
 RATE, SIDE = 0.01, 40
+RUN = 1000  # steps of the run that a learner is made for
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def learner(untaught):
         net = copy.deepcopy(untaught)
         freeze(net, CHOSEN, recipe)
         machine = Machine("cpu", precision, recipe.memory_format, 1, 1.0, 1.0, "")
-        made = Learner(net, CHOSEN, recipe, machine, Team(torch.device("cpu")))
+        made = Learner(net, CHOSEN, recipe, machine, Team(torch.device("cpu")), steps=RUN)
         made.begin()
         made.begin_epoch()
         return made
@@ -94,6 +95,63 @@ def test_a_step_is_torchs_own(learner, untaught):
         assert right == (scores.argmax(1) == labels).sum().item()
     for name, tensor in net.state_dict().items():
         torch.testing.assert_close(made.net.state_dict()[name], tensor, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "make"),
+    [
+        ({"optimizer": "nesterov"}, lambda p: torch.optim.SGD(p, lr=RATE, momentum=0.9, nesterov=True)),
+        ({"optimizer": "nesterov", "momentum": 0}, lambda p: torch.optim.SGD(p, lr=RATE)),
+        ({"optimizer": "adamw"}, lambda p: torch.optim.AdamW(p, lr=RATE, betas=(0.9, 0.999), weight_decay=0)),
+        ({"optimizer": "adamw", "momentum": 0.5}, lambda p: torch.optim.AdamW(p, lr=RATE, betas=(0.5, 0.999),
+                                                                              weight_decay=0)),
+    ],
+    ids=["nesterov", "nesterov without momentum", "adamw", "adamw's first beta is the momentum"],
+)  # fmt: skip
+def test_the_optimizer_is_torchs(learner, changes, make):
+    """Given the same gradients: those of a network would be a hair apart, of which AdamW's first steps make much."""
+    made = learner(TINY.replace(**changes, weight_decay=0))
+    theirs = [parameter.detach().clone().requires_grad_() for parameter in made.net.parameters()]
+    optimizer, rng = make(theirs), torch.Generator().manual_seed(0)
+    for group in made.optimizer.param_groups:
+        group["lr"] = RATE
+    for _ in range(3):
+        for ours, other in zip(made.net.parameters(), theirs, strict=True):
+            other.grad = torch.randn(other.shape, generator=rng)
+            ours.grad = torch.empty_like(ours).copy_(other.grad)
+        made.optimizer.step()
+        optimizer.step()
+    for ours, other in zip(made.net.parameters(), theirs, strict=True):
+        torch.testing.assert_close(ours, other, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adamw"])
+def test_momentum_is_that_of_the_step(learner, optimizer):
+    made = learner(TINY.replace(optimizer=optimizer))
+    photos, labels = batch()
+    for given, expected in ((None, TINY.momentum), (0.7, 0.7), (0.95, 0.95)):
+        made.learn(photos, labels, RATE, len(labels), given)
+        for group in made.optimizer.param_groups:
+            assert (group["betas"][0] if optimizer == "adamw" else group["momentum"]) == expected
+
+
+def test_a_target_of_one_class_is_a_label(learner):
+    one, other = learner(TINY.replace(label_smoothing=0.1)), learner(TINY.replace(label_smoothing=0.1))
+    photos, labels = batch()
+    named = functional.one_hot(labels, 5).float()
+    for _ in range(2):
+        first = one.learn(photos, labels, RATE, len(labels))
+        assert other.learn(photos, named, RATE, len(labels)) == pytest.approx(first, rel=1e-5)
+
+
+def test_an_answer_is_as_right_as_its_classs_part_of_the_target(learner):
+    made = learner(TINY.replace(momentum=0))
+    photos, _ = batch()
+    targets = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.0]]).expand(4, 5)
+    scores = copy.deepcopy(made.net)(photos)
+    loss, right = made.learn(photos, targets, RATE, 4)
+    assert right == pytest.approx(sum(targets[0][guess].item() for guess in scores.argmax(1)))
+    assert loss == pytest.approx(functional.cross_entropy(scores, targets, reduction="sum").item(), rel=1e-4)
 
 
 def test_memory_format_changes_nothing_but_rounding(learner):
@@ -235,14 +293,14 @@ def test_without_averaging_the_network_that_learns_answers(learner):
 
 
 def test_the_average_begins_at_the_network_and_then_follows_it(learner):
-    made = learner(TINY.replace(ema=0.9))
+    made = learner(TINY.replace(ema=0.1))
     learn(made)
     net, average = made.net, made.answering
     assert average is not net
     assert all(torch.equal(a, b) for a, b in zip(average.parameters(), net.parameters(), strict=True))
     before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
     learn(made)
-    decay = 2 / 11  # of the second step: (1 + 1) / (10 + 1), far below the 0.9 of later ones
+    decay = 2 / 11  # of the second step: (1 + 1) / (10 + 1), far below the 0.99 of later ones
     for name, now in net.named_parameters():
         expected = decay * before[name] + (1 - decay) * now
         torch.testing.assert_close(average.state_dict()[name], expected, atol=1e-6, rtol=1e-5)
@@ -252,7 +310,7 @@ def test_the_average_begins_at_the_network_and_then_follows_it(learner):
 
 
 def test_a_long_average_hardly_moves_after_a_while(learner):
-    made = learner(TINY.replace(ema=0.999))
+    made = learner(TINY.replace(ema=0.5))
     learn(made)
     made.average.n_averaged.fill_(10**6)
     before = made.answering.fc.weight.clone()
@@ -263,7 +321,7 @@ def test_a_long_average_hardly_moves_after_a_while(learner):
 
 
 def test_the_average_begins_anew_where_told(learner):
-    made = learner(TINY.replace(ema=0.9))
+    made = learner(TINY.replace(ema=0.1))
     learn(made, 2)
     with torch.no_grad():
         made.head.weight.fill_(7.0)
@@ -297,20 +355,33 @@ def through_a_file(made: Learner, folder) -> tuple[dict, dict]:
     return loaded.weights, loaded.learner
 
 
-EVERYTHING = TINY.replace(frozen=1, norms="frozen", weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.95)
+EVERYTHING = TINY.replace(frozen=1, norms="frozen", weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.05)
+ADAMW = EVERYTHING.replace(optimizer="adamw")
 
 
 @pytest.mark.parametrize(
     "recipe",
-    [TINY, TINY.replace(momentum=0), EVERYTHING, EVERYTHING.replace(memory_format="contiguous")],
-    ids=["plain", "no momentum", "everything", "contiguous"],
+    [
+        TINY,
+        TINY.replace(momentum=0),
+        EVERYTHING,
+        EVERYTHING.replace(memory_format="contiguous"),
+        TINY.replace(optimizer="nesterov"),
+        ADAMW,
+        ADAMW.replace(memory_format="contiguous"),
+    ],
+    ids=["plain", "no momentum", "everything", "contiguous", "nesterov", "adamw", "adamw contiguous"],
 )
 def test_one_that_goes_on_does_as_if_it_had_never_stopped(learner, tmp_path, recipe):
-    """Bit for bit, whatever the order of numbers in memory: in a file they have the plain one."""
+    """Bit for bit, also where momentum moves; and whatever the order of numbers in memory: in a file it is the plain
+    one.
+    """
     made, again = learner(recipe), learner(recipe)
     learn(made, 2)
     again.load(*through_a_file(made, tmp_path / "run"))
     assert learn(made, 2) == learn(again, 2)
+    photos, labels = batch(seed=5)
+    assert made.learn(photos, labels, RATE, 4, 0.8) == again.learn(photos, labels, RATE, 4, 0.8)
     for name, tensor in made.net.state_dict().items():
         assert torch.equal(again.net.state_dict()[name], tensor), name
     for name, tensor in made.weights().items():
@@ -326,7 +397,7 @@ def test_weights_of_another_network_are_refused(learner, tmp_path):
 
 def test_a_state_without_an_average_is_no_obstacle(learner):
     """As of a run that was stopped before averaging was thought of."""
-    plain, averaged = learner(), learner(TINY.replace(ema=0.9))
+    plain, averaged = learner(), learner(TINY.replace(ema=0.1))
     learn(plain)
     averaged.load(plain.weights(), plain.state())
     assert torch.equal(averaged.net.fc.weight, plain.net.fc.weight)

@@ -1,5 +1,6 @@
 """What this machine trains fastest with: whatever is forced is obeyed, the rest is measured, nothing is disturbed."""
 
+import dataclasses
 import importlib.util
 import os
 
@@ -9,6 +10,7 @@ from torch import nn
 
 from flowers.cores import available_cores
 from flowers.errors import UsageError
+from flowers.models.backbones import BACKBONES
 from flowers.recipe import Recipe
 from flowers.training import machine as module
 from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
@@ -196,6 +198,27 @@ def test_what_is_measured_is_finite(quick):
     machine = choose_machine(AUTO, CPU, Net(), None)
     assert 0 < machine.learning < float("inf")
     assert 0 < machine.looking < float("inf")
+
+
+class Choosy(Net):
+    """As ViT: it looks at photos of one size alone."""
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        assert photos.shape[2:] == (48, 48)
+        return super().forward(photos)
+
+
+def test_a_network_of_one_size_is_measured_at_that(quick, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "vit_b_16", dataclasses.replace(BACKBONES["vit_b_16"], size=48))
+    machine = choose_machine(AUTO.replace(backbone="vit_b_16"), CPU, Choosy(), None)
+    assert 0 < machine.looking < machine.learning < float("inf")
+
+
+def test_it_is_measured_with_about_as_many_pixels():
+    assert module._shape(8, module.SIDE) == (8, module.SIDE)
+    assert module._shape(8, 2 * module.SIDE) == (2, 2 * module.SIDE)
+    assert module._shape(16, 224) == (5, 224)
+    assert module._shape(8, 100 * module.SIDE) == (2, 100 * module.SIDE), "batch norm wants two"
 
 
 # Going on

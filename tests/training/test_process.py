@@ -134,6 +134,40 @@ def test_the_folder_tells_what_the_events_told(run):
     assert not run.is_locked()
 
 
+def test_what_concludes_a_run_comes_last_and_may_say_something(run):
+    seen = []
+
+    def conclude(concluded, dataset, progress):
+        seen.append((concluded.status().state, [event["kind"] for event in concluded.events()][-1], len(dataset)))
+        progress(1, 2)
+        return "Something to say."
+
+    list(perform(run, conclude=conclude))
+    assert seen == [("running", "finished", 40)]
+    assert (run.status().state, run.status().message) == ("done", "Something to say.")
+
+
+def test_a_stop_before_the_end_concludes_nothing_and_one_at_the_end_is_made_up_for(run):
+    concluded = []
+
+    def conclude(_, __, progress):
+        concluded.append(1)
+        run.request_stop()
+        progress(1, 2)
+
+    for event in perform(run, conclude=lambda *_: pytest.fail("it has not finished")):
+        if event.kind == "step":
+            run.request_stop()
+    assert run.status().state == "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        list(perform(run, conclude=conclude))
+    assert run.status().state == "stopped"
+    events = list(perform(run, conclude=lambda *_: concluded.append(2) or ""))
+    assert [event.kind for event in events] == ["started", "finished"]
+    assert run.status().state == "done"
+    assert concluded == [1, 2]
+
+
 def test_a_wish_to_stop_also_ends_the_reading_of_photos(run):
     with pytest.raises(KeyboardInterrupt):
         list(process.perform(run, lambda: True))

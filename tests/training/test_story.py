@@ -174,6 +174,16 @@ def test_a_stopped_run_is_not_finished():
     assert (story.epoch, story.step) == (0, 3)
 
 
+def test_how_a_run_ended_is_told():
+    assert tell(as_lines(a_training())).ending == "All 3 epochs are done"
+    *events, _ = a_training(epochs=9)
+    end = next(i for i, event in enumerate(events) if isinstance(event, Samples) and event.epoch == 3)
+    story = tell(as_lines([*events[: end + 1], Finished(False, 4, 1, 0.8, 24.0)]))
+    assert story.finished
+    assert (story.progress, story.seconds_left) == (1, 0)
+    assert story.ending == "Ended after 4 of 9 epochs, for the last 2 brought no better accuracy"
+
+
 @given(st.integers(1, 3000), st.integers(1, 100))
 def test_the_curve_of_batches_is_bounded_and_keeps_its_mean(count, steps):
     events = [{"epoch": n // steps, "step": n % steps + 1, "loss": float(n % 7)} for n in range(count)]

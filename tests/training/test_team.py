@@ -42,7 +42,7 @@ DEADLINE = 120  # seconds
 PLAIN = TINY.replace(batch_size=7, learning_rate=0.001)
 EVERYTHING = PLAIN.replace(
     epochs=4, probe="on", frozen=1, norms="frozen", learning_rate=1e-4, schedule="cosine", warmup=0.2,
-    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.9, first_size=32,
+    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.2, first_size=32, mixup=0.5, cutmix=1,
 )  # fmt: skip
 
 
@@ -190,9 +190,9 @@ def compute(team: Team) -> Sums:
     norm.eval()
 
     torch.manual_seed(1)
-    recipe = TINY.replace(memory_format="contiguous", weight_decay=1e-3, ema=0.9, label_smoothing=0.1)
+    recipe = TINY.replace(memory_format="contiguous", weight_decay=1e-3, ema=0.3, label_smoothing=0.1)
     plain = Machine("cpu", "float32", "contiguous", 1, 1.0, 1.0, "")
-    learner = Learner(share_norms(Small(5), team), SMALL, recipe, plain, team)
+    learner = Learner(share_norms(Small(5), team), SMALL, recipe, plain, team, steps=100)
     learner.begin()
     losses = []
     for _ in range(STEPS):
@@ -296,6 +296,34 @@ def test_a_norm_that_is_shared_keeps_what_it_was():
     assert isinstance(shared.bn2, nn.modules.batchnorm._BatchNorm), "as whom the learner looks for them to freeze them"
     assert all(torch.equal(tensor, before[name]) for name, tensor in shared.state_dict().items())
     assert [parameter.requires_grad for parameter in shared.bn1.parameters()] == [False, True]
+
+
+@pytest.fixture
+def norms_with_activations() -> nn.Sequential:
+    """Of timm's kind, as EfficientNet-Lite has them."""
+    layers = pytest.importorskip("timm.layers")
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 1), layers.BatchNormAct2d(4, act_layer=nn.ReLU6),
+        nn.Conv2d(4, 5, 1), layers.BatchNormAct2d(5, apply_act=False), nn.BatchNorm2d(5),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_norm_that_is_shared_keeps_its_activation(norms_with_activations, device, monkeypatch):
+    """Sums over a team in which the others have no photos."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: None)
+    photos = 4 * torch.randn(6, 3, 5, 4)
+    plain = norms_with_activations
+    shared = share_norms(copy.deepcopy(plain), SimpleNamespace(size=2, device=torch.device(device)))
+    assert all(type(mine) is not type(other) for mine, other in zip(shared[1::2], plain[1::2], strict=True))
+    assert type(shared[4]) is not nn.BatchNorm2d
+    for training in (True, False):
+        expected = plain.train(training)(photos)
+        torch.testing.assert_close(shared.train(training)(photos), expected)
+    assert (plain[1](plain[0](photos)) == 0).any(), "the activation does something"
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(shared.state_dict()[name], tensor)
 
 
 # The whole program, launched as one would

@@ -12,6 +12,7 @@ from itertools import groupby
 import pytest
 import torch
 from torch.nn import functional
+from torchvision.models import VisionTransformer
 
 from flowers.data.dataset import PhotoDataset, scan
 from flowers.data.loader import PhotoLoader
@@ -36,8 +37,13 @@ STEPS = 4  # of 8 photos in an epoch of 30
 # All that a run can be made of, on the bundled network, which knows flowers.
 EVERYTHING = TINY.replace(
     init="flowers-resnet18", epochs=3, probe="on", frozen=2, learning_rate=0.001, schedule="cosine", warmup=0.3,
-    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.9, first_size=32,
+    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.3, first_size=32,
+    policy="trivial", erasing=0.5, mixup=0.4, cutmix=1,
 )  # fmt: skip
+# The same with the other optimizers and schedules, and answers that look twice.
+OTHERWISE = EVERYTHING.replace(
+    optimizer="adamw", schedule="onecycle", policy="rand", mirror_answers="on", norms="frozen"
+)
 # Without augmentation the 30 photos can be learned by heart.
 BY_HEART = TINY.replace(
     epochs=8, batch_size=4, learning_rate=0.001, lr_gamma=1,
@@ -105,6 +111,11 @@ def whole(garden, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def whole_otherwise(garden, tmp_path_factory):
+    return undisturbed(OTHERWISE, garden, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
 def whole_of_everything(garden, tmp_path_factory):
     """One epoch that probes and two that learn."""
     return undisturbed(EVERYTHING, garden, tmp_path_factory)
@@ -121,7 +132,9 @@ def assert_same_weights(one: Run, other: Run) -> None:
     assert all(torch.equal(a["net"][name], b["net"][name]) for name in b.get("net", {}))
     a, b = (learner["optimizer"]["state"] for learner in (a, b))
     assert a.keys() == b.keys()
-    assert all(torch.equal(a[key]["momentum_buffer"], b[key]["momentum_buffer"]) for key in b)
+    for key in b:
+        assert a[key].keys() == b[key].keys()
+        assert all(torch.equal(a[key][name], b[key][name]) for name in b[key])
 
 
 # What it tells
@@ -326,6 +339,21 @@ def test_the_probe_looks_at_small_pictures_and_the_end_may_be_small_too(garden_s
     assert order == [("ask", 32), ("ask", 64), ("learn", 32), ("ask", 64)]
 
 
+def test_a_network_of_one_size_keeps_it_whatever_the_recipe_says(garden_set, sizes, monkeypatch):
+    def build(classes: int) -> torch.nn.Module:
+        return VisionTransformer(
+            image_size=48, patch_size=16, num_layers=12, num_heads=2, hidden_dim=8, mlp_dim=8, num_classes=classes
+        )
+
+    chosen = BACKBONES["vit_b_16"]
+    assert chosen.one_size
+    monkeypatch.setitem(BACKBONES, "vit_b_16", dataclasses.replace(chosen, size=48, resize=56, build=build))
+    recipe = TINY.replace(backbone="vit_b_16", epochs=3, probe="on", frozen=2, first_size=32, last_size=32)
+    events = list(train(recipe, garden_set))
+    assert {size for _, size in sizes} == {48}
+    assert events[-1].epochs_done == 3
+
+
 def test_what_is_frozen_is_in_the_checkpoint_as_it_was(whole_of_everything):
     run, _ = whole_of_everything
     before = load_weights(find_checkpoint("flowers-resnet18").folder)
@@ -335,7 +363,7 @@ def test_what_is_frozen_is_in_the_checkpoint_as_it_was(whole_of_everything):
 
 
 def test_the_average_answers_and_is_what_is_kept(garden_set, tmp_path):
-    recipe = TINY.replace(ema=0.9, epochs=1)
+    recipe = TINY.replace(ema=0.5, epochs=1, learning_rate=0.1)
     run = a_run(tmp_path / "run", recipe)
     events = list(train(recipe, garden_set, run=run))
     kept, learning = load_weights(run.folder / "last"), run.load_state().learner["net"]
@@ -351,6 +379,102 @@ def test_smoothing_is_for_learning_not_for_checking(garden_set):
     smooth, plain = (list(train(r, garden_set)) for r in (recipe, recipe.replace(label_smoothing=0)))
     assert of(Step, smooth)[0].loss != pytest.approx(of(Step, plain)[0].loss, rel=1e-3)
     assert of(Epoch, smooth)[0].val_loss == pytest.approx(of(Epoch, plain)[0].val_loss, rel=1e-3)
+
+
+def test_mixed_photos_are_learned_and_clean_ones_checked(garden_set, monkeypatch):
+    targets = []
+    learn = Learner.learn
+
+    def watched(self, photos, target, *rest):
+        targets.append(target)
+        return learn(self, photos, target, *rest)
+
+    monkeypatch.setattr(Learner, "learn", watched)
+    recipe = TINY.replace(mixup=1, cutmix=1, learning_rate=1e-7, epochs=1)
+    mixed, plain = (list(train(r, garden_set)) for r in (recipe, recipe.replace(mixup=0, cutmix=0)))
+    for target in targets[:STEPS]:
+        assert target.shape[1] == 5
+        torch.testing.assert_close(target.sum(1), torch.ones(len(target)))
+    assert all(target.dtype == torch.int64 for target in targets[STEPS:])
+    assert all(0 <= event.accuracy <= 1 for event in of(Step, mixed))
+    assert of(Epoch, mixed)[0].val_loss == pytest.approx(of(Epoch, plain)[0].val_loss, rel=1e-2)
+
+
+def test_mirrored_answers_are_the_mean_over_photo_and_mirror_image(garden_set, tmp_path):
+    """In training's own checks, and of the checkpoint, which says so."""
+    recipe = TINY.replace(epochs=1, mirror_answers="on")
+    run = a_run(tmp_path / "run", recipe)
+    events = list(train(recipe, garden_set, run=run))
+    checkpoint = find_checkpoint(run.folder / "last")
+    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
+    assert preprocessing.mirror
+    loader = PhotoLoader(garden_set, preprocessing)
+    ((pixels, labels),) = loader.clean([garden_set.split().val])
+    loader.close()
+    net = load_model(checkpoint)
+    with torch.inference_mode():
+        photos = preprocessing.normalise(pixels)
+        scores = (net(photos) + net(photos.flip(-1))) / 2
+    assert of(Epoch, events)[0].val_loss == pytest.approx(functional.cross_entropy(scores, labels).item(), rel=1e-4)
+    plain, _ = asked_of(dataclasses.replace(checkpoint, preprocessing=Preprocessing(64, 72).to_dict()), garden_set)
+    assert plain != pytest.approx(of(Epoch, events)[0].val_loss, rel=1e-6)
+
+
+# Enough
+
+
+@pytest.fixture
+def accuracies(monkeypatch):
+    """Validation accuracies, one an epoch, instead of what the network answers."""
+
+    validate = module.Training._validate
+
+    def give(*values: float) -> None:
+        left = iter(values)
+
+        def given(self):
+            loss, predictions = yield from validate(self)
+            right = round(next(left) * len(predictions))
+            predictions = [
+                dataclasses.replace(p, predicted=p.label if index < right else (p.label + 1) % 5)
+                for index, p in enumerate(predictions)
+            ]
+            return loss, predictions
+
+        monkeypatch.setattr(module.Training, "_validate", given)
+
+    return give
+
+
+PATIENT = TINY.replace(epochs=6, patience=2, batch_size=30)
+
+
+def test_a_run_ends_when_its_patience_does(garden_set, accuracies):
+    accuracies(0.3, 0.5, 0.5, 0.4, 1)
+    events = list(train(PATIENT, garden_set))
+    end = events[-1]
+    assert (end.stopped, end.epochs_done, end.best_epoch, end.best_val_accuracy) == (False, 4, 1, 0.5)
+    story = tell([event.to_dict() for event in events])
+    assert story.finished
+    assert (story.progress, story.seconds_left) == (1, 0)
+
+
+@pytest.mark.parametrize("patience", [0, 6])
+def test_a_run_with_patience_enough_goes_to_its_end(garden_set, accuracies, patience):
+    accuracies(0.5, 0.3, 0.3, 0.3, 0.3, 0.3)
+    assert list(train(PATIENT.replace(patience=patience), garden_set))[-1].epochs_done == 6
+
+
+def test_patience_is_the_same_for_a_run_that_goes_on(garden_set, accuracies, tmp_path):
+    run = a_run(tmp_path / "run", PATIENT)
+    accuracies(0.5, 0.3)
+    train_until(2, PATIENT, garden_set, run)
+    accuracies(0.3)
+    end = list(train(PATIENT, garden_set, run=run))[-1]
+    assert (end.stopped, end.epochs_done, end.best_epoch) == (False, 3, 0)
+    again = list(train(PATIENT, garden_set, run=run))
+    assert [event.kind for event in again] == ["started", "finished"]
+    assert not again[-1].stopped
 
 
 # What it learns
@@ -508,6 +632,14 @@ def test_killed_at_any_moment_it_ends_as_if_never_killed(
     assert story == [event for event in told(whole_of_everything[1]) if event["kind"] not in ends]
 
 
+@pytest.mark.parametrize("steps", [1, 4, 6])
+def test_with_other_optimizers_and_schedules_it_goes_on_as_well(whole_otherwise, garden_set, tmp_path, steps):
+    run = a_run(tmp_path / "run", OTHERWISE)
+    train_until(steps, OTHERWISE, garden_set, run)
+    list(train(OTHERWISE, garden_set, run=run))
+    assert_same_weights(run, whole_otherwise[0])
+
+
 def test_what_was_measured_at_the_beginning_is_kept(garden_set, tmp_path, monkeypatch):
     """Though another precision would win today: the run ends as if it had never been interrupted."""
 
@@ -536,6 +668,20 @@ def test_without_momentum_it_resumes_as_well(garden_set, tmp_path):
     train_until(2, recipe, garden_set, run)
     first, *_ = train(recipe, garden_set, run=run)
     assert (first.epoch, first.step) == (0, 2)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
+def test_other_networks_resume_as_well(garden_set, tmp_path, monkeypatch, name):
+    """Though their layers draw lots: dropout, and blocks that photos skip."""
+    recipe = TINY.replace(backbone=name, epochs=1, ema=0.3, frozen=1, memory_format="contiguous")
+    monkeypatch.setitem(BACKBONES, name, dataclasses.replace(BACKBONES[name], size=32, resize=36))
+    through, stopped = (a_run(tmp_path / run, recipe) for run in ("through", "stopped"))
+    list(train(recipe, garden_set, run=through))
+    train_until(2, recipe, garden_set, stopped)
+    events = list(train(recipe, garden_set, run=stopped))
+    assert (events[0].step, events[-1].stopped) == (2, False)
+    assert_same_weights(stopped, through)
+    assert find_checkpoint(stopped.folder).backbone == name
 
 
 # Stopping
@@ -659,6 +805,14 @@ def test_a_checkpoint_that_lacks_weights_is_not_completed_by_chance(weights, tmp
     for classes in (CLASSES, ("daisy", "rose")):
         with pytest.raises(CheckpointError, match="do not fit"):
             starting_model(TINY.replace(init=str(tmp_path / "c")), classes)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_photos_are_prepared_as_the_network_was_trained_with(name):
+    chosen = BACKBONES[name]
+    _, preprocessing = starting_model(TINY.replace(backbone=name), CLASSES)
+    expected = (chosen.size, chosen.resize, chosen.mean, chosen.std)
+    assert (preprocessing.size, preprocessing.resize, preprocessing.mean, preprocessing.std) == expected
 
 
 def test_a_checkpoint_of_another_network_is_refused(weights, tmp_path, monkeypatch):

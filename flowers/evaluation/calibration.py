@@ -1,0 +1,246 @@
+"""Teach a checkpoint how sure it may be, and which photos are none of its classes.
+
+The temperature (Guo et al. 2017, arXiv 1706.04599) is fitted to the photos held back. What is none of the classes has
+no near neighbour among the photos learned from (Sun et al. 2022, arXiv 2204.06507; see models/calibration.py): the
+limit is where nineteen in twenty of the photos held back are taken for known. benchmarks/novelty.md compares other
+ways.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowers.data.dataset import PhotoDataset
+from flowers.data.preprocess import Preprocessing
+from flowers.errors import CheckpointError, DataError
+from flowers.evaluation.metrics import brier_score, expected_calibration_error, negative_log_likelihood
+from flowers.inference import Network, open_network
+from flowers.models.calibration import UNFAMILIAR, Calibration, Neighbours, directions, write_calibration
+from flowers.models.checkpoint import Checkpoint
+
+BATCH = 16
+LEAST = 20  # photos held back: fewer tell nothing
+HELD_BACK = 2000  # photos held back that are looked at, at most
+LEARNED = 1000  # and of those learned from
+BANK_BYTES = 900_000  # of features kept, two bytes a number: 878 photos of a ResNet18's 512
+NEAREST = 10  # the so-manieth neighbour counts
+QUANTILES = 101
+FOLDS = 5
+TEMPERATURES = (0.1, 10.0)  # where every photo is answered rightly, 0 would fit best
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network makes of some photos."""
+
+    scores: np.ndarray  # float32 (N, classes)
+    features: np.ndarray  # float32 (N, F)
+    labels: np.ndarray  # int64 (N,)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which photos it names rightly, bool (N,)."""
+        return self.scores.argmax(1) == self.labels
+
+
+def calibrate(
+    checkpoint: Checkpoint,
+    dataset: PhotoDataset,
+    *,
+    learned: int = LEARNED,
+    held_back: int = HELD_BACK,
+    workers: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> Calibration:
+    """Fit a saved checkpoint's calibration and write it into its folder.
+
+    The split is the one the checkpoint was trained with. At most ``learned`` of the photos it learned from and
+    ``held_back`` of the others are looked at, evenly from all classes: it costs what answering them costs.
+    ``progress`` gets (photos looked at, in all).
+
+    Raises CheckpointError when the photos are not of the checkpoint's classes, DataError when fewer than LEAST are
+    held back, DecodeError when one has become unreadable; the checkpoint is then as it was.
+    """
+    from flowers.recipe import Recipe
+
+    _check_classes(checkpoint, dataset)
+    recipe = Recipe.from_dict(checkpoint.recipe)
+    split = dataset.split(recipe.split_seed, recipe.val_fraction)
+    if len(split.val) < LEAST:
+        raise DataError(
+            f"Only {len(split.val)} photos are held back, and {checkpoint.name} cannot be calibrated with fewer than "
+            f"{LEAST}: it is left as it is."
+        )
+    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
+    network = open_network(checkpoint, preprocessing)
+    size = _feature_count(network, preprocessing)
+    parts = [
+        spread(dataset, split.val, held_back),
+        spread(dataset, split.train, min(learned, BANK_BYTES // (2 * size))),
+    ]
+    relabel = [checkpoint.classes.index(name) for name in dataset.classes]
+    val, train = look(network, preprocessing, dataset, parts, relabel, workers, progress)
+    calibration = fit(val, train.features, {"trained_on_this_set": checkpoint.photos.get("digest") == dataset.digest})
+    write_calibration(checkpoint, calibration)
+    return calibration
+
+
+def fit(val: Seen, learned: np.ndarray, facts: dict[str, Any] | None = None) -> Calibration:
+    """The calibration that follows from the photos held back and the features of photos learned from, (M, F).
+
+    Its ``facts`` tell how good it is on photos that did not fit it: each fifth of those held back is measured with what
+    the other four fit.
+    """
+    neighbours = fit_neighbours(learned, val.features)
+    return Calibration(
+        fit_temperature(val.scores, val.labels), neighbours, {**(facts or {}), **_measure(val, neighbours)}
+    )
+
+
+# The temperature
+
+
+def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature with the least negative log-likelihood, within TEMPERATURES; ``scores`` (N, classes).
+
+    The likelihood is concave in the inverse temperature, so its slope is followed by halving.
+    """
+    scores = scores.astype(np.float64) - scores.max(1, keepdims=True)
+    own = scores[np.arange(len(labels)), labels]
+    low, high = (1 / bound for bound in reversed(TEMPERATURES))
+    for _ in range(50):
+        middle = (low * high) ** 0.5
+        shares = np.exp(middle * scores)
+        expected = (shares * scores).sum(1) / shares.sum(1)
+        low, high = (middle, high) if expected.mean() < own.mean() else (low, middle)
+    return 1 / low
+
+
+def cross_fitted(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Class probabilities, float32 (N, classes), of each photo by a temperature that the other folds fit."""
+    probabilities = np.empty_like(scores)
+    for held, others in folds(labels):
+        temperature = fit_temperature(scores[others], labels[others])
+        probabilities[held] = Calibration(temperature).confidences(scores[held])
+    return probabilities
+
+
+def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """FOLDS times (a fold, all others) as bool (N,): each class in equal parts, no chance involved."""
+    fold = np.empty(len(labels), np.int64)
+    fold[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % FOLDS
+    for number in range(FOLDS):
+        yield fold == number, fold != number
+
+
+# What is known
+
+
+def fit_neighbours(learned: np.ndarray, held_back: np.ndarray, nearest: int = NEAREST) -> Neighbours:
+    """The neighbours for familiarity: a bank of features learned from, (M, F), and its scale from those held back."""
+    bank = directions(learned).astype(np.float16).astype(np.float32)  # as it is kept
+    found = Neighbours(directions(bank), min(nearest, len(bank)), np.zeros(0))
+    scale = np.quantile(found.similarity(held_back), np.linspace(0, 1, QUANTILES))
+    return Neighbours(found.bank, found.nearest, scale)
+
+
+def _measure(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
+    raw, calibrated = Calibration().confidences(val.scores), cross_fitted(val.scores, val.labels)
+    similarity, known = neighbours.similarity(val.features), np.empty(len(val.labels), bool)
+    for held, others in folds(val.labels):
+        known[held] = similarity[held] >= np.quantile(similarity[others], UNFAMILIAR)
+
+    def quality(probabilities: np.ndarray) -> dict[str, float]:
+        return {
+            "expected_calibration_error": expected_calibration_error(probabilities.max(1), val.right),
+            "negative_log_likelihood": negative_log_likelihood(probabilities, val.labels),
+            "brier_score": brier_score(probabilities, val.labels),
+        }
+
+    return {
+        "photos_held_back": len(val.labels),
+        "photos_learned_from": len(neighbours.bank),
+        "uncalibrated": quality(raw),
+        "calibrated": quality(calibrated),
+        "accuracy": float(val.right.mean()),
+        "known": float(known.mean()),
+        "accuracy_of_known": float(val.right[known].mean()),
+    }
+
+
+# Looking
+
+
+def look(
+    network: Network,
+    preprocessing: Preprocessing,
+    dataset: PhotoDataset,
+    parts: Sequence[Sequence[int]],
+    relabel: Sequence[int],
+    workers: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Seen]:
+    """What the network makes of each part of the photos; ``relabel`` gives its class number for each of the set's."""
+    from flowers.data.loader import PhotoLoader, batches_of
+
+    loader = PhotoLoader(dataset, preprocessing, workers)
+    done, total = 0, sum(map(len, parts))
+    seen = []
+    try:
+        for indices in parts:
+            rows = []
+            for pixels, labels in loader.clean(batches_of(indices, BATCH, least=1)):
+                rows.append((*network.look(pixels.numpy()), np.array(relabel)[labels.numpy()]))
+                done += len(pixels)
+                if progress:
+                    progress(done, total)
+            seen.append(Seen(*(np.concatenate(column) for column in zip(*rows, strict=True))))
+    finally:
+        loader.close()
+    return seen
+
+
+def spread(dataset: PhotoDataset, indices: Sequence[int], most: int) -> list[int]:
+    """At most ``most`` of these photos, each class in its share, evenly spaced: no chance involved."""
+    by_class = sorted(indices, key=lambda index: dataset.photos[index].label)
+    places = np.linspace(0, len(by_class) - 1, min(most, len(by_class))).round().astype(int)
+    return [by_class[place] for place in places]
+
+
+def report_text(checkpoint: Checkpoint, calibration: Calibration) -> str:
+    """What calibrating came to, for a terminal."""
+    facts = calibration.facts
+    before, after = (facts[name] for name in ("uncalibrated", "calibrated"))
+    lines = [
+        f"{checkpoint.name}: temperature {calibration.temperature:.3f}, fitted to {facts['photos_held_back']} photos",
+        "",
+        f"{'on photos that did not fit it':<30}  as it was  calibrated",
+    ]
+    for name, title in (
+        ("expected_calibration_error", "expected calibration error"),
+        ("negative_log_likelihood", "negative log-likelihood"),
+        ("brier_score", "Brier score"),
+    ):
+        shown = "{:>9.2%}  {:>10.2%}" if name == "expected_calibration_error" else "{:>9.4f}  {:>10.4f}"
+        lines.append(f"{title:<30}  {shown.format(before[name], after[name])}")
+    lines += [
+        "",
+        f"It takes {facts['known']:.1%} of them for known and names {facts['accuracy_of_known']:.2%} of those rightly; "
+        f"{facts['accuracy']:.2%} of all.",
+    ]
+    return "\n".join(lines)
+
+
+def _check_classes(checkpoint: Checkpoint, dataset: PhotoDataset) -> None:
+    if set(dataset.classes) != set(checkpoint.classes):
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.name} tells {', '.join(checkpoint.classes)} apart, and these photos show "
+            f"{', '.join(dataset.classes)}: calibrate it with photos of its own classes."
+        )
+
+
+def _feature_count(network: Network, preprocessing: Preprocessing) -> int:
+    blank = np.zeros((1, 3, preprocessing.size, preprocessing.size), np.uint8)
+    return network.look(blank)[1].shape[1]

@@ -1,0 +1,154 @@
+"""What a checkpoint knows about its own answers: how sure it may be, and which photos are like those it learned from.
+
+    checkpoint.json            section ``calibration``: the temperature, what "familiar" means, how it was measured
+    calibration.safetensors    features of some of the photos it learned from
+
+A checkpoint without the section claims nothing: its confidences are the network's own, and every photo is known.
+"""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flowers.errors import CheckpointError
+from flowers.files import whole_folder, write_json
+from flowers.models.checkpoint import CARD, Checkpoint
+
+TENSORS = "calibration.safetensors"
+UNFAMILIAR = 0.05  # of the photos held back, the share that is called none of the classes: the price of noticing others
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Tells photos that are like those learned from by their nearest neighbours (Sun et al. 2022, arXiv 2204.06507).
+
+    Features are compared by their direction alone. A far photo has no near neighbour, whatever its confidence.
+    """
+
+    bank: np.ndarray  # float32 (M, F), rows of length 1: features of photos that were learned from
+    nearest: int  # it is the so-manieth nearest that counts, 1..M
+    scale: np.ndarray  # float64 (S,), ascending: evenly spaced quantiles of ``similarity`` over the photos held back
+
+    def similarity(self, features: np.ndarray) -> np.ndarray:
+        """Cosine of each photo to its ``nearest``-th neighbour in the bank, float32 (N,), -1..1.
+
+        ``features`` float32 (N, F). Raises CheckpointError for features of another length.
+        """
+        if features.shape[1] != self.bank.shape[1]:
+            raise CheckpointError(
+                "The calibration belongs to another network than this checkpoint's: calibrate it again with "
+                "`python -m flowers calibrate`."
+            )
+        cosines = directions(features) @ self.bank.T
+        return np.partition(cosines, -self.nearest, axis=1)[:, -self.nearest]
+
+    def familiarity(self, features: np.ndarray) -> np.ndarray:
+        """The share of the photos held back that are less like those learned from, float64 (N,), 0..1."""
+        return np.interp(self.similarity(features), self.scale, np.linspace(0, 1, len(self.scale)))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a checkpoint's scores become an answer."""
+
+    temperature: float = 1.0  # the scores are divided by it: above 1 for a network that is too sure of itself
+    neighbours: Neighbours | None = None  # None: it cannot tell what is none of its classes
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # when, on what, and how good it is: see evaluation/calibration.py
+
+    def confidences(self, scores: np.ndarray) -> np.ndarray:
+        """Class probabilities, float32 (N, classes), of class scores of that shape (Guo et al. 2017, arXiv 1706.04599).
+
+        The temperature never changes which class is the likeliest.
+        """
+        scores = (scores - scores.max(1, keepdims=True)) / np.float32(self.temperature)
+        shares = np.exp(scores)
+        return shares / shares.sum(1, keepdims=True)
+
+    def familiarity(self, features: np.ndarray) -> np.ndarray | None:
+        """As ``Neighbours.familiarity``; None where the checkpoint cannot tell."""
+        return None if self.neighbours is None else self.neighbours.familiarity(features)
+
+
+def directions(features: np.ndarray) -> np.ndarray:
+    """Each row, float32 (N, F), scaled to length 1; a row of zeros stays."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+def read_calibration(checkpoint: Checkpoint) -> Calibration:
+    """A checkpoint's calibration; one that claims nothing where it has none. Raises CheckpointError when damaged."""
+    section = checkpoint.calibration
+    if not section:
+        return Calibration()
+    try:
+        temperature = float(section["temperature"])
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError("not a temperature")
+        familiar = section.get("familiar")
+        neighbours = _read_neighbours(checkpoint.folder, familiar) if familiar and checkpoint.folder else None
+        return Calibration(temperature, neighbours, dict(section.get("facts", {})))
+    except Exception as error:  # safetensors has errors of its own, and a damaged file more
+        raise CheckpointError(
+            f"The calibration of the checkpoint {checkpoint.name} is damaged: make it again with "
+            f"`python -m flowers calibrate {checkpoint.name}`."
+        ) from error
+
+
+def write_calibration(checkpoint: Checkpoint, calibration: Calibration) -> None:
+    """Put ``calibration`` into a saved checkpoint's folder, in the place of the one that may be there.
+
+    The folder is replaced whole. Raises CheckpointError when it cannot be written; it is then as it was.
+    """
+    folder = checkpoint.folder
+    try:
+        card = json.loads((folder / CARD).read_text())
+        with whole_folder(folder) as new:
+            shutil.copytree(folder, new, dirs_exist_ok=True)
+            write_json(new / CARD, {**card, "calibration": _section(calibration)})
+            (new / TENSORS).unlink(missing_ok=True)
+            for name, content in calibration_files(calibration).items():
+                (new / name).write_bytes(content)
+    except OSError as error:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.name} could not be written ({error.strerror or error}): free some disk space, "
+            "or copy it to a folder of your own first; it is as it was."
+        ) from error
+
+
+def calibration_files(calibration: Calibration) -> dict[str, bytes]:
+    """What a calibration keeps beside the card, by file name."""
+    from safetensors.numpy import save
+
+    if calibration.neighbours is None:
+        return {}
+    return {TENSORS: save({"bank": calibration.neighbours.bank.astype(np.float16)})}
+
+
+def _section(calibration: Calibration) -> dict[str, Any]:
+    section: dict[str, Any] = {
+        "temperature": round(calibration.temperature, 4),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "facts": calibration.facts,
+    }
+    if known := calibration.neighbours:
+        section["familiar"] = {"nearest": known.nearest, "scale": [round(float(value), 6) for value in known.scale]}
+    return section
+
+
+def _read_neighbours(folder: Path, section: Mapping[str, Any]) -> Neighbours:
+    from safetensors.numpy import load_file
+
+    bank = load_file(folder / TENSORS)["bank"].astype(np.float32)
+    scale, nearest = np.array(section["scale"], dtype=np.float64), int(section["nearest"])
+    whole = bank.ndim == 2 and scale.ndim == 1 and len(scale) > 1 and 1 <= nearest <= len(bank)
+    if not (whole and np.isfinite(bank).all() and np.isfinite(scale).all() and (np.diff(scale) >= 0).all()):
+        raise ValueError("not a bank of features and its scale")
+    return Neighbours(directions(bank), nearest, scale)

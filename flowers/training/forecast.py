@@ -1,0 +1,48 @@
+"""How long a recipe's training will take here, from what a trial step takes."""
+
+from flowers.data.dataset import PhotoDataset, Split
+from flowers.data.preprocess import Preprocessing
+from flowers.models.backbones import backbone
+from flowers.recipe import Recipe
+from flowers.training.learner import freeze
+from flowers.training.machine import Machine, choose_machine, pick_device
+from flowers.training.schedule import picture_size, probe_epochs
+
+
+def forecast(recipe: Recipe, dataset: PhotoDataset) -> list[float]:
+    """Seconds that each epoch of ``recipe`` on ``dataset`` should take here, by a trial of a second or two.
+
+    Without starting the program, reading the photos and getting the starting weights. Raises UsageError for a device
+    that is not here, DataError for too few photos.
+    """
+    split = dataset.split(recipe.split_seed, recipe.val_fraction)
+    chosen = backbone(recipe.backbone)
+    net = chosen.build(len(dataset.classes))  # of random weights: others take as long
+    freeze(net, chosen, recipe)
+    machine = choose_machine(recipe, pick_device(recipe.device), net, None)
+    return epoch_seconds(recipe, machine, split, preprocessing_of(recipe))
+
+
+def preprocessing_of(recipe: Recipe) -> Preprocessing:
+    """What a recipe's network wants photos to look like."""
+    chosen = backbone(recipe.backbone)
+    return Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std, mirror=recipe.mirror_answers == "on")
+
+
+def epoch_seconds(
+    recipe: Recipe, machine: Machine, split: Split, preprocessing: Preprocessing, processes: int = 1
+) -> list[float]:
+    """Seconds that each epoch should take on so many processes like this ``machine``, its validation included."""
+
+    def learning(epoch: int) -> float:
+        size = picture_size(recipe, epoch, preprocessing.size)
+        return machine.seconds(len(split.train), size, epoch >= probe_epochs(recipe)) / processes
+
+    checking = checking_seconds(machine, split, preprocessing, processes)
+    return [learning(epoch) + checking for epoch in range(recipe.epochs)]
+
+
+def checking_seconds(machine: Machine, split: Split, preprocessing: Preprocessing, processes: int = 1) -> float:
+    """Seconds that a validation should take."""
+    looks = len(split.val) * (2 if preprocessing.mirror else 1)
+    return machine.seconds(looks, preprocessing.size, learning=False) / processes

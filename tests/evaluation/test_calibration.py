@@ -1,0 +1,262 @@
+"""Fitted on photos held back, measured on photos that did not fit it, and nothing happens to a checkpoint otherwise."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from flowers.classifier import Classifier
+from flowers.data.dataset import scan
+from flowers.errors import CheckpointError, DataError
+from flowers.evaluation.calibration import (
+    FOLDS,
+    LEAST,
+    TEMPERATURES,
+    Seen,
+    calibrate,
+    cross_fitted,
+    fit,
+    fit_neighbours,
+    fit_temperature,
+    folds,
+    report_text,
+    spread,
+)
+from flowers.evaluation.evaluate import evaluate
+from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, read_calibration
+from flowers.models.checkpoint import CARD, read_checkpoint
+from tests.evaluation.wild import CLASSES, save_wild_checkpoint
+
+RNG = np.random.default_rng(0)
+
+
+def honest(count: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Scores whose softmax is exactly how often each class is the true one."""
+    scores = RNG.normal(0, 2, (count, classes)).astype(np.float32)
+    shares = softmax(scores, axis=1)
+    return scores, np.array([RNG.choice(classes, p=row / row.sum()) for row in shares.astype(np.float64)])
+
+
+# The temperature
+
+
+@pytest.mark.parametrize("distortion", [0.3, 1.0, 2.5])
+def test_a_known_distortion_is_found(distortion):
+    scores, labels = honest(8000)
+    assert fit_temperature(distortion * scores, labels) == pytest.approx(distortion, rel=0.05)
+
+
+def test_it_is_the_one_of_the_least_negative_log_likelihood():
+    scores, labels = honest(300)
+    scores *= 1.7
+
+    def loss(logarithm: float) -> float:
+        return -log_softmax(scores / np.exp(logarithm), axis=1)[np.arange(len(labels)), labels].mean()
+
+    best = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-6})
+    assert fit_temperature(scores, labels) == pytest.approx(np.exp(best.x), rel=1e-3)
+
+
+@given(flipped=st.booleans(), count=st.integers(1, 5))
+def test_photos_that_are_all_right_or_all_wrong_keep_it_within_bounds(flipped, count):
+    scores = np.tile(np.float32([9, 0, 0]), (count, 1))
+    assert fit_temperature(scores, np.full(count, int(flipped))) == pytest.approx(TEMPERATURES[int(flipped)], rel=1e-6)
+
+
+def test_the_folds_share_every_class_out_and_cover_all_photos_once():
+    labels = RNG.permutation(np.repeat(np.arange(5), [20, 25, 30, 10, 15]))
+    held = np.array([fold for fold, _ in folds(labels)])
+    assert (held.sum(0) == 1).all()
+    for fold, others in folds(labels):
+        assert (fold ^ others).all()
+        assert all(abs((labels[fold] == c).sum() - (labels == c).sum() / FOLDS) <= 1 for c in range(5))
+
+
+def test_no_photo_is_measured_with_a_temperature_that_it_fitted():
+    scores, labels = honest(200)
+    before = cross_fitted(scores, labels)
+    photo = int(np.flatnonzero(next(folds(labels))[0])[0])
+    changed = labels.copy()
+    changed[photo] = (labels[photo] + 1) % 5
+    same_fold = next(fold for fold, _ in folds(changed) if fold[photo])
+    fitted = fit_temperature(scores[~same_fold], changed[~same_fold])
+    np.testing.assert_allclose(
+        cross_fitted(scores, changed)[photo], Calibration(fitted).confidences(scores[photo : photo + 1])[0]
+    )
+    np.testing.assert_array_equal(before.argmax(1), scores.argmax(1))
+
+
+# What is known
+
+
+def clusters(count: int, centres: np.ndarray) -> np.ndarray:
+    """Photos' features about class centres, (count, F)."""
+    return np.abs(centres[np.arange(count) % len(centres)] + RNG.normal(0, 0.3, (count, centres.shape[1]))).astype("f4")
+
+
+def test_nineteen_in_twenty_of_the_photos_held_back_are_known_and_far_ones_are_not():
+    centres = 3 * np.eye(5, 16)
+    neighbours = fit_neighbours(clusters(400, centres), held := clusters(400, centres))
+    known = neighbours.familiarity(held) >= UNFAMILIAR
+    assert known.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.01)
+    fresh = neighbours.familiarity(clusters(400, centres)) >= UNFAMILIAR
+    assert fresh.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.05)
+    far = clusters(100, 3 * np.eye(5, 16, 8))
+    assert (neighbours.familiarity(far) == 0).all()
+
+
+def test_a_bank_of_few_photos_asks_for_no_more_neighbours_than_it_has():
+    features = clusters(3, np.eye(3, 8))
+    assert fit_neighbours(features, features).nearest == 3
+
+
+def test_the_facts_are_measured_on_photos_that_did_not_fit():
+    scores, labels = honest(1000)
+    features = clusters(1000, 3 * np.eye(5, 16))
+    facts = fit(Seen(3 * scores, features, labels), clusters(300, 3 * np.eye(5, 16)), {"on": "dice"}).facts
+    assert facts["on"] == "dice"
+    assert (facts["photos_held_back"], facts["photos_learned_from"]) == (1000, 300)
+    for name in ("expected_calibration_error", "negative_log_likelihood", "brier_score"):
+        assert facts["calibrated"][name] < facts["uncalibrated"][name]  # three times too sure
+    loss = -np.log(cross_fitted(3 * scores, labels)[np.arange(1000), labels]).mean()
+    assert facts["calibrated"]["negative_log_likelihood"] == pytest.approx(loss, rel=1e-3)
+    assert facts["accuracy"] == pytest.approx((scores.argmax(1) == labels).mean())
+    assert facts["known"] == pytest.approx(1 - UNFAMILIAR, abs=0.02)
+    json.dumps(facts)
+
+
+# A checkpoint
+
+
+@pytest.fixture(scope="module")
+def photos(garden, tmp_path_factory):
+    """The garden three times, turned so that its pictures are not taken for copies: 25 are held back."""
+    root = tmp_path_factory.mktemp("sets") / "thrice"
+    shutil.copytree(garden, root)
+    for path in sorted(root.rglob("*.jpg")):
+        for angle in (100, 200):
+            Image.open(path).rotate(angle).save(path.with_name(f"{angle}-{path.name}"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def template(photos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints") / "wild"
+    save_wild_checkpoint(folder, scan(photos))
+    return folder
+
+
+@pytest.fixture
+def checkpoint(template, tmp_path):
+    return read_checkpoint(shutil.copytree(template, tmp_path / "wild"))
+
+
+def test_calibrating_changes_confidences_but_no_answer_and_says_what_is_known(checkpoint, photos):
+    dataset, before, seen = scan(photos), Classifier.load(checkpoint.folder), []
+    calibration = calibrate(checkpoint, dataset, progress=lambda done, total: seen.append((done, total)))
+    after = Classifier.load(checkpoint.folder)
+    assert (
+        seen[-1][0] == seen[-1][1] == calibration.facts["photos_held_back"] + calibration.facts["photos_learned_from"]
+    )
+    assert after.calibration.temperature == pytest.approx(calibration.temperature, abs=1e-4)
+    assert calibration.facts["trained_on_this_set"] is True
+    paths = [dataset.path(index) for index in dataset.split().val]
+    known = []
+    for old, new in zip(before.classify_many(paths), after.classify_many(paths), strict=True):
+        assert (old.known, old.familiarity) == (True, None)
+        assert new.label == old.label
+        assert new.known == (new.familiarity >= UNFAMILIAR)
+        known.append(new.known)
+    assert np.mean(known) == pytest.approx(1 - UNFAMILIAR, abs=1 / len(known) + 1e-9)
+    assert (checkpoint.folder / TENSORS).stat().st_size < 1_000_000
+    text = report_text(checkpoint, calibration)
+    assert f"temperature {calibration.temperature:.3f}" in text
+
+
+def test_an_evaluation_judges_each_photo_by_a_temperature_that_others_fitted(checkpoint, photos):
+    dataset = scan(photos)
+    before = evaluate(Classifier.load(checkpoint.folder), dataset)
+    facts = calibrate(checkpoint, dataset).facts
+    after = evaluate(Classifier.load(checkpoint.folder), dataset)
+    assert before.likelihood == pytest.approx(facts["uncalibrated"]["negative_log_likelihood"], abs=1e-3)
+    assert after.likelihood == pytest.approx(facts["calibrated"]["negative_log_likelihood"], abs=1e-3)
+    assert after.calibration_error == pytest.approx(facts["calibrated"]["expected_calibration_error"], abs=1e-3)
+    assert [item.predicted for item in after.outcomes] == [item.predicted for item in before.outcomes]
+    answers = Classifier.load(checkpoint.folder).classify_many(dataset.path(index) for index in dataset.split().val)
+    assert [item.confidence for item in after.outcomes] == pytest.approx([a.confidence for a in answers], abs=1e-4)
+    # Of photos that fitted nothing, what the answers say is honest as it is.
+    train = evaluate(Classifier.load(checkpoint.folder), dataset, "train")
+    assert train.probabilities.max(1).tolist() == [item.confidence for item in train.outcomes]
+
+
+def test_the_same_photos_give_the_same_calibration(checkpoint, photos):
+    dataset = scan(photos)
+    first, second = (calibrate(checkpoint, dataset) for _ in range(2))
+    assert first.temperature == second.temperature
+    np.testing.assert_array_equal(first.neighbours.bank, second.neighbours.bank)
+
+
+def test_a_set_whose_classes_come_in_another_order_is_understood(photos, tmp_path):
+    dataset = scan(photos)
+    turned = save_wild_checkpoint(tmp_path / "turned", dataset, CLASSES[::-1])
+    plain = save_wild_checkpoint(tmp_path / "plain", dataset)
+    facts = [calibrate(classifier.checkpoint, dataset).facts for classifier in (turned, plain)]
+    assert facts[0]["photos_held_back"] == facts[1]["photos_held_back"]
+    val = dataset.split().val
+    answers = turned.classify_many([dataset.path(index) for index in val])
+    right = [answer.label == dataset.photos[i].path.split("/")[0] for answer, i in zip(answers, val, strict=True)]
+    assert facts[0]["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_at_most_so_many_photos_are_looked_at_every_class_in_its_share(photos):
+    dataset = scan(photos)
+    indices = range(0, len(dataset), 2)
+    picked = spread(dataset, indices, 10)
+    assert len(set(picked)) == 10
+    assert set(picked) <= set(indices)
+    counts = np.bincount([dataset.photos[index].label for index in picked])
+    assert counts.tolist() == [2] * 5
+    assert sorted(spread(dataset, indices, 1000)) == list(indices)
+
+
+def assert_refused_and_untouched(checkpoint, dataset, kind, said):
+    before = {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()}
+    with pytest.raises(kind, match=said) as caught:
+        calibrate(checkpoint, dataset)
+    assert len(str(caught.value).splitlines()) == 1
+    assert {path.name: path.read_bytes() for path in checkpoint.folder.iterdir()} == before
+
+
+def test_photos_of_other_classes_are_refused(checkpoint, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "set")
+    (tmp_path / "set" / "rose").rename(tmp_path / "set" / "orchid")
+    said = r"^The checkpoint wild tells daisy, .* apart, and these photos show daisy, dandelion, orchid, .*\.$"
+    assert_refused_and_untouched(checkpoint, scan(tmp_path / "set"), CheckpointError, said)
+
+
+def test_photos_that_lack_a_class_are_refused(checkpoint, photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "set")
+    shutil.rmtree(tmp_path / "set" / "rose")
+    assert_refused_and_untouched(checkpoint, scan(tmp_path / "set"), CheckpointError, "of its own classes")
+
+
+def test_too_few_photos_are_refused(checkpoint, garden_set):
+    assert len(garden_set.split().val) < LEAST
+    said = rf"^Only 10 photos are held back, and wild cannot be calibrated with fewer than {LEAST}: .*\.$"
+    assert_refused_and_untouched(checkpoint, garden_set, DataError, said)
+
+
+def test_a_damaged_calibration_is_made_again(checkpoint, photos):
+    card = json.loads((checkpoint.folder / CARD).read_text())
+    (checkpoint.folder / CARD).write_text(json.dumps({**card, "calibration": {"temperature": "hot"}}))
+    damaged = read_checkpoint(checkpoint.folder)
+    with pytest.raises(CheckpointError, match="damaged"):
+        Classifier.load(checkpoint.folder)
+    calibrate(damaged, scan(photos))
+    assert read_calibration(read_checkpoint(checkpoint.folder)).neighbours is not None

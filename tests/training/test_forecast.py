@@ -1,0 +1,53 @@
+"""What a run is predicted to take follows from its photos, their size and what a trial measured."""
+
+import pytest
+
+from flowers.data.dataset import Split, scan
+from flowers.data.preprocess import Preprocessing
+from flowers.recipe import PRESETS, Recipe
+from flowers.training import machine
+from flowers.training.forecast import epoch_seconds, forecast, preprocessing_of
+from flowers.training.machine import Machine
+from flowers.training.train import train
+from tests.conftest import TINY
+
+MEASURED = Machine("cpu", "float32", "channels_last", 1, 100.0, 10.0, "")
+SPLIT = Split(train=tuple(range(30)), val=tuple(range(30, 40)))
+HUNDRED = Preprocessing(size=100, resize=110)
+
+
+def test_an_epoch_is_its_steps_and_its_validation():
+    assert epoch_seconds(Recipe(epochs=2), MEASURED, SPLIT, HUNDRED) == pytest.approx([30 + 1, 30 + 1])
+    assert epoch_seconds(Recipe(epochs=2), MEASURED, SPLIT, HUNDRED, 2) == pytest.approx([15.5, 15.5])
+
+
+def test_answers_that_look_twice_take_twice_as_long():
+    mirrored = Preprocessing(size=100, resize=110, mirror=True)
+    assert epoch_seconds(Recipe(epochs=1), MEASURED, SPLIT, mirrored) == pytest.approx([30 + 2])
+
+
+def test_a_probe_only_looks_and_small_pictures_take_less():
+    recipe = Recipe(epochs=3, probe="on", first_size=64)
+    small = 0.64**2
+    assert epoch_seconds(recipe, MEASURED, SPLIT, HUNDRED) == pytest.approx([3 * small + 1, 30 * small + 1, 31])
+
+
+def test_only_mirrored_answers_change_what_a_network_wants():
+    assert preprocessing_of(Recipe()) == Preprocessing()
+    assert preprocessing_of(Recipe(mirror_answers="on")) == Preprocessing(mirror=True)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_forecast_is_what_training_tells_at_its_start(garden, monkeypatch):
+    monkeypatch.setattr(machine, "_lap", lambda work, *_: 100.0 if work is machine._step else 10.0)
+    dataset = scan(garden)
+    for recipe in (TINY, TINY.replace(probe="on", first_size=32, mirror_answers="on", frozen=2)):
+        assert forecast(recipe, dataset) == pytest.approx(next(train(recipe, dataset)).predicted, abs=1e-3)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_the_presets_grow_longer(garden, monkeypatch):
+    """Each is a network of its own to measure; here all are as fast, and only the work counts."""
+    monkeypatch.setattr(machine, "_lap", lambda work, *_: 100.0 if work is machine._step else 30.0)
+    taken = {name: sum(forecast(PRESETS[name], scan(garden))) for name in ("fast", "balanced", "best")}
+    assert taken["fast"] < taken["balanced"] < taken["best"]
