@@ -98,6 +98,11 @@ class Evaluation:
         return accuracy_interval(self.accuracy * self.photos, self.photos)
 
     @property
+    def mean_confidence(self) -> float:
+        """How sure the answers are on average, 0..1."""
+        return float(self.probabilities.max(1).mean())
+
+    @property
     def calibration_error(self) -> float:
         """The expected calibration error, 0..1."""
         return expected_calibration_error(*self._sure_and_right)

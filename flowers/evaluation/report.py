@@ -39,7 +39,9 @@ from flowers.evaluation.figures import (
 from flowers.evaluation.metrics import BINS
 from flowers.files import recover_folder, whole_folder, write_json
 from flowers.models.backbones import BACKBONES
+from flowers.models.calibration import Calibration
 from flowers.models.checkpoint import Checkpoint
+from flowers.reason import overlay
 from flowers.recipe import KNOBS, PRESETS, Recipe
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def write_report(folder: Path, result: Evaluation, classifier: "Classifier", com
     ``classifier`` is the one that answered; ``command`` is what was typed for it, by default what one would type.
 
     Raises UsageError as ``check_report_folder``, DecodeError when a photo to be shown has become unreadable,
-    FlowersError when the disk is full or read-only; what was in the folder is then still there.
+    CheckpointError as ``Classifier.explain``, FlowersError when the disk is full or read-only; what was in the folder
+    is then still there.
     """
     folder = Path(os.path.abspath(folder))
     check_report_folder(folder)
@@ -169,9 +172,8 @@ def _page(result: Evaluation, classifier: "Classifier", figures: Mapping[str, st
         wrong=sum(item.wrong for item in result.outcomes),
         mean_f1=sum(row.f1 for row in present) / len(present),
         absent=[row.name for row in result.per_class if not row.photos],
-        confidence=sum(item.confidence for item in result.outcomes) / len(result.outcomes),
         guessing={"likelihood": math.log(len(result.classes)), "brier": 1 - 1 / len(result.classes)},
-        checkpoint=_checkpoint_facts(classifier.checkpoint),
+        checkpoint=_checkpoint_facts(classifier),
         recipe=_recipe(classifier.checkpoint),
         date=_date(date),
         command=command,
@@ -204,12 +206,15 @@ def _printable(value: Any) -> Any:
 
 
 def _mistake(result: Evaluation, classifier: "Classifier", item: Outcome) -> dict[str, Any]:
-    """A wrong answer and its pictures: the square of the photo that the network saw."""
-    source = result.root / item.photo
+    """A wrong answer and its pictures: the square of the photo that the network saw, plain and with its evidence."""
     truth, answer = result.classes[item.label], result.classes[item.predicted]
-    frame = classifier.preprocessing.frame(classifier.preprocessing.working_copy(source, name=item.photo))
-    pictures = [{"source": _data_uri(frame), "text": f"A photo of {truth}, taken for {answer}"}]
-    return {"outcome": item, "truth": truth, "answer": answer, "pictures": pictures}
+    reason = classifier.explain(result.root / item.photo, answer)
+    evidence = overlay(reason.frame, reason.heat, reason.strongest)
+    pictures = [
+        {"source": _data_uri(reason.frame), "text": f"A photo of {truth}, taken for {answer}"},
+        {"source": _data_uri(evidence), "text": f"Where in it the network found evidence for {answer}"},
+    ]
+    return {"outcome": item, "truth": truth, "answer": answer, "pictures": pictures, "exact": reason.exact}
 
 
 def _data_uri(image: Image.Image) -> str:
@@ -220,8 +225,9 @@ def _data_uri(image: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, str]:
+def _checkpoint_facts(classifier: "Classifier") -> dict[str, str]:
     """What the checkpoint says of itself, in the order of the page; what it does not say is left out."""
+    checkpoint = classifier.checkpoint
     backbone = BACKBONES[checkpoint.backbone]
     names = checkpoint.classes
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
@@ -232,10 +238,20 @@ def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, str]:
         "What it does to a photo": _pairs(checkpoint.preprocessing),
         "Photo set it was trained with": _counts(checkpoint.photos.get("counts")),
         "Digest of that set": str(checkpoint.photos.get("digest", "")),
+        "Calibration": _calibration(classifier.calibration),
         "Saved": _date(checkpoint.created),
         "Measured while it was trained": _pairs(checkpoint.metrics),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _calibration(calibration: Calibration) -> str:
+    if not calibration.facts:
+        return "none: the confidences are the network's own"
+    return (
+        f"temperature {calibration.temperature:.3f}, fitted to the photos held back; where these are asked, each is "
+        "judged here by a temperature that it did not help to fit"
+    )
 
 
 def _recipe(checkpoint: Checkpoint) -> dict[str, Any] | None:

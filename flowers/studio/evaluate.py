@@ -127,17 +127,25 @@ def _press_evaluate(
     try:
         result, classifier = _measure(checkpoint, source, split, progress)
         photos = [(_photo(result, item), _caption(result, item)) for item in result.worst()]
-        progress(1, desc="Writing the report")
-        report = _save_report(result, classifier)
     except FlowersError as error:
         return common.note(str(error), "problem"), *[gr.update(value=None, visible=False)] * 2
+    progress(1, desc="Writing the report")
+    report = _save_report(result, classifier)
     gallery = gr.update(value=photos, visible=bool(photos), selected_index=None)
-    return results_html(result), gallery, gr.update(value=report, visible=True)
+    return results_html(result), gallery, gr.update(value=report, visible=bool(report))
 
 
-def _save_report(result: Evaluation, classifier: Classifier) -> str:
-    """The path of the report's page, in the folder that Gradio serves and clears."""
-    page = report_page(result, classifier)
+def _save_report(result: Evaluation, classifier: Classifier) -> str | None:
+    """The path of the report's page, in the folder that Gradio serves and clears.
+
+    None, and a message to the visitor, where it cannot be made: a run at work may have replaced the checkpoint whose
+    reasons the page would show. The results stand all the same.
+    """
+    try:
+        page = report_page(result, classifier)
+    except FlowersError as error:
+        gr.Warning(str(error), title="There is no report to download")
+        return None
     name = re.sub(r"[^\w.-]+", "-", f"{result.checkpoint}-on-{result.source}")[:100]
     return save_bytes_to_cache(page.encode(), f"{name}.html", get_upload_folder())
 
@@ -227,7 +235,7 @@ def _matrix(result: Evaluation) -> str:
 def _reliability(result: Evaluation) -> str:
     bins, error = result.reliability, result.calibration_error
     svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error))
-    sure = np.mean([item.confidence for item in result.outcomes])
+    sure = result.mean_confidence
     return (
         f'<section class="card reliability"><h3>Is it as sure as it is right?</h3>{svg}'
         f"<div><p>On average it is {sure:.1%} sure, and {result.accuracy:.1%} of its answers are right.</p>"

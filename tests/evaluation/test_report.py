@@ -1,7 +1,6 @@
 """The report: every number on one page that needs nothing else, others' words as text, a folder that appears whole."""
 
 import base64
-import copy
 import dataclasses
 import errno
 import io
@@ -23,7 +22,9 @@ from flowers.errors import FlowersError, UsageError
 from flowers.evaluation import report
 from flowers.evaluation.evaluate import Evaluation, evaluate
 from flowers.evaluation.report import FILES, check_report_folder, report_page, write_report
+from flowers.models.checkpoint import load_model
 from flowers.paths import PROJECT
+from flowers.reason import overlay
 from flowers.recipe import preset
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
@@ -68,9 +69,7 @@ def classifier(garden, tmp_path_factory):
 
 def with_card(classifier: Classifier, **changes) -> Classifier:
     """The same network, whose checkpoint says something else of itself."""
-    other = copy.copy(classifier)
-    other.checkpoint = dataclasses.replace(classifier.checkpoint, **changes)
-    return other
+    return Classifier(dataclasses.replace(classifier.checkpoint, **changes), load_model(classifier.checkpoint))
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +134,7 @@ def test_the_worst_mistakes_are_shown_as_small_pictures(page, result):
     assert [picture["alt"] for picture in shown] == [
         f"A photo of {CLASSES[item.label]}, taken for {CLASSES[item.predicted]}" for item in mistakes
     ]
+    assert len(pictures) == 2 * len(mistakes)
     for picture in pictures:
         kind, _, content = picture["src"].partition(",")
         assert kind == "data:image/jpeg;base64"
@@ -144,6 +144,29 @@ def test_the_worst_mistakes_are_shown_as_small_pictures(page, result):
     for item in mistakes:
         told = f"{CLASSES[item.label]} {item.confidence_in_label:.1%}, answered {CLASSES[item.predicted]}"
         assert f"{told} {item.confidence:.1%} {item.photo}" in text
+
+
+def test_beside_each_mistake_stands_the_evidence_for_the_answer(page, result, classifier):
+    """JPEG changes a pixel by a few levels; another photo, or another class, by many."""
+    pictures = Page(page).attributes("img")
+    for item, plain, mapped in zip(result.worst(), pictures[::2], pictures[1::2], strict=True):
+        answer = CLASSES[item.predicted]
+        reason = classifier.explain(result.root / item.photo, answer)
+        assert mapped["alt"] == f"Where in it the network found evidence for {answer}"
+        expected = (reason.frame, overlay(reason.frame, reason.heat, reason.strongest))
+        for picture, image in zip((plain, mapped), expected, strict=True):
+            shown = Image.open(io.BytesIO(base64.b64decode(picture["src"].partition(",")[2])))
+            assert shown.size == image.size
+            difference = np.asarray(shown, dtype=np.int16) - np.asarray(image, dtype=np.int16)
+            assert np.abs(difference).mean() < 6
+    assert "by estimate (Grad-CAM)" not in Page(page).text
+
+
+def test_a_temperature_is_told(classifier, result):
+    section = {"temperature": 1.25, "facts": {"photos_held_back": 10}}
+    told = Page(report_page(result, with_card(classifier, calibration=section))).text
+    assert "Calibration temperature 1.250, fitted" in told
+    assert "Calibration none: the confidences are the network's own" in Page(report_page(result, classifier)).text
 
 
 def test_the_page_is_whole_without_network_and_script(page):

@@ -140,6 +140,16 @@ def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, p
     assert str(photos.parent) not in page.read_text()
 
 
+def test_results_stand_where_the_report_cannot_be_made(run, photos, monkeypatch):
+    def replaced(*_):
+        raise CheckpointError("The checkpoint has just been replaced by a newer one: load it again.")
+
+    monkeypatch.setattr(evaluate, "report_page", replaced)
+    html, _, report = evaluate._press_evaluate(run, "FLOWERS_DATA", "all")
+    assert "accuracy" in html
+    assert (report["value"], report["visible"]) == (None, False)
+
+
 def test_the_reliability_diagram_is_shown_and_told():
     html = results_html(made_up())
     assert "On average it is 75.0% sure, and 66.7% of its answers are right." in html
