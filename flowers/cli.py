@@ -623,11 +623,11 @@ def _diagnosis(options: argparse.Namespace, labels: bool) -> Any:
 def _networks(options: argparse.Namespace) -> None:
     from flowers.models.backbones import BACKBONES
 
-    print(f"{'name':<18}  {'':<17}  {'pictures':<11}  million weights  download")
+    print(f"{'name':<18}  {'':<18}  {'pictures':<11}  million weights  download")
     for chosen in BACKBONES.values():
         pictures = f"{chosen.size} px{' only' if chosen.one_size else ''}"
         print(
-            f"{chosen.name:<18}  {chosen.title:<17}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
+            f"{chosen.name:<18}  {chosen.title:<18}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
             f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
         )
 
