@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("source", nargs="?", metavar="SRC")
     check.add_argument(
         "--labels", action="store_true",
-        help="also suspect wrong labels: a network looks at every photo, 10 to 20 ms each on two cores",
+        help="also suspect wrong labels: a network looks at every photo, 10 to 50 ms each on two cores",
     )  # fmt: skip
     check.add_argument("--json", type=Path, metavar="FILE", help="write all findings to a file")
     check.add_argument("--sheet", type=Path, metavar="FILE", help="draw them: one picture, .jpg, .png or .webp")
