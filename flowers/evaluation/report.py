@@ -190,6 +190,7 @@ def _environment() -> Environment:
         finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters["share"] = lambda value: f"{value:.1%}"
     return environment

@@ -60,13 +60,14 @@ def build() -> EvaluateTab:
             info="The parts are those the checkpoint was trained with.", elem_id="evaluate-split", scale=4,
             min_width=300,
         )  # fmt: skip
-    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
+    with gr.Row():
+        start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start", scale=3)
+        report = gr.DownloadButton("Download the report", elem_id="evaluate-report", visible=False, min_width=200)
     results = gr.HTML(common.note(EMPTY), elem_id="evaluate-results", container=False, padding=False)
     mistakes = gr.Gallery(
         label="The worst mistakes", show_label=False, elem_id="evaluate-mistakes", visible=False, columns=5,
         height="auto", object_fit="cover", format="jpeg", interactive=False, buttons=["fullscreen"],
     )  # fmt: skip
-    report = gr.DownloadButton("Download the report", elem_id="evaluate-report", visible=False)
     start.click(
         _press_evaluate,
         [checkpoint, source, split],
