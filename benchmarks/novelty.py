@@ -1,6 +1,6 @@
 """None of these: how well a checkpoint notices pictures of something else, by each of eight scores.
 
-    race-venv/bin/python benchmarks/novelty.py --data flowers5       # two minutes on two quiet cores
+    race-venv/bin/python benchmarks/novelty.py --data flowers5       # two to three minutes on two quiet cores
 
 Known are the photos held back from training. Far are photos of animals, objects, places and people that installed
 packages carry, and rendered pictures: text, noise, blank ones, and what is left of photos when they are blurred beyond

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 COLOURS = "inferno"  # matplotlib's: ever lighter from black, so that it also reads without colour
-MIX = 0.55  # share of the colour in the mixture with the grey photo
+MIX = 0.6  # share of the colour in the mixture with the grey photo
 OUTSIDE = 0.2  # brightness left to what the network did not look at
 PHOTO_SIDE = 512  # short side of the photo that is kept for the picture, pixels
 SQUARE_SIDE = 448  # side at least of the square in a picture, pixels: a small photo is enlarged for it

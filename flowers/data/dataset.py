@@ -27,6 +27,7 @@ from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 MAX_CLASSES = 1000
+HELD_BACK = "held-back.txt"  # in a set's folder: the paths of the photos to check on, one a line, if not drawn by lot
 # Of the 128 fingerprint bits. On the report's 2,848 photos each of the 16 pairs up to 20 is one picture (4 are the same
 # file, the farthest pair stands at 19); those at 21 and 22 are unlike. One true pair, of a series, is missed: at 25.
 NEAR_DUPLICATE_BITS = 20
@@ -69,6 +70,7 @@ class PhotoDataset:
     classes: tuple[str, ...]
     photos: tuple[Photo, ...]
     unreadable: tuple[Unreadable, ...] = ()
+    held_back: frozenset[int] = frozenset()  # photos that the set itself wants to be checked on; see HELD_BACK
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -86,7 +88,10 @@ class PhotoDataset:
     @functools.cached_property
     def digest(self) -> str:
         """A name for exactly these photos under these labels, whatever the folder and the file names are."""
-        rows = sorted(f"{self.classes[photo.label]}/{photo.sha256}" for photo in self.photos)
+        rows = sorted(
+            f"{self.classes[photo.label]}/{photo.sha256}{' held back' * (index in self.held_back)}"
+            for index, photo in enumerate(self.photos)
+        )
         return hashlib.sha256(os.fsencode("\n".join(rows))).hexdigest()[:16]
 
     @functools.cached_property
@@ -97,10 +102,16 @@ class PhotoDataset:
     def split(self, seed: int = 0, val_fraction: float = 0.2) -> Split:
         """Training and validation parts, stratified by class, each group of duplicates whole on one side.
 
-        Depends only on the photos' contents, their labels and the arguments: not on the machine, the file names or
+        Where the set says itself which photos are held back, that is the split, whatever the arguments. Otherwise it
+        depends only on the photos' contents, their labels and the arguments: not on the machine, the file names or
         the order of the file system. Raises DataError when a class would have no photo on one of the sides.
         """
-        return _split(self, seed, val_fraction)
+        split = _own_split(self) if self.held_back else _split(self, seed, val_fraction)
+        for part in (split.train, split.val):
+            missing = set(range(len(self.classes))) - {self.photos[i].label for i in part}
+            if missing:
+                raise DataError(_too_few(self, self.classes[min(missing)]))
+        return split
 
 
 def open_dataset(source: str | Path | None = None, progress: Progress | None = None) -> PhotoDataset:
@@ -153,7 +164,8 @@ def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDat
             unreadable.append(Unreadable(name, reason))
         else:
             photos.append(Photo(name, label, sha256, fingerprint))
-    dataset = PhotoDataset(root, tuple(folder.name for folder in folders), tuple(photos), tuple(unreadable))
+    held_back = _held_back(root, photos)
+    dataset = PhotoDataset(root, tuple(folder.name for folder in folders), tuple(photos), tuple(unreadable), held_back)
     _check_counts(dataset)
     return dataset
 
@@ -175,6 +187,26 @@ def fingerprint(image: Image.Image) -> str:
 
 # The first 8 rows of the 32-point discrete cosine transform.
 _COSINES = np.cos(np.pi / 32 * np.outer(np.arange(8), np.arange(32) + 0.5))
+
+
+def _held_back(root: Path, photos: Sequence[Photo]) -> frozenset[int]:
+    """The photos that the file HELD_BACK names; none where there is no such file."""
+    try:
+        with open(root / HELD_BACK, "rb") as file:
+            text = file.read(MAX_BYTES).decode("utf-8-sig")
+    except FileNotFoundError:
+        return frozenset()
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{HELD_BACK} is not a text file: write the path of one photo in each line, such as {photos[0].path}."
+        ) from None
+    named = {line.strip() for line in text.splitlines()} - {""}
+    found = frozenset(index for index, photo in enumerate(photos) if photo.path in named)
+    if named and not found:
+        raise DataError(
+            f"{HELD_BACK} names no photo of the set: write the path of one in each line, such as {photos[0].path}."
+        )
+    return found
 
 
 def _check_counts(dataset: PhotoDataset) -> None:
@@ -344,14 +376,21 @@ def _split(dataset: PhotoDataset, seed: int, val_fraction: float) -> Split:
                 room[label] -= count
         else:
             train.extend(group)
-    for part in (train, val):
-        missing = set(range(len(dataset.classes))) - {dataset.photos[i].label for i in part}
-        if missing:
-            raise DataError(
-                f"The class {dataset.classes[min(missing)]} has too few different photos, for copies of one picture "
-                "are either all learned from or all checked on: add different photos."
-            )
     return Split(tuple(sorted(train)), tuple(sorted(val)))
+
+
+def _own_split(dataset: PhotoDataset) -> Split:
+    indices = range(len(dataset))
+    return Split(tuple(index for index in indices if index not in dataset.held_back), tuple(sorted(dataset.held_back)))
+
+
+def _too_few(dataset: PhotoDataset, name: str) -> str:
+    if dataset.held_back:
+        return f"Of the class {name}, {HELD_BACK} must hold back some photos and leave some: change it, or remove it."
+    return (
+        f"The class {name} has too few different photos, for copies of one picture are either all learned from or all "
+        "checked on: add different photos."
+    )
 
 
 def summary(dataset: PhotoDataset) -> dict:

@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     sha256: str = ""  # "": any file of that name that looks like
     fingerprint: str = ""  # this one (see dataset.fingerprint)
     kind: str = ""  # of dandelions outside the report's: "yellow" or "seed head"
+    held_back: bool = False  # whether the set has it to check on, not to learn from
 
 
 @functools.cache
@@ -44,12 +45,14 @@ def manifest(name: str) -> tuple[Entry, ...]:
     if name == REPORT:
         return tuple(Entry(row["label"], row["filename"], int(row["bytes"]), row["sha256"]) for row in rows)
     reports = {(entry.label, entry.filename): entry for entry in manifest(REPORT)}
-    return tuple(
-        Entry(row["label"], row["filename"], fingerprint=row["fingerprint"], kind=row["kind"])
-        if row["fingerprint"]
-        else reports[row["label"], row["filename"]]
-        for row in rows
-    )
+
+    def entry(row: dict[str, str]) -> Entry:
+        held_back = row["held_back"] == "yes"
+        if row["fingerprint"]:
+            return Entry(row["label"], row["filename"], 0, "", row["fingerprint"], row["kind"], held_back)
+        return reports[row["label"], row["filename"]]._replace(held_back=held_back)
+
+    return tuple(entry(row) for row in rows)
 
 
 def is_enough(name: str, found: int) -> bool:

@@ -65,11 +65,10 @@ KNOWN = {
         PhotoSet(
             "flowers5-wide",
             "Five flowers, wide",
-            "The photos of flowers5 that its split 0 learns from, but for three with two labels, and 397 more: yellow "
-            "dandelions, too.",
+            "flowers5, and 397 more photos to learn from: yellow dandelions, too. It holds back what flowers5 does.",
             "As flowers5: never shipped; the further photos are Kaggle's, or those in the folder FLOWERS_EXTRA.",
             CLASSES,
-            2669,
+            3239,
         ),
         PhotoSet(
             "flowers5-everyday",
@@ -242,7 +241,7 @@ def _local(name: str) -> Path | None:
     if name == "garden":
         folder = _cached(GARDEN_FOLDER)
         return folder if folder.is_dir() else None
-    in_place = _environment_folder("FLOWERS_DATA")
+    in_place = _environment_folder("FLOWERS_DATA") if name == manifest.REPORT else None
     if in_place and _is_enough(name, in_place) and not _has_others(name, in_place):
         return in_place
     folder = _cached(name)
@@ -313,7 +312,8 @@ def _render_garden(progress: Progress | None) -> Fetched:
 
 def _fetch_photos(name: str, progress: Progress | None) -> Fetched:
     cached, expected = _cached(name), len(manifest.manifest(name))
-    for folder, origin in ((_environment_folder("FLOWERS_DATA"), "FLOWERS_DATA"), (cached, "the cache")):
+    in_place = _environment_folder("FLOWERS_DATA") if name == manifest.REPORT else None
+    for folder, origin in ((in_place, "FLOWERS_DATA"), (cached, "the cache")):
         if folder is None or _has_others(name, folder):
             continue
         with _reading(folder):
@@ -347,6 +347,8 @@ def _origins(cached: Path) -> list[Origin]:
 
 def _gather(name: str, origins: list[Origin], target: Path, progress: Progress | None) -> Fetched:
     """Pick a set out of ``origins``, one after the other until there is enough of it, into ``target``."""
+    from flowers.data.dataset import HELD_BACK
+
     found, helped, failures = 0, {}, []
     with whole_folder(target) as building:
         for origin in origins:
@@ -362,6 +364,8 @@ def _gather(name: str, origins: list[Origin], target: Path, progress: Progress |
             helped |= {origin.name: None} if picked else {}
             if not picked:
                 failures.append(f"{origin.name}: none of its photos is in the set")
+        if held_back := [f"{entry.label}/{entry.filename}" for entry in manifest.manifest(name) if entry.held_back]:
+            (building / HELD_BACK).write_text("\n".join(held_back) + "\n")
         if not found:
             raise DataError(
                 f"{name} is not on this machine and could not be downloaded ({'; '.join(failures)}): set "

@@ -164,10 +164,20 @@ def _measure(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
         "photos_learned_from": len(neighbours.bank),
         "uncalibrated": quality(raw),
         "calibrated": quality(calibrated),
+        "honest_calibration_error": honest_error(calibrated.max(1)),
         "accuracy": float(val.right.mean()),
         "known": float(known.mean()),
         "accuracy_of_known": float(val.right[known].mean()),
     }
+
+
+def honest_error(confidences: np.ndarray, draws: int = 200) -> float:
+    """The expected calibration error that answers of these confidences, (N,), show on average if each is right exactly
+    as often as it says. It is not 0, since bins of few photos vary by chance: no network can be told to do better.
+    """
+    rng = np.random.default_rng(0)
+    worlds = rng.random((draws, len(confidences))) < confidences
+    return float(np.mean([expected_calibration_error(confidences, right) for right in worlds]))
 
 
 # Looking
@@ -227,6 +237,7 @@ def report_text(checkpoint: Checkpoint, calibration: Calibration) -> str:
         lines.append(f"{title:<30}  {shown.format(before[name], after[name])}")
     lines += [
         "",
+        f"Perfectly honest confidences would show an error of {facts['honest_calibration_error']:.2%} on these.",
         f"It takes {facts['known']:.1%} of them for known and names {facts['accuracy_of_known']:.2%} of those rightly; "
         f"{facts['accuracy']:.2%} of all.",
     ]

@@ -130,7 +130,7 @@ def _place(sections: Sequence[Section]) -> tuple[list[tuple[int, int, str | list
 def _draw_group(sheet: Image.Image, draw: ImageDraw.ImageDraw, x: int, y: int, group: list[Card]) -> None:
     if len(group) > 1:  # a frame around what belongs together
         right = x + len(group) * (WIDTH + GAP) - GAP
-        draw.rounded_rectangle((x - 5, y - 5, right + 5, y + HEIGHT + 3 * LINE + 10), 8, None, FAINT)
+        draw.rounded_rectangle((x - 4, y - 4, right + 3, y + HEIGHT + 3 * LINE + 9), 8, None, FAINT)
     for card in group:
         _draw_card(sheet, draw, x, y, card)
         x += WIDTH + GAP

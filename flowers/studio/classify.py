@@ -25,19 +25,19 @@ EMPTY = "Drop a photo of a flower, paste one, use the camera, or click an exampl
 
 def build() -> gr.Dropdown:
     """Lay out the tab and wire it; returns the checkpoint dropdown. Call inside a ``gr.Tab``."""
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=300):
+    with gr.Row(elem_id="classify", equal_height=False):
+        with gr.Column(elem_id="classify-see", min_width=0):
             photo = common.PhotoInput(
                 label="Photo", sources=["upload", "webcam", "clipboard"], height=400, elem_id="classify-photo",
                 format="png",  # a picture that we draw for the browser comes back as input: it must lose nothing
                 placeholder="Drop a photo of a flower here\nor click to choose one",
             )  # fmt: skip
-        with gr.Column(scale=5, min_width=300):
+        with gr.Column(elem_id="classify-read", min_width=0):
             answer = gr.HTML(common.note(EMPTY), elem_id="classify-answer", container=False, padding=False)
-            with gr.Accordion("Why?", open=False, visible="hidden", elem_id="classify-why") as why:
-                label = gr.Radio([], label="Evidence for", elem_id="classify-why-label")
-                reason = gr.HTML(common.note(LOOKING), elem_id="classify-reason", container=False, padding=False)
-            opened = gr.State(False)
+        with gr.Accordion("Why?", open=False, visible="hidden", elem_id="classify-why") as why:
+            label = gr.Radio([], label="Evidence for", elem_id="classify-why-label")
+            reason = gr.HTML(common.note(LOOKING), elem_id="classify-reason", container=False, padding=False)
+        with gr.Column(elem_id="classify-more", min_width=0):
             examples.build(photo)
             checkpoint = gr.Dropdown(
                 common.checkpoint_choices(),
@@ -46,6 +46,7 @@ def build() -> gr.Dropdown:
                 info="Which network answers: the one that came along, or one you trained.",
                 elem_id="classify-checkpoint",
             )
+    opened = gr.State(False)
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     answering = gr.on(
         [photo.change, checkpoint.input],

@@ -445,6 +445,40 @@ def test_the_split_is_stratified_and_whole(garden_set):
     assert Counter(garden_set.photos[i].label for i in split.val) == dict.fromkeys(range(5), 2)
 
 
+def hold_back(folder, *lines: str, encoding: str = "utf-8"):
+    (folder / "held-back.txt").write_bytes("\n".join(lines).encode(encoding))
+    return scan(folder)
+
+
+def test_a_set_may_say_itself_what_is_held_back(garden, tmp_path):
+    folder = shutil.copytree(garden, tmp_path / "mine")
+    drawn = scan(folder)
+    named = sorted(photo.path for photo in drawn.photos[::8])
+    dataset = hold_back(folder, *named, "", "rose/not here.jpg")
+    for seed, fraction in ((0, 0.2), (7, 0.5)):
+        split = dataset.split(seed, fraction)
+        assert [dataset.photos[i].path for i in split.val] == named
+        assert sorted((*split.train, *split.val)) == list(range(len(dataset)))
+    assert dataset.digest != drawn.digest, "a run does not go on with other photos held back"
+
+
+@pytest.mark.parametrize(
+    ("lines", "encoding", "said"),
+    [
+        (["no/such.jpg"], "utf-8", "names no photo of the set"),
+        (["rose/ä.jpg"], "utf-16", "is not a text file"),
+        (["daisy/{}"], "utf-8", "Of the class dandelion, held-back.txt must hold back some photos"),
+    ],
+)
+def test_a_list_that_holds_nothing_right_back_is_a_sentence(garden, tmp_path, lines, encoding, said):
+    folder = shutil.copytree(garden, tmp_path / "mine")
+    first = min(path.name for path in (folder / "daisy").iterdir())
+    with pytest.raises(DataError) as caught:
+        hold_back(folder, *(line.format(first) for line in lines), encoding=encoding).split()
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
 def test_the_seed_alone_decides_which_photos_are_held_back(garden_set):
     assert garden_set.split() == garden_set.split(seed=0, val_fraction=0.2)
     assert garden_set.split(seed=1) != garden_set.split(seed=0)

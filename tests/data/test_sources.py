@@ -48,7 +48,7 @@ PHOTOS = {
 }
 WIDE = (  # one of its photos, and two known by their looks
     Entry("daisy", "1.jpg", len(PHOTOS["daisy", "1.jpg"]), hashlib.sha256(PHOTOS["daisy", "1.jpg"]).hexdigest()),
-    Entry("dandelion", "yellow.jpg", fingerprint=fingerprint(decode_image(picture(0))), kind="yellow"),
+    Entry("dandelion", "yellow.jpg", fingerprint=fingerprint(decode_image(picture(0))), kind="yellow", held_back=True),
     Entry("daisy", "white.jpg", fingerprint=fingerprint(decode_image(picture(1)))),
 )
 MORE = PHOTOS | {("daisy", "more.jpg"): b"not in the set", ("orchid", "5.jpg"): b"nor is this"}
@@ -454,6 +454,7 @@ def test_a_set_is_put_together_from_the_reports_photos_and_further_ones(tmp_path
     assert not available("flowers5-wide")
     fetched = fetch("flowers5-wide")
     assert (fetched.found, fetched.expected, fetched.origin) == (3, 3, "FLOWERS_DATA and FLOWERS_EXTRA")
+    assert (fetched.folder / "held-back.txt").read_text() == "dandelion/yellow.jpg\n"
     assert held(fetched.folder) == reports | {
         ("dandelion", "yellow.jpg"): further["sunflower", "yellow.jpg"],
         ("daisy", "white.jpg"): further["daisy", "white.jpg"],
@@ -490,10 +491,12 @@ def test_the_real_photos_are_used_in_place(shipped):
 @pytest.mark.skipif(not os.environ.get("FLOWERS_EXTRA"), reason="needs the further photos: set FLOWERS_EXTRA")
 def test_the_wide_set_learns_from_nothing_that_is_held_back(shipped):
     report, wide, everyday = (scan(resolve(name)) for name in ("flowers5", "flowers5-wide", "flowers5-everyday"))
-    assert (len(wide), len(everyday)) == (2669, 220)
-    held_back = [report.photos[i] for i in report.split(seed=0).val]
+    assert (len(wide), len(everyday)) == (3239, 220)
+    split = wide.split(seed=1, val_fraction=0.5)
+    held_back = [wide.photos[i] for i in split.val]
+    assert [photo.path for photo in held_back] == [report.photos[i].path for i in report.split(seed=0).val]
     unseen = [photo.fingerprint for photo in (*held_back, *everyday.photos)]
     codes = np.array([[int(half, 16) for half in (f[:16], f[16:])] for f in unseen], dtype=np.uint64)
-    for photo in wide.photos:
+    for photo in (wide.photos[i] for i in split.train):
         code = np.array([int(photo.fingerprint[:16], 16), int(photo.fingerprint[16:], 16)], dtype=np.uint64)
         assert np.bitwise_count(codes ^ code).sum(1).min() > NEAR_DUPLICATE_BITS, photo.path

@@ -25,10 +25,12 @@ from flowers.evaluation.calibration import (
     fit_neighbours,
     fit_temperature,
     folds,
+    honest_error,
     report_text,
     spread,
 )
 from flowers.evaluation.evaluate import evaluate
+from flowers.evaluation.metrics import expected_calibration_error
 from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, read_calibration
 from flowers.models.checkpoint import CARD, read_checkpoint
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
@@ -129,6 +131,15 @@ def test_the_facts_are_measured_on_photos_that_did_not_fit():
     assert facts["accuracy"] == pytest.approx((scores.argmax(1) == labels).mean())
     assert facts["known"] == pytest.approx(1 - UNFAMILIAR, abs=0.02)
     json.dumps(facts)
+
+
+def test_even_honest_confidences_show_an_error_and_less_of_it_on_more_photos():
+    confidences = RNG.uniform(0.3, 1, 4000)
+    few, many = honest_error(confidences[:200]), honest_error(confidences)
+    assert many < few / 2
+    right = RNG.random(4000) < confidences
+    assert many == pytest.approx(expected_calibration_error(confidences, right), abs=0.01)
+    assert honest_error(np.ones(50)) == 0
 
 
 # A checkpoint

@@ -229,6 +229,12 @@ def test_weights_of_another_shape_are_told(folder):
     assert_refused(load_model, read_checkpoint(folder), said="do not fit resnet18 with 2 classes")
 
 
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0", "vit_b_16"])
+def test_weights_of_another_network_are_told(folder, name):
+    edit_card(folder, backbone=name)
+    assert_refused(load_model, read_checkpoint(folder), said=f"do not fit {name} with 3 classes")
+
+
 def test_a_missing_or_damaged_shard_is_told(tmp_path, weights):
     folder = tmp_path / "c"
     save_checkpoint(folder, weights, DESCRIPTION, half=True, max_shard=MAX_SHARD)

@@ -3,6 +3,7 @@
 import dataclasses
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def photo_set(pictures: list[int], labels: list[int], classes: int) -> PhotoData
         Photo(f"{label}/{i}.jpg", label, f"{picture:064x}", codes[picture])
         for i, (picture, label) in enumerate(zip(pictures, labels, strict=True))
     ]
-    return PhotoDataset("nowhere", tuple(map(str, range(classes))), tuple(photos))
+    return PhotoDataset(Path("nowhere"), tuple(map(str, range(classes))), tuple(photos))
 
 
 # The folds
