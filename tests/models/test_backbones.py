@@ -157,11 +157,11 @@ def test_its_weights_are_grouped_once_each_and_only_matrices_decay(built):
 
 def test_it_learns_what_is_not_frozen(built):
     chosen, net = built[0], copy.deepcopy(built[1])
-    recipe = TINY.replace(frozen=2, norms="frozen", ema=0.3, weight_decay=0.1)
+    recipe = TINY.replace(frozen=2, norms="frozen", ema=0.5, weight_decay=0.1)
     freeze(net, chosen, recipe)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     learner = Learner(
-        net, chosen, recipe, Machine("cpu", "float32", "channels_last", 1, 1.0, 1.0, ""), Team(CPU), steps=10
+        net, chosen, recipe, Machine("cpu", "float32", "channels_last", 1, 1.0, 1.0, ""), Team(CPU), steps=20
     )
     learner.begin()
     learner.begin_epoch()
@@ -171,6 +171,7 @@ def test_it_learns_what_is_not_frozen(built):
         loss, right = learner.learn(photos, torch.arange(len(photos)), 1e-4, len(photos))
         assert math.isfinite(loss)
         assert 0 <= right <= len(photos)
+        learner.average.n_averaged.fill_(1000)  # later on it keeps 0.9, of which 45 of Swin's 169 places came out wrong
     moved = {name for name, tensor in net.state_dict().items() if not torch.equal(tensor, before[name])}
     assert moved <= set(dict(net.named_parameters())), "no statistics"
     assert {chosen.stage_of(name) for name in moved} == set(range(2, len(chosen.stages) + 1))
