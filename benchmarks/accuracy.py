@@ -13,21 +13,22 @@ all there are is ``accuracy.md``.
 
 Scored in float32 on clean photos held back, with the checkpoint of the epoch that did best on those same photos, as
 the published numbers are, which flatters it; the last epoch's is told beside it. `--test` is the honest figure: a third
-part of the photos, in neither the training nor the validation part that anything was chosen by (split 0's), is kept out
-of the run altogether and asked about when all is done.
+part of the photos, in no validation part that anything was chosen by, is kept out of the run altogether and asked about
+when all is done.
 """
 
 import argparse
-import contextlib
 import itertools
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -35,12 +36,14 @@ sys.path.insert(0, str(PROJECT))
 
 from benchmarks.common import circumstances, save, table, told, weights  # noqa: E402
 from flowers.classifier import Classifier  # noqa: E402
-from flowers.data.dataset import PhotoDataset, open_dataset  # noqa: E402
+from flowers.data.dataset import HELD_BACK, PhotoDataset, open_dataset  # noqa: E402
 from flowers.evaluation.evaluate import evaluate  # noqa: E402
 from flowers.training.run import Run  # noqa: E402
 
 OUT = PROJECT / "benchmarks" / "accuracy"
 EVERYDAY = "flowers5-everyday"
+TEST_SPLIT = 1000  # its validation part, but for what other splits hold back, is the test part: no trial is of it
+CHOSEN_BY = (0, 1, 2)  # the splits whose validation parts the scoreboard shows, and people choose by
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,14 @@ class Trial:
 def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for and not yet there; write the table of all there is."""
     options = _parser().parse_args(arguments)
+    if not set(options.splits) <= set(CHOSEN_BY):
+        _parser().error(f"the splits to choose by are {', '.join(map(str, CHOSEN_BY))}: others may be tested on")
+    if options.presets and options.splits != [0] and open_dataset(options.data).held_back:
+        _parser().error(f"{options.data} says itself what is held back: it has only split 0")
     for preset, split, seed in itertools.product(options.presets, options.splits, options.seeds):
         trial = Trial(preset, options.backbone, options.data, tuple(options.set), split, seed, options.test)
         file = options.out / f"{trial.name}.json"
-        if not file.exists():
+        if not file.exists() or (options.augmented and "augmented" not in json.loads(file.read_text())):
             print(f"{trial.name}: since {time.strftime('%H:%M:%S')}", flush=True)
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
@@ -99,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 def score(trial: Trial, folder: Path, views: int) -> dict:
     """Train, or go on training, and ask about the photos held back; ready for JSON. Accuracies are in 0..1."""
     dataset = open_dataset(trial.data)
-    with kept_out(dataset, folder.with_suffix(".photos")) if trial.test else contextlib.nullcontext() as test:
+    with kept_out(dataset, folder.with_name(f"{folder.name}.photos")) if trial.test else nullcontext() as test:
         train(trial, str(test.folder) if test else trial.data, folder)
         classifier = Classifier.load(folder, "eager")
         seen = open_dataset(test.folder) if test else dataset
@@ -145,16 +152,25 @@ class Test:
     folder: Path
 
 
-@contextlib.contextmanager
+@contextmanager
 def kept_out(dataset: PhotoDataset, folder: Path) -> Iterator[Test]:
-    """What split 0 learns from and split 1 holds back: no choice was ever made by these photos' answers."""
-    test = sorted(set(dataset.split(0).train) & set(dataset.split(1).val))
+    """The test part of a set, and a folder of links to all its other photos."""
+    test = test_part(dataset)
+    shutil.rmtree(folder, ignore_errors=True)
     for index in set(range(len(dataset))) - set(test):
         place = folder / dataset.photos[index].path
         place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            os.symlink(dataset.path(index), place)
-    yield Test(tuple(test), folder)
+        os.symlink(dataset.path(index), place)
+    if dataset.held_back:
+        (folder / HELD_BACK).write_text("".join(f"{dataset.photos[index].path}\n" for index in dataset.held_back))
+    yield Test(test, folder)
+
+
+def test_part(dataset: PhotoDataset) -> tuple[int, ...]:
+    """Photos by whose answers no choice was ever made: about a tenth, in none of the validation parts chosen by."""
+    drawn = replace(dataset, held_back=frozenset()).split(TEST_SPLIT).val
+    seen = set().union(*(dataset.split(split).val for split in CHOSEN_BY))
+    return tuple(index for index in drawn if index not in seen)
 
 
 def share(classifier: Classifier, dataset: PhotoDataset, indices: tuple[int, ...]) -> float:

@@ -18,7 +18,7 @@ from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_g
 
 DEFAULT_CHECKPOINT = "flowers-resnet18"
 PLOTS = (".png", ".svg", ".pdf")
-# Photos that a run calibrates its best checkpoint with: 500 cost some nine seconds on two cores.
+# Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
 AT_THE_END = {"learned": 100, "held_back": 400}
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
@@ -436,7 +436,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         result = evaluate(classifier, dataset, options.split, source=name, views=options.augmented, progress=progress)
     print(report_text(result))
     if options.json:
-        write_json(options.json, result.to_dict())
+        write_json(options.json.expanduser(), result.to_dict())
     if report:
         write_report(report, result, classifier, shlex.join(["python", "-m", "flowers", *options.typed]))
         print(f"The report is in {report / PAGE}")
@@ -472,6 +472,8 @@ def _calibrate_run(run: Any, dataset: Any, progress: Any) -> str:
         return ""
     except FlowersError as error:
         return str(error)
+    except Exception as error:  # whatever it is, the run has done its work
+        return f"It could not be calibrated ({str(error) or type(error).__name__}): try `flowers calibrate` later."
 
 
 def _classify(options: argparse.Namespace) -> int:
@@ -532,12 +534,17 @@ class _ReasonFolder:
     def write(self, photo: Path, answered: str) -> Path:
         """Write the picture for one photo, over that of an earlier command, and return its path."""
         label = self.label or answered
-        name = f"{photo.stem}-why-" + re.sub(r"[^\w-]+", "-", label)[:60]  # a class may be called anything
+        name = f"{_cut(photo.stem, 120)}-why-" + _cut(re.sub(r"[^\w-]+", "-", label), 60)  # it may be called anything
         numbered = (f"{name}{'' if n == 1 else f'-{n}'}.jpg" for n in itertools.count(1))
         path = next(path for path in map(self.folder.joinpath, numbered) if path not in self.written)
         self.written.add(path)
         self.classifier.explain(photo, label).picture().save(path, quality=90)
         return path
+
+
+def _cut(text: str, size: int) -> str:
+    """``text``, or as much of its beginning as a file name has room for, in bytes."""
+    return os.fsencode(text)[:size].decode(errors="ignore")
 
 
 def _photo_files(paths: Sequence[str], left_out: Path | None = None) -> Iterator[Path]:

@@ -32,6 +32,7 @@ TITLES = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
 }
+# Before a temperature, which may stretch it.
 TOLERANCE = 1e-3  # how far a confidence, or a feature's direction, may be from what PyTorch computes in float32
 
 

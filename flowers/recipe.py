@@ -364,7 +364,7 @@ class Recipe:
         0.2,
         "Photos",
         "Validation part",
-        "The part of the photos that is held back to check the network.",
+        "The part of the photos that is held back to check the network, unless the set itself says which.",
         low=0.05,
         high=0.5,
         unit="of the photos",

@@ -518,7 +518,7 @@ def test_a_run_is_calibrated_at_its_end(flowers, large_garden, tmp_path):
     status, _, err = flowers("train", "--data", large_garden, "--run", folder, "--quiet", *settings)
     assert (status, err) == (0, "")
     assert Run.open(folder).status() == dataclasses.replace(Run.open(folder).status(), state="done", message="")
-    assert find_checkpoint(folder).calibration["facts"]["trained_on_this_set"] is True
+    assert len(find_checkpoint(folder).calibration["fitted_by"].split()) >= 20
     _, out, _ = flowers("classify", "--checkpoint", folder, "--json", large_garden / "rose")
     assert all(json.loads(line)["familiarity"] is not None for line in out.splitlines())
 

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +102,14 @@ class PhotoDataset:
     def split(self, seed: int = 0, val_fraction: float = 0.2) -> Split:
         """Training and validation parts, stratified by class, each group of duplicates whole on one side.
 
-        Where the set says itself which photos are held back, that is the split, whatever the arguments. Otherwise it
-        depends only on the photos' contents, their labels and the arguments: not on the machine, the file names or
+        Depends only on the photos' contents, their labels and the arguments: not on the machine, the file names or
         the order of the file system. Raises DataError when a class would have no photo on one of the sides.
+
+        Where the set says itself which photos are held back, that is the split, whatever the arguments and the
+        duplicates are; where these are all of its photos, the training part is empty.
         """
         split = _own_split(self) if self.held_back else _split(self, seed, val_fraction)
-        for part in (split.train, split.val):
+        for part in (split.train, split.val) if split.train else ():
             missing = set(range(len(self.classes))) - {self.photos[i].label for i in part}
             if missing:
                 raise DataError(_too_few(self, self.classes[min(missing)]))
@@ -164,10 +166,9 @@ def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDat
             unreadable.append(Unreadable(name, reason))
         else:
             photos.append(Photo(name, label, sha256, fingerprint))
-    held_back = _held_back(root, photos)
-    dataset = PhotoDataset(root, tuple(folder.name for folder in folders), tuple(photos), tuple(unreadable), held_back)
+    dataset = PhotoDataset(root, tuple(folder.name for folder in folders), tuple(photos), tuple(unreadable))
     _check_counts(dataset)
-    return dataset
+    return replace(dataset, held_back=_held_back(dataset))
 
 
 def fingerprint(image: Image.Image) -> str:
@@ -189,24 +190,21 @@ def fingerprint(image: Image.Image) -> str:
 _COSINES = np.cos(np.pi / 32 * np.outer(np.arange(8), np.arange(32) + 0.5))
 
 
-def _held_back(root: Path, photos: Sequence[Photo]) -> frozenset[int]:
+def _held_back(dataset: PhotoDataset) -> frozenset[int]:
     """The photos that the file HELD_BACK names; none where there is no such file."""
+    places = {photo.path: index for index, photo in enumerate(dataset.photos)}
+    example = f"write the path of one photo in each line, such as {dataset.photos[0].path}."
     try:
-        with open(root / HELD_BACK, "rb") as file:
+        with open(dataset.root / HELD_BACK, "rb") as file:
             text = file.read(MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         return frozenset()
     except UnicodeDecodeError:
-        raise DataError(
-            f"{HELD_BACK} is not a text file: write the path of one photo in each line, such as {photos[0].path}."
-        ) from None
+        raise DataError(f"{HELD_BACK} is not a text file: {example}") from None
     named = {line.strip() for line in text.splitlines()} - {""}
-    found = frozenset(index for index, photo in enumerate(photos) if photo.path in named)
-    if named and not found:
-        raise DataError(
-            f"{HELD_BACK} names no photo of the set: write the path of one in each line, such as {photos[0].path}."
-        )
-    return found
+    if unknown := named - places.keys() - {item.path for item in dataset.unreadable}:
+        raise DataError(f"{HELD_BACK} names {min(unknown)}, which is no photo of the set: {example}")
+    return frozenset(places[path] for path in named & places.keys())
 
 
 def _check_counts(dataset: PhotoDataset) -> None:

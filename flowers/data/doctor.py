@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flowers.data.dataset import Photo, PhotoDataset, near_pairs
+from flowers.data.dataset import HELD_BACK, Photo, PhotoDataset, near_pairs
 from flowers.data.decode import image_size
 from flowers.errors import DataError, UsageError
 from flowers.files import whole_folder
@@ -131,7 +131,10 @@ class Findings:
         if self.leaks is None:
             lines.append("On both sides of the split: it cannot be split, for a class has too few different photos")
         else:
-            lines += _section("On both sides of the split (seed 0)", [match.text() for match in self.leaks])
+            lines += _section(
+                f"On both sides of {'its own split' if dataset.held_back else 'the split (seed 0)'}",
+                [match.text() for match in self.leaks],
+            )
         if self.against:
             lines += _section(f"Also in {self.against.root.name}", [match.text() for match in self.shared])
         if self.suspects is not None:
@@ -215,6 +218,9 @@ def write_clean(findings: Findings, folder: Path, suspects: bool = False) -> dic
             target = building / photo.path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(dataset.root / photo.path, target)
+        if dataset.held_back:
+            paths = sorted({dataset.photos[index].path for index in dataset.held_back} - set(reasons))
+            (building / HELD_BACK).write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
     return reasons
 
 
@@ -234,6 +240,8 @@ def _leaks(dataset: PhotoDataset) -> tuple[Match, ...] | None:
     try:
         split = dataset.split()
     except DataError:
+        return None
+    if not split.train:  # it is there to be asked about
         return None
     return matches(*([dataset.photos[index] for index in side] for side in (split.train, split.val)))
 

@@ -65,7 +65,8 @@ KNOWN = {
         PhotoSet(
             "flowers5-wide",
             "Five flowers, wide",
-            "flowers5, and 397 more photos to learn from: yellow dandelions, too. It holds back what flowers5 does.",
+            "flowers5 without three photos of two labels, and 397 more to learn from: yellow dandelions, too. It holds "
+            "back what split 0 of flowers5 does.",
             "As flowers5: never shipped; the further photos are Kaggle's, or those in the folder FLOWERS_EXTRA.",
             CLASSES,
             3239,
@@ -124,7 +125,7 @@ def resolve(source: str | Path | None = None, *, progress: Progress | None = Non
     said = " (from FLOWERS_DATA)" if not source and os.environ.get("FLOWERS_DATA") else ""
     source = source or default_source()
     if source in KNOWN:  # no Path ever is
-        return _local(source) or fetch(source, progress=progress).folder
+        return _local(source) or _whole(source, fetch(source, progress=progress)).folder
     path = Path(os.path.expanduser(source))
     with _reading(path):
         if path.is_dir():
@@ -137,6 +138,16 @@ def resolve(source: str | Path | None = None, *, progress: Progress | None = Non
             "folders, or a zip of one."
         )
     raise DataError(f"There is no folder or zip at {path}{said}: check the path, or use one of {', '.join(KNOWN)}.")
+
+
+def _whole(name: str, fetched: Fetched) -> Fetched:
+    """A part of the report's photos is better than none; a part of the sets around them would be another set."""
+    if name in ("garden", manifest.REPORT) or manifest.is_enough(name, fetched.found):
+        return fetched
+    raise DataError(
+        f"Only {fetched.found:,} of the {fetched.expected:,} photos of {name} could be found: go online and try again, "
+        "or set FLOWERS_EXTRA to a folder that holds the others."
+    )
 
 
 def available(name: str) -> bool:
@@ -339,10 +350,16 @@ def _origins(cached: Path) -> list[Origin]:
     near = []
     if os.environ.get("FLOWERS_DATA") not in (None, "", *KNOWN):
         near.append(Origin("FLOWERS_DATA", lambda progress: contextlib.nullcontext(resolve(progress=progress))))
-    if further := _environment_folder("FLOWERS_EXTRA"):
-        near.append(here("FLOWERS_EXTRA", further))
+    if further := os.environ.get("FLOWERS_EXTRA"):
+        near.append(here("FLOWERS_EXTRA", _folder(Path(further).expanduser())))
     near += [here("the cache", folder) for folder in dict.fromkeys((cached, _cached("flowers5"))) if folder.is_dir()]
     return [*near, *ORIGINS]
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise DataError(f"There is no folder {path} (from FLOWERS_EXTRA): check the path, or unset it.")
+    return path
 
 
 def _gather(name: str, origins: list[Origin], target: Path, progress: Progress | None) -> Fetched:
@@ -364,8 +381,9 @@ def _gather(name: str, origins: list[Origin], target: Path, progress: Progress |
             helped |= {origin.name: None} if picked else {}
             if not picked:
                 failures.append(f"{origin.name}: none of its photos is in the set")
-        if held_back := [f"{entry.label}/{entry.filename}" for entry in manifest.manifest(name) if entry.held_back]:
-            (building / HELD_BACK).write_text("\n".join(held_back) + "\n")
+        paths = [f"{entry.label}/{entry.filename}\n" for entry in manifest.manifest(name) if entry.held_back]
+        if held_back := [path for path in paths if (building / path.strip()).exists()]:
+            (building / HELD_BACK).write_text("".join(held_back))
         if not found:
             raise DataError(
                 f"{name} is not on this machine and could not be downloaded ({'; '.join(failures)}): set "

@@ -7,17 +7,17 @@ ways.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from flowers.data.dataset import PhotoDataset
 from flowers.data.preprocess import Preprocessing
-from flowers.errors import CheckpointError, DataError
+from flowers.errors import CheckpointError, DataError, UsageError
 from flowers.evaluation.metrics import brier_score, expected_calibration_error, negative_log_likelihood
 from flowers.inference import Network, open_network
-from flowers.models.calibration import UNFAMILIAR, Calibration, Neighbours, directions, write_calibration
+from flowers.models.calibration import UNFAMILIAR, Calibration, Neighbours, directions, mark, write_calibration
 from flowers.models.checkpoint import Checkpoint
 
 BATCH = 16
@@ -25,7 +25,7 @@ LEAST = 20  # photos held back: fewer tell nothing
 HELD_BACK = 2000  # photos held back that are looked at, at most
 LEARNED = 1000  # and of those learned from
 BANK_BYTES = 900_000  # of features kept, two bytes a number: 878 photos of a ResNet18's 512
-NEAREST = 10  # the so-manieth neighbour counts
+NEAREST = 10  # the so-manieth neighbour counts; of a bank with fewer than twice as many of a class, a nearer one
 QUANTILES = 101
 FOLDS = 5
 TEMPERATURES = (0.1, 10.0)  # where every photo is answered rightly, 0 would fit best
@@ -60,12 +60,13 @@ def calibrate(
     ``held_back`` of the others are looked at, evenly from all classes: it costs what answering them costs.
     ``progress`` gets (photos looked at, in all).
 
-    Raises CheckpointError when the photos are not of the checkpoint's classes, DataError when fewer than LEAST are
-    held back, DecodeError when one has become unreadable; the checkpoint is then as it was.
+    Raises CheckpointError when the photos are not of the checkpoint's classes, or it does not answer in numbers,
+    UsageError when they are not those it was trained on, DataError when fewer than LEAST are held back, DecodeError
+    when one has become unreadable; the checkpoint is then as it was.
     """
     from flowers.recipe import Recipe
 
-    _check_classes(checkpoint, dataset)
+    _check_photos(checkpoint, dataset)
     recipe = Recipe.from_dict(checkpoint.recipe)
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
     if len(split.val) < LEAST:
@@ -82,21 +83,28 @@ def calibrate(
     ]
     relabel = [checkpoint.classes.index(name) for name in dataset.classes]
     val, train = look(network, preprocessing, dataset, parts, relabel, workers, progress)
-    calibration = fit(val, train.features, {"trained_on_this_set": checkpoint.photos.get("digest") == dataset.digest})
+    if not all(np.isfinite(part).all() for seen in (val, train) for part in (seen.scores, seen.features)):
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.name} answers with what are no numbers: its weights are damaged, or its "
+            "training went astray; train it again, at a lower learning rate, or choose another."
+        )
+    marks = frozenset(mark(dataset.photos[index].sha256) for index in parts[0])
+    calibration = replace(fit(val, train.features), fitted_by=marks)
     write_calibration(checkpoint, calibration)
     return calibration
 
 
-def fit(val: Seen, learned: np.ndarray, facts: dict[str, Any] | None = None) -> Calibration:
+def fit(val: Seen, learned: np.ndarray) -> Calibration:
     """The calibration that follows from the photos held back and the features of photos learned from, (M, F).
+
+    Where those are fewer than two for each class, what is none of the classes cannot be told.
 
     Its ``facts`` tell how good it is on photos that did not fit it: each fifth of those held back is measured with what
     the other four fit.
     """
-    neighbours = fit_neighbours(learned, val.features)
-    return Calibration(
-        fit_temperature(val.scores, val.labels), neighbours, {**(facts or {}), **_measure(val, neighbours)}
-    )
+    nearest = min(NEAREST, len(learned) // (2 * val.scores.shape[1]))
+    neighbours = fit_neighbours(learned, val.features, nearest) if nearest else None
+    return Calibration(fit_temperature(val.scores, val.labels), neighbours, _measure(val, neighbours))
 
 
 # The temperature
@@ -146,11 +154,8 @@ def fit_neighbours(learned: np.ndarray, held_back: np.ndarray, nearest: int = NE
     return Neighbours(found.bank, found.nearest, scale)
 
 
-def _measure(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
+def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:
     raw, calibrated = Calibration().confidences(val.scores), cross_fitted(val.scores, val.labels)
-    similarity, known = neighbours.similarity(val.features), np.empty(len(val.labels), bool)
-    for held, others in folds(val.labels):
-        known[held] = similarity[held] >= np.quantile(similarity[others], UNFAMILIAR)
 
     def quality(probabilities: np.ndarray) -> dict[str, float]:
         return {
@@ -161,11 +166,20 @@ def _measure(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
 
     return {
         "photos_held_back": len(val.labels),
-        "photos_learned_from": len(neighbours.bank),
         "uncalibrated": quality(raw),
         "calibrated": quality(calibrated),
         "honest_calibration_error": honest_error(calibrated.max(1)),
         "accuracy": float(val.right.mean()),
+        **(_measure_known(val, neighbours) if neighbours else {}),
+    }
+
+
+def _measure_known(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
+    similarity, known = neighbours.similarity(val.features), np.empty(len(val.labels), bool)
+    for held, others in folds(val.labels):
+        known[held] = similarity[held] >= np.quantile(similarity[others], UNFAMILIAR)
+    return {
+        "photos_learned_from": len(neighbours.bank),
         "known": float(known.mean()),
         "accuracy_of_known": float(val.right[known].mean()),
     }
@@ -239,16 +253,22 @@ def report_text(checkpoint: Checkpoint, calibration: Calibration) -> str:
         "",
         f"Perfectly honest confidences would show an error of {facts['honest_calibration_error']:.2%} on these.",
         f"It takes {facts['known']:.1%} of them for known and names {facts['accuracy_of_known']:.2%} of those rightly; "
-        f"{facts['accuracy']:.2%} of all.",
+        f"{facts['accuracy']:.2%} of all."
+        if calibration.neighbours
+        else "It has learned from too few photos of each class to tell what is none of them.",
     ]
     return "\n".join(lines)
 
 
-def _check_classes(checkpoint: Checkpoint, dataset: PhotoDataset) -> None:
+def _check_photos(checkpoint: Checkpoint, dataset: PhotoDataset) -> None:
     if set(dataset.classes) != set(checkpoint.classes):
         raise CheckpointError(
             f"The checkpoint {checkpoint.name} tells {', '.join(checkpoint.classes)} apart, and these photos show "
             f"{', '.join(dataset.classes)}: calibrate it with photos of its own classes."
+        )
+    if dataset.digest != checkpoint.photos.get("digest"):  # or nobody knows which of them it has learned from
+        raise UsageError(
+            f"{dataset.root.name} is not what {checkpoint.name} was trained on: give those very photos by --data."
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowers.data.dataset import PhotoDataset, Unreadable
 from flowers.errors import CheckpointError
-from flowers.evaluation.calibration import cross_fitted
+from flowers.evaluation.calibration import FOLDS, cross_fitted
 from flowers.evaluation.metrics import (
     Bin,
     ClassMetrics,
@@ -25,6 +25,7 @@ from flowers.evaluation.metrics import (
     reliability,
     standard_error,
 )
+from flowers.models.calibration import mark
 
 if TYPE_CHECKING:
     from flowers.classifier import Classifier
@@ -61,13 +62,14 @@ class Evaluation:
     root: Path  # its folder on this machine, for those who want to show photos: never part of ``to_dict``
     digest: str  # what exactly these photos under these labels are called, whatever the folder's name
     same_set: bool  # whether it is, photo for photo, the set that the checkpoint was trained on
+    held_back: bool  # whether all of these photos are known to have been held back while it was trained
     unreadable: tuple[Unreadable, ...]  # files of the set that were left out
     split: str  # val, train or all
     views: int  # 0: clean photos; n: n augmented views of each
     classes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
-    # float32 (outcomes, classes). Where the checkpoint was calibrated with these very photos, each photo's are by a
-    # temperature that it did not help to fit, as an honest measure of calibration needs them.
+    # float32 (outcomes, classes). Of clean photos that the checkpoint was calibrated with, by a temperature that they
+    # did not help to fit, as an honest measure of calibration needs them.
     probabilities: np.ndarray = field(repr=False, compare=False)
 
     @property
@@ -146,10 +148,10 @@ class Evaluation:
 
     def worth(self) -> str:
         """How much the numbers say about photos to come, in a sentence or two."""
-        if not self.same_set:
-            return "This is not the photo set that it was trained on."
-        if self.split == "val":
+        if self.held_back:
             return "These photos were held back while it was trained."
+        if not self.same_set:
+            return "This is another photo set than the one it was trained on, unless the two share photos."
         these = "these very photos" if self.split == "train" else "most of these photos"
         return f"It has learnt from {these}: expect less of it on new ones."
 
@@ -233,14 +235,17 @@ def evaluate(
         loader.close()
     same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
     judged = np.concatenate(probabilities)
-    if split == "val" and same_set and not views and classifier.calibration.facts:
-        judged = cross_fitted(np.log(np.maximum(judged, TINY)), np.array([item.label for item in outcomes]))
+    fitted = np.array([mark(dataset.photos[index].sha256) in classifier.calibration.fitted_by for index in indices])
+    if not views and fitted.sum() >= FOLDS:
+        labels = np.array([item.label for item in outcomes])[fitted]
+        judged[fitted] = cross_fitted(np.log(np.maximum(judged[fitted], TINY)), labels)
     return Evaluation(
         checkpoint=classifier.checkpoint.name,
         source=source or dataset.root.name,
         root=dataset.root,
         digest=dataset.digest,
         same_set=same_set,
+        held_back=bool(fitted.all()) or (same_set and split == "val"),
         unreadable=dataset.unreadable,
         split=split,
         views=views,

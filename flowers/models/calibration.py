@@ -60,9 +60,8 @@ class Calibration:
 
     temperature: float = 1.0  # the scores are divided by it: above 1 for a network that is too sure of itself
     neighbours: Neighbours | None = None  # None: it cannot tell what is none of its classes
-    facts: dict[str, Any] = field(
-        default_factory=dict
-    )  # when, on what, and how good it is: see evaluation/calibration.py
+    facts: dict[str, Any] = field(default_factory=dict)  # on what, and how good: see evaluation/calibration.py
+    fitted_by: frozenset[str] = frozenset()  # ``mark`` of each photo that the temperature was fitted to
 
     def confidences(self, scores: np.ndarray) -> np.ndarray:
         """Class probabilities, float32 (N, classes), of class scores of that shape (Guo et al. 2017, arXiv 1706.04599).
@@ -76,6 +75,11 @@ class Calibration:
     def familiarity(self, features: np.ndarray) -> np.ndarray | None:
         """As ``Neighbours.familiarity``; None where the checkpoint cannot tell."""
         return None if self.neighbours is None else self.neighbours.familiarity(features)
+
+
+def mark(sha256: str) -> str:
+    """As much of a photo's sha256 as tells it from the others of a set."""
+    return sha256[:8]
 
 
 def directions(features: np.ndarray) -> np.ndarray:
@@ -94,7 +98,9 @@ def read_calibration(checkpoint: Checkpoint) -> Calibration:
             raise ValueError("not a temperature")
         familiar = section.get("familiar")
         neighbours = _read_neighbours(checkpoint.folder, familiar) if familiar and checkpoint.folder else None
-        return Calibration(temperature, neighbours, dict(section.get("facts", {})))
+        return Calibration(
+            temperature, neighbours, dict(section.get("facts", {})), frozenset(section["fitted_by"].split())
+        )
     except Exception as error:  # safetensors has errors of its own, and a damaged file more
         raise CheckpointError(
             f"The calibration of the checkpoint {checkpoint.name} is damaged: make it again with "
@@ -105,12 +111,17 @@ def read_calibration(checkpoint: Checkpoint) -> Calibration:
 def write_calibration(checkpoint: Checkpoint, calibration: Calibration) -> None:
     """Put ``calibration`` into a saved checkpoint's folder, in the place of the one that may be there.
 
-    The folder is replaced whole. Raises CheckpointError when it cannot be written; it is then as it was.
+    The folder is replaced whole. Raises CheckpointError when it cannot be written, or holds another checkpoint by now,
+    as a run's best may; it is then as it was.
     """
-    folder = checkpoint.folder
+    folder = checkpoint.folder.resolve()  # a link stays one
     try:
-        card = json.loads((folder / CARD).read_text())
         with whole_folder(folder) as new:
+            card = json.loads((folder / CARD).read_text())
+            if card.get("created", "") != checkpoint.created:
+                raise CheckpointError(
+                    f"The checkpoint {checkpoint.name} has just been replaced by a newer one: calibrate it again."
+                )
             shutil.copytree(folder, new, dirs_exist_ok=True)
             write_json(new / CARD, {**card, "calibration": _section(calibration)})
             (new / TENSORS).unlink(missing_ok=True)
@@ -136,6 +147,7 @@ def _section(calibration: Calibration) -> dict[str, Any]:
     section: dict[str, Any] = {
         "temperature": round(calibration.temperature, 4),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "fitted_by": " ".join(sorted(calibration.fitted_by)),
         "facts": calibration.facts,
     }
     if known := calibration.neighbours:

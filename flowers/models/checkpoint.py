@@ -172,7 +172,7 @@ def find_checkpoint(name: str | Path) -> Checkpoint:
 
     Raises CheckpointError, listing the bundled names, when there is none.
     """
-    given = Path(name).expanduser()
+    given = Path(os.path.abspath(Path(name).expanduser()))  # "." has no name to be called by
     for folder in (given, BUNDLED_CHECKPOINTS / name, runs_dir() / name):
         recover_folder(folder / "best")
         for candidate in (folder, folder / "best"):

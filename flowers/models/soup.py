@@ -62,13 +62,18 @@ def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
             )
         if other.classes != first.classes:
             raise CheckpointError(f"{names} tell different classes apart: choose runs on one photo set.")
-        if other.preprocessing != first.preprocessing:
+        if _prepared(other) != _prepared(first):
             raise CheckpointError(f"{names} want photos prepared differently: choose runs with the same settings.")
         if _photos(other) != _photos(first):
             raise CheckpointError(
                 f"{names} learned from different photos, so that no photo is left that neither has seen: choose runs "
                 "on the same photos with the same split_seed and val_fraction."
             )
+
+
+def _prepared(checkpoint: Checkpoint) -> dict:
+    """How it wants photos prepared; cards from before there were mirrored answers say nothing of them."""
+    return {"mirror": False, **checkpoint.preprocessing}
 
 
 def _photos(checkpoint: Checkpoint) -> tuple:

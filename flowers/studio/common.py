@@ -22,7 +22,7 @@ from flowers.training.run import list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
 COMPUTE = "compute"  # the queue of everything that keeps a core busy
-KEPT_CLASSIFIERS = 3  # about 45 MB each, twice as much once it has told a reason
+KEPT_CLASSIFIERS = 3  # about 45 MB each of a ResNet18, twice as much once it has told a reason
 
 
 class PhotoInput(gr.Image):

@@ -143,11 +143,14 @@ def _save_report(result: Evaluation, classifier: Classifier) -> str | None:
     """
     try:
         page = report_page(result, classifier)
+        name = re.sub(r"[^\w.-]+", "-", f"{result.checkpoint}-on-{result.source}")[:100]
+        return save_bytes_to_cache(page.encode(), f"{name}.html", get_upload_folder())
     except FlowersError as error:
-        gr.Warning(str(error), title="There is no report to download")
-        return None
-    name = re.sub(r"[^\w.-]+", "-", f"{result.checkpoint}-on-{result.source}")[:100]
-    return save_bytes_to_cache(page.encode(), f"{name}.html", get_upload_folder())
+        problem = str(error)
+    except OSError as error:
+        problem = f"The disk did not take it ({error.strerror or error})."
+    gr.Warning(problem, title="There is no report to download")
+    return None
 
 
 def _photo(result: Evaluation, outcome: Outcome) -> Image.Image:

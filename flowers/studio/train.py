@@ -55,7 +55,7 @@ def build() -> TrainTab:
             )  # fmt: skip
             source = gr.Dropdown(
                 common.source_choices(), value=common.default_choice(), label="Photos", elem_id="train-source",
-                info="What to learn from. A fifth is held back to check on.",
+                info="What to learn from. A part, usually a fifth, is held back to check on.",
             )  # fmt: skip
             with gr.Accordion("My own photos", open=False):
                 archive = gr.File(

@@ -78,6 +78,7 @@ def find_learning_rate(
     """
     if in_team():
         raise UsageError("The learning-rate finder works alone: start it without torchrun or accelerate.")
+    recipe = recipe.replace(compile="off")  # a minute of compiling for a minute of steps
     training = prepare(recipe, dataset, None, lambda: False, Clock(), Team(pick_device(recipe.device)))
     first = probe_epochs(recipe)
     rates, losses, mean = [], [], 0.0

@@ -102,6 +102,8 @@ def prepare(
     if team.any(team.same(dataset.digest) != dataset.digest):
         raise DataError("The machines hold different photos: give every one of them the same.")
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
+    if not split.train:
+        raise DataError(f"{dataset.root.name} is there to be asked about, not to learn from: choose another photo set.")
     _check_batches(recipe, split, team)
     state = team.same(_saved_state(run, dataset) if run and team.main else None)
     chosen = backbone(recipe.backbone)

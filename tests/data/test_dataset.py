@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from flowers.data import dataset as module
-from flowers.data.dataset import Photo, PhotoDataset, fingerprint, open_dataset, scan
+from flowers.data.dataset import Photo, PhotoDataset, Split, fingerprint, open_dataset, scan
 from flowers.data.doctor import check
 from flowers.errors import DataError
 from flowers.paths import cache_dir
@@ -454,7 +454,7 @@ def test_a_set_may_say_itself_what_is_held_back(garden, tmp_path):
     folder = shutil.copytree(garden, tmp_path / "mine")
     drawn = scan(folder)
     named = sorted(photo.path for photo in drawn.photos[::8])
-    dataset = hold_back(folder, *named, "", "rose/not here.jpg")
+    dataset = hold_back(folder, *named, "")
     for seed, fraction in ((0, 0.2), (7, 0.5)):
         split = dataset.split(seed, fraction)
         assert [dataset.photos[i].path for i in split.val] == named
@@ -462,10 +462,16 @@ def test_a_set_may_say_itself_what_is_held_back(garden, tmp_path):
     assert dataset.digest != drawn.digest, "a run does not go on with other photos held back"
 
 
+def test_a_set_that_holds_everything_back_is_there_to_be_asked_about(garden, tmp_path):
+    folder = shutil.copytree(garden, tmp_path / "mine")
+    dataset = hold_back(folder, *(photo.path for photo in scan(folder).photos))
+    assert dataset.split() == Split((), tuple(range(len(dataset))))
+
+
 @pytest.mark.parametrize(
     ("lines", "encoding", "said"),
     [
-        (["no/such.jpg"], "utf-8", "names no photo of the set"),
+        (["daisy/{}", "no/such.jpg"], "utf-8", "names no/such.jpg, which is no photo of the set"),
         (["rose/ä.jpg"], "utf-16", "is not a text file"),
         (["daisy/{}"], "utf-8", "Of the class dandelion, held-back.txt must hold back some photos"),
     ],

@@ -121,8 +121,7 @@ def test_a_bank_of_few_photos_asks_for_no_more_neighbours_than_it_has():
 def test_the_facts_are_measured_on_photos_that_did_not_fit():
     scores, labels = honest(1000)
     features = clusters(1000, 3 * np.eye(5, 16))
-    facts = fit(Seen(3 * scores, features, labels), clusters(300, 3 * np.eye(5, 16)), {"on": "dice"}).facts
-    assert facts["on"] == "dice"
+    facts = fit(Seen(3 * scores, features, labels), clusters(300, 3 * np.eye(5, 16))).facts
     assert (facts["photos_held_back"], facts["photos_learned_from"]) == (1000, 300)
     for name in ("expected_calibration_error", "negative_log_likelihood", "brier_score"):
         assert facts["calibrated"][name] < facts["uncalibrated"][name]  # three times too sure
@@ -176,7 +175,6 @@ def test_calibrating_changes_confidences_but_no_answer_and_says_what_is_known(ch
         seen[-1][0] == seen[-1][1] == calibration.facts["photos_held_back"] + calibration.facts["photos_learned_from"]
     )
     assert after.calibration.temperature == pytest.approx(calibration.temperature, abs=1e-4)
-    assert calibration.facts["trained_on_this_set"] is True
     paths = [dataset.path(index) for index in dataset.split().val]
     known = []
     for old, new in zip(before.classify_many(paths), after.classify_many(paths), strict=True):
@@ -190,7 +188,7 @@ def test_calibrating_changes_confidences_but_no_answer_and_says_what_is_known(ch
     assert f"temperature {calibration.temperature:.3f}" in text
 
 
-def test_an_evaluation_judges_each_photo_by_a_temperature_that_others_fitted(checkpoint, photos):
+def test_an_evaluation_judges_each_photo_by_a_temperature_that_others_fitted(checkpoint, photos, tmp_path):
     dataset = scan(photos)
     before = evaluate(Classifier.load(checkpoint.folder), dataset)
     facts = calibrate(checkpoint, dataset).facts
@@ -201,6 +199,15 @@ def test_an_evaluation_judges_each_photo_by_a_temperature_that_others_fitted(che
     assert [item.predicted for item in after.outcomes] == [item.predicted for item in before.outcomes]
     answers = Classifier.load(checkpoint.folder).classify_many(dataset.path(index) for index in dataset.split().val)
     assert [item.confidence for item in after.outcomes] == pytest.approx([a.confidence for a in answers], abs=1e-4)
+    assert after.worth() == "These photos were held back while it was trained."
+    # The same photos, come in another set, did not help to fit what they are judged by either.
+    other = shutil.copytree(photos, tmp_path / "other")
+    removed = dataset.path(dataset.split().train[0]).relative_to(dataset.root)
+    (other / removed).unlink()
+    elsewhere = evaluate(Classifier.load(checkpoint.folder), scan(other))
+    assert not elsewhere.same_set
+    assert elsewhere.held_back
+    np.testing.assert_allclose(elsewhere.probabilities, after.probabilities, atol=1e-6)
     # Of photos that fitted nothing, what the answers say is honest as it is.
     train = evaluate(Classifier.load(checkpoint.folder), dataset, "train")
     assert train.probabilities.max(1).tolist() == [item.confidence for item in train.outcomes]

@@ -1,0 +1,45 @@
+"""The scoreboard: its test part is asked about once, and is in nothing that anybody chooses by."""
+
+import shutil
+
+import pytest
+
+from benchmarks import accuracy
+from flowers.data.dataset import scan
+from flowers.data.garden import render_garden
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos") / "garden"
+    render_garden(folder, per_class=30, size=64)
+    return folder
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_test_part_is_in_no_validation_part_and_not_in_the_runs_folder(photos, tmp_path, own):
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    if own:
+        held = [photo.path for photo in scan(folder).photos][::5]
+        (folder / "held-back.txt").write_text("\n".join(held))
+    dataset = scan(folder)
+    with accuracy.kept_out(dataset, tmp_path / "kept") as test:
+        assert test.photos
+        assert not set(test.photos) & {i for split in accuracy.CHOSEN_BY for i in dataset.split(split).val}
+        rest = scan(test.folder)
+        assert {photo.path for photo in rest.photos} == {
+            photo.path for index, photo in enumerate(dataset.photos) if index not in test.photos
+        }
+        if own:
+            assert sorted(rest.photos[i].path for i in rest.split().val) == sorted(held)
+
+
+@pytest.mark.parametrize("arguments", [["fast", "--splits", "3"], ["fast", "--splits", "1", "--data", "own"]])
+def test_splits_that_would_mislead_are_refused(photos, tmp_path, monkeypatch, capsys, arguments):
+    own = shutil.copytree(photos, tmp_path / "own")
+    (own / "held-back.txt").write_text("\n".join(photo.path for photo in scan(own).photos[::5]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(accuracy, "score", lambda *_: pytest.fail("it should not have begun"))
+    with pytest.raises(SystemExit):
+        accuracy.main([argument.replace("own", "./own") for argument in arguments])
+    assert "split" in capsys.readouterr().err
