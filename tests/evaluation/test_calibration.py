@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scipy.special import log_softmax, softmax
 
 from flowers.classifier import Classifier
 from flowers.data.dataset import scan
-from flowers.errors import CheckpointError, DataError
+from flowers.errors import CheckpointError, DataError, UsageError
 from flowers.evaluation.calibration import (
     FOLDS,
     LEAST,
@@ -32,7 +33,7 @@ from flowers.evaluation.calibration import (
 from flowers.evaluation.evaluate import evaluate
 from flowers.evaluation.metrics import expected_calibration_error
 from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, read_calibration
-from flowers.models.checkpoint import CARD, read_checkpoint
+from flowers.models.checkpoint import CARD, load_weights, read_checkpoint, save_checkpoint
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
 RNG = np.random.default_rng(0)
@@ -264,10 +265,41 @@ def test_photos_that_lack_a_class_are_refused(checkpoint, photos, tmp_path):
     assert_refused_and_untouched(checkpoint, scan(tmp_path / "set"), CheckpointError, "of its own classes")
 
 
-def test_too_few_photos_are_refused(checkpoint, garden_set):
+def test_too_few_photos_are_refused(garden_set, tmp_path):
     assert len(garden_set.split().val) < LEAST
+    checkpoint = save_wild_checkpoint(tmp_path / "wild", garden_set).checkpoint
     said = rf"^Only 10 photos are held back, and wild cannot be calibrated with fewer than {LEAST}: .*\.$"
     assert_refused_and_untouched(checkpoint, garden_set, DataError, said)
+
+
+def test_photos_it_may_have_learned_from_unseen_are_refused(checkpoint, garden_set):
+    said = r"^garden is not what wild was trained on: .*\.$"
+    assert_refused_and_untouched(checkpoint, garden_set, UsageError, said)
+
+
+def test_a_checkpoint_that_answers_with_no_numbers_is_refused(photos, tmp_path):
+    dataset = scan(photos)
+    classifier = save_wild_checkpoint(tmp_path / "wild", dataset)
+    weights = load_weights(classifier.checkpoint.folder)
+    weights["fc.bias"][0] = float("nan")
+    save_checkpoint(classifier.checkpoint.folder, weights, classifier.checkpoint)
+    checkpoint = read_checkpoint(classifier.checkpoint.folder)
+    assert_refused_and_untouched(checkpoint, dataset, CheckpointError, r"what are no numbers: .*\.$")
+
+
+def test_a_best_that_was_replaced_meanwhile_keeps_its_own_calibration(checkpoint, photos):
+    stale = replace(checkpoint, created="2020-01-01T00:00:00Z")
+    assert_refused_and_untouched(stale, scan(photos), CheckpointError, r"replaced by a newer one: .*\.$")
+
+
+def test_of_too_few_photos_for_each_class_nobody_tells_what_is_none_of_them():
+    scores, labels = 3 * np.eye(5)[np.arange(60) % 5], np.arange(60) % 5
+    features = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
+    calibration = fit(Seen(scores.astype(np.float32), features, labels), features[:9])
+    assert calibration.neighbours is None
+    assert calibration.familiarity(features) is None
+    few = fit(Seen(scores.astype(np.float32), features, labels), features[:10])
+    assert few.neighbours.nearest == 1
 
 
 def test_a_damaged_calibration_is_made_again(checkpoint, photos):
