@@ -123,6 +123,8 @@ def test_the_camera_takes_a_photo_that_is_answered(open_page):
     page = open_page()
     page.locator("#classify-photo").get_by_label("Capture from camera").click()
     page.locator("#classify-photo").get_by_text("Click to Access Webcam").click()
+    # Nobody takes a picture of themselves before they see it; on a busy machine the first frame takes its time.
+    page.wait_for_function("document.querySelector('#classify-photo video')?.videoWidth > 0")
     page.locator("#classify-photo").get_by_label("capture photo").click()
     expect(page.locator("#classify-answer h2")).to_be_visible()
 

@@ -9,6 +9,8 @@ from playwright.sync_api import expect
 def test_a_checkpoint_on_the_garden(open_page):
     page = open_page()
     page.get_by_role("tab", name="Evaluate").click()
+    page.locator("#evaluate-checkpoint input").click()
+    page.get_by_role("option", name="flowers-resnet18-report").click()
     page.locator("#evaluate-source input").click()
     page.get_by_role("option", name="The garden").click()
     page.locator("#evaluate-start").click()
@@ -25,7 +27,7 @@ def test_a_checkpoint_on_the_garden(open_page):
     expect(results.locator(".reliability svg")).to_be_visible()
     with page.expect_download() as download:
         page.locator("#evaluate-report").click()
-    assert download.value.suggested_filename == "flowers-resnet18-on-garden.html"
+    assert download.value.suggested_filename == "flowers-resnet18-report-on-garden.html"
     written = Path(download.value.path()).read_text()
-    assert "<bdi>flowers-resnet18</bdi> on <bdi>garden</bdi>" in written
+    assert "<bdi>flowers-resnet18-report</bdi> on <bdi>garden</bdi>" in written
     assert written.endswith("</html>\n")
