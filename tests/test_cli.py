@@ -17,6 +17,7 @@ from PIL import Image
 from flowers import cli
 from flowers.classifier import Classifier
 from flowers.data import garden as garden_module
+from flowers.data.dataset import scan
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
@@ -489,8 +490,18 @@ def large_garden(tmp_path):
     return tmp_path / "large"
 
 
-def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, checkpoint, large_garden, tmp_path):
+@pytest.fixture
+def taught(checkpoint, large_garden, tmp_path):
+    """A checkpoint that says it was trained on ``large_garden``."""
     mine = shutil.copytree(checkpoint, tmp_path / "mine")
+    card = json.loads((mine / "checkpoint.json").read_text())
+    card["photos"] = {"digest": scan(large_garden).digest}
+    (mine / "checkpoint.json").write_text(json.dumps(card))
+    return mine
+
+
+def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, taught, large_garden, tmp_path):
+    mine = taught
     status, out, err = flowers("calibrate", mine, "--data", large_garden)
     assert (status, err) == (0, "")
     assert re.match(r"mine: temperature \d+\.\d{3}, fitted to 25 photos\n", out)
@@ -506,8 +517,8 @@ def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, checkpoint, large
         assert half["familiarity"] == pytest.approx(whole["familiarity"], abs=0.1)
 
 
-def test_what_is_none_of_the_classes_is_called_so(flowers, checkpoint, large_garden, tmp_path):
-    mine = shutil.copytree(checkpoint, tmp_path / "mine")
+def test_what_is_none_of_the_classes_is_called_so(flowers, taught, large_garden):
+    mine = taught
     assert flowers("calibrate", mine, "--data", large_garden)[0] == 0
     card = json.loads((mine / "checkpoint.json").read_text())
     card["calibration"]["familiar"]["scale"] = [2, 3]  # no photo is that much like another
@@ -809,7 +820,8 @@ def test_a_learning_rate_is_suggested_and_drawn(flowers, garden, tmp_path, monke
                      re.MULTILINE)  # fmt: skip
     suggested = re.search(r"^Suggested: --learning-rate (\S+), ", out, re.MULTILINE)
     assert 1e-7 < float(suggested[1]) < 10
-    assert Image.open(drawing).size[0] > 300
+    with Image.open(drawing) as picture:
+        assert picture.width > 300
     assert not list_runs()
 
 

@@ -163,7 +163,7 @@ def test_beside_each_mistake_stands_the_evidence_for_the_answer(page, result, cl
 
 
 def test_a_temperature_is_told(classifier, result):
-    section = {"temperature": 1.25, "facts": {"photos_held_back": 10}}
+    section = {"temperature": 1.25, "fitted_by": "", "facts": {"photos_held_back": 10}}
     told = Page(report_page(result, with_card(classifier, calibration=section))).text
     assert "Calibration temperature 1.250, fitted" in told
     assert "Calibration none: the confidences are the network's own" in Page(report_page(result, classifier)).text
@@ -251,7 +251,7 @@ def test_classes_without_photos_are_told_and_show_dashes(classifier, garden, tmp
         shutil.copytree(garden / name, tmp_path / "two" / name)
     text = Page(report_page(evaluate(classifier, scan(tmp_path / "two"), "all"), classifier)).text
     assert "There are no photos here of dandelion, sunflower, tulip: nothing is said of how well" in text
-    assert "This is not the photo set that it was trained on." in text
+    assert "This is another photo set than the one it was trained on, unless the two share photos." in text
     assert re.search(r"tulip 0 (–|0\.0%) – ", text)
 
 

@@ -54,10 +54,10 @@ def made_up(classes=("rose", "tulip"), answers=((0, 0), (0, 1), (1, 1)), **chang
     outcomes = tuple(Outcome(f"{a}/{i}.jpg", a, b, 0.75, 0.25) for i, (a, b) in enumerate(answers))
     shares = np.full((len(outcomes), len(classes)), 0.25 / max(1, len(classes) - 1), dtype=np.float32)
     shares[np.arange(len(outcomes)), [b for _, b in answers]] = 0.75
-    known = Evaluation(
-        "my run", "my set", Path("/secret/folder"), "d9c0234e", True, (), "val", 0, tuple(classes), outcomes, shares
-    )
-    return replace(known, **changes)
+    parts = (True, True, (), "val", 0, tuple(classes), outcomes, shares)
+    known = Evaluation("my run", "my set", Path("/secret/folder"), "d9c0234e", *parts)
+    held_back = changes.get("split", "val") == "val" and changes.get("same_set", True)
+    return replace(known, **{"held_back": held_back, **changes})
 
 
 def test_measure_answers_for_what_was_offered_and_tells_how_far_it_is(run, photos):
@@ -182,7 +182,7 @@ def test_what_was_not_measured_is_a_dash_and_not_a_nought():
         ({"split": "val"}, "These photos were held back while it was trained."),
         ({"split": "train"}, "It has learnt from these very photos: expect less of it on new ones."),
         ({"split": "all"}, "It has learnt from most of these photos: expect less of it on new ones."),
-        ({"split": "val", "same_set": False}, "This is not the photo set that it was trained on."),
+        ({"split": "val", "same_set": False}, "This is another photo set than the one it was trained on"),
         ({"unreadable": (BROKEN,)}, "One file of the set cannot be read"),
         ({"unreadable": (BROKEN,) * 3}, "3 files of the set cannot be read"),
     ],
