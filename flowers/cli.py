@@ -347,8 +347,7 @@ def _find_lr(options: argparse.Namespace) -> None:
 
     if options.plot and options.plot.suffix.lower() not in PLOTS:
         raise UsageError(f"--plot {options.plot} cannot be drawn: give a file that ends in {', '.join(PLOTS)}.")
-    if options.plot and not options.plot.expanduser().absolute().parent.is_dir():
-        raise UsageError(f"--plot {options.plot} is in a folder that does not exist: make it first.")
+    _check_folder_of("--plot", options.plot)
     recipe = _recipe(options)
     dataset = _open_photos(options.data)
     with progress_bar("Trying learning rates", unit=" steps") as progress:
@@ -411,7 +410,6 @@ def _validation_score(checkpoint: Any, source: str | None) -> Any:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from flowers.classifier import Classifier
-    from flowers.data.dataset import open_dataset
     from flowers.data.download import progress_bar
     from flowers.data.sources import KNOWN, default_source
     from flowers.evaluation.evaluate import evaluate, report_text
@@ -420,14 +418,12 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     if options.augmented < 0:
         raise UsageError(f"--augmented cannot be {options.augmented}: give a number of views, or 0 for clean photos.")
-    if options.json and not options.json.expanduser().absolute().parent.is_dir():
-        raise UsageError(f"--json {options.json} is in a folder that does not exist: make it first.")
+    _check_folder_of("--json", options.json)
     report = options.report and Path(os.path.realpath(os.path.expanduser(options.report)))
     if report:
         check_report_folder(report)
     classifier = Classifier.load(options.checkpoint)
-    with progress_bar("Getting the photos ready", unit="") as progress:
-        dataset = open_dataset(options.data, progress)
+    dataset = _open_photos(options.data)
     for item in dataset.unreadable:
         print(f"Left out: {item.reason}", file=sys.stderr)
     source = options.data or default_source()
@@ -440,6 +436,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     if report:
         write_report(report, result, classifier, shlex.join(["python", "-m", "flowers", *options.typed]))
         print(f"The report is in {report / PAGE}")
+
+
+def _check_folder_of(option: str, file: Path | None) -> None:
+    """Raises UsageError where the ``file`` that an option names cannot be written for want of its folder."""
+    if file and not file.expanduser().absolute().parent.is_dir():
+        raise UsageError(f"{option} {file} is in a folder that does not exist: make it first.")
 
 
 def _open_photos(source: str | None) -> Any:
@@ -581,9 +583,8 @@ def _data_check(options: argparse.Namespace) -> None:
     from flowers.evaluation.sheet import FORMATS, write_sheet
     from flowers.files import write_json
 
-    for option, file in (("--json", options.json), ("--sheet", options.sheet)):
-        if file and not file.expanduser().absolute().parent.is_dir():
-            raise UsageError(f"{option} {file} is in a folder that does not exist: make it first.")
+    _check_folder_of("--json", options.json)
+    _check_folder_of("--sheet", options.sheet)
     if options.sheet and options.sheet.suffix.lower() not in FORMATS:
         raise UsageError(f"--sheet {options.sheet} is not the name of a picture: let it end in {', '.join(FORMATS)}.")
     findings = _diagnosis(options, options.labels)
@@ -611,13 +612,11 @@ def _diagnosis(options: argparse.Namespace, labels: bool) -> Any:
     """What the doctor finds; with a network's opinion on the ``labels`` if wanted."""
     from dataclasses import replace
 
-    from flowers.data.dataset import open_dataset
     from flowers.data.doctor import check
     from flowers.data.download import progress_bar
 
-    with progress_bar("Getting the photos ready", unit="") as progress:
-        other = open_dataset(options.against, progress) if options.against else None
-        dataset = open_dataset(options.source, progress)
+    other = _open_photos(options.against) if options.against else None
+    dataset = _open_photos(options.source)
     findings = check(dataset, other)
     if not labels:
         return findings

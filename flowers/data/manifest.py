@@ -113,7 +113,7 @@ def _looks_like(content: bytes, fingerprint: str) -> bool:
         found = dataset.fingerprint(decode_image(content, min_side=64))
     except DecodeError:
         return False
-    return (int(found, 16) ^ int(fingerprint, 16)).bit_count() <= dataset.NEAR_DUPLICATE_BITS
+    return any(dataset.near_pairs([found], [fingerprint]))
 
 
 def _sizes(folder: Path) -> dict[tuple[str, str], int]:

@@ -252,7 +252,7 @@ def _local(name: str) -> Path | None:
     if name == "garden":
         folder = _cached(GARDEN_FOLDER)
         return folder if folder.is_dir() else None
-    in_place = _environment_folder("FLOWERS_DATA") if name == manifest.REPORT else None
+    in_place = _environment_folder() if name == manifest.REPORT else None
     if in_place and _is_enough(name, in_place) and not _has_others(name, in_place):
         return in_place
     folder = _cached(name)
@@ -281,8 +281,8 @@ def _lock(name: str) -> FileLock:
     return FileLock(cache_dir() / f"{name}.lock")
 
 
-def _environment_folder(variable: str) -> Path | None:
-    path = os.path.expanduser(os.environ.get(variable, ""))
+def _environment_folder() -> Path | None:
+    path = os.path.expanduser(os.environ.get("FLOWERS_DATA", ""))
     return _class_root(Path(path).resolve()) if path not in KNOWN and os.path.isdir(path) else None
 
 
@@ -323,7 +323,7 @@ def _render_garden(progress: Progress | None) -> Fetched:
 
 def _fetch_photos(name: str, progress: Progress | None) -> Fetched:
     cached, expected = _cached(name), len(manifest.manifest(name))
-    in_place = _environment_folder("FLOWERS_DATA") if name == manifest.REPORT else None
+    in_place = _environment_folder() if name == manifest.REPORT else None
     for folder, origin in ((in_place, "FLOWERS_DATA"), (cached, "the cache")):
         if folder is None or _has_others(name, folder):
             continue

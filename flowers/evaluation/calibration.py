@@ -83,11 +83,9 @@ def calibrate(
     ]
     relabel = [checkpoint.classes.index(name) for name in dataset.classes]
     val, train = look(network, preprocessing, dataset, parts, relabel, workers, progress)
-    if not all(np.isfinite(part).all() for seen in (val, train) for part in (seen.scores, seen.features)):
-        raise CheckpointError(
-            f"The checkpoint {checkpoint.name} answers with what are no numbers: its weights are damaged, or its "
-            "training went astray; train it again, at a lower learning rate, or choose another."
-        )
+    for seen in (val, train):
+        check_numbers(seen.scores, checkpoint)
+        check_numbers(seen.features, checkpoint)
     marks = frozenset(mark(dataset.photos[index].sha256) for index in parts[0])
     calibration = replace(fit(val, train.features), fitted_by=marks)
     write_calibration(checkpoint, calibration)
@@ -258,6 +256,15 @@ def report_text(checkpoint: Checkpoint, calibration: Calibration) -> str:
         else "It has learned from too few photos of each class to tell what is none of them.",
     ]
     return "\n".join(lines)
+
+
+def check_numbers(values: np.ndarray, checkpoint: Checkpoint) -> None:
+    """Raises CheckpointError for answers that damaged weights, or training that went astray, give."""
+    if not np.isfinite(values).all():
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.name} answers with what are no numbers: its weights are damaged, or its "
+            "training went astray; train it again, at a lower learning rate, or choose another."
+        )
 
 
 def _check_photos(checkpoint: Checkpoint, dataset: PhotoDataset) -> None:

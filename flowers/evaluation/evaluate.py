@@ -9,7 +9,7 @@ import numpy as np
 
 from flowers.data.dataset import PhotoDataset, Unreadable
 from flowers.errors import CheckpointError
-from flowers.evaluation.calibration import FOLDS, cross_fitted
+from flowers.evaluation.calibration import FOLDS, check_numbers, cross_fitted
 from flowers.evaluation.metrics import (
     Bin,
     ClassMetrics,
@@ -222,7 +222,8 @@ def evaluate(
     total = len(indices) * max(1, views)
     try:
         for pixels, _ in pictures():
-            probabilities.append(_numbers(classifier.confidences(pixels).numpy(), classifier))
+            probabilities.append(classifier.confidences(pixels).numpy())
+            check_numbers(probabilities[-1], classifier.checkpoint)
             for confidences in probabilities[-1]:
                 photo = dataset.photos[indices[len(outcomes) % len(indices)]]
                 predicted, label = int(confidences.argmax()), relabel[photo.label]
@@ -294,16 +295,6 @@ def _relabel(classifier: "Classifier", dataset: PhotoDataset) -> list[int]:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
-
-
-def _numbers(probabilities: np.ndarray, classifier: "Classifier") -> np.ndarray:
-    """``probabilities``, if that is what they are: damaged weights, or training that went astray, give none."""
-    if not np.isfinite(probabilities).all():
-        raise CheckpointError(
-            f"The checkpoint {classifier.checkpoint.name} answers with what are no numbers: its weights are damaged, "
-            "or its training went astray; train it again, at a lower learning rate, or choose another."
-        )
-    return probabilities
 
 
 def _indices(dataset: PhotoDataset, split: str, recipe) -> tuple[int, ...]:
