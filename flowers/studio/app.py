@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from flowers.studio import api, augment, classify, common, evaluate, examples, train
+from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
 from flowers.training.process import stop_all_started_here
 
@@ -16,11 +18,16 @@ LOGO = (
     + "".join(f'<ellipse cy="-27" rx="13" ry="21" fill="#d9486e" transform="rotate({a})"/>' for a in range(0, 360, 72))
     + '<circle r="13" fill="#f2bd3a"/></svg>'
 )
+SWITCH = (  # to the other language, for a year
+    f"document.cookie = '{COOKIE}=' + (document.documentElement.lang === 'en' ? 'zh-CN' : 'en')"
+    " + '; path=/; max-age=31536000; SameSite=Lax'; location.reload()"
+)
 HEADER = f"""
 <header id="header">{LOGO}
-<div><h1>flowers</h1><p>Teach a neural network to tell flowers apart, and watch it learn.</p></div>
-<button type="button" id="dark" aria-label="Switch between light and dark"
- onclick="document.body.classList.toggle('dark')">◐</button></header>
+<div><h1>flowers</h1><p>{say("page.tagline")}</p></div>
+<nav><button type="button" id="language" onclick="{SWITCH}">{say("page.language")}</button>
+<button type="button" id="dark" aria-label="{say("page.dark")}"
+ onclick="document.body.classList.toggle('dark')">◐</button></nav></header>
 """
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
@@ -31,13 +38,13 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Classify", id="classify") as answering_tab:
+            with gr.Tab(say("tab.classify"), id="classify") as answering_tab:
                 answering = classify.build()
-            with gr.Tab("Train", id="train"):
+            with gr.Tab(say("tab.train"), id="train"):
                 training = train.build()
-            with gr.Tab("Augment", id="augment"):
+            with gr.Tab(say("tab.augment"), id="augment"):
                 augment.build(tabs, training)
-            with gr.Tab("Evaluate", id="evaluate") as evaluating_tab:
+            with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
@@ -86,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
+            app_kwargs={"middleware": [Middleware(InLanguage)]},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()

@@ -18,6 +18,7 @@ from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, z
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
 from flowers.paths import runs_dir
+from flowers.studio.language import say
 from flowers.training.run import list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
@@ -47,7 +48,7 @@ def in_words(function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         except FlowersError as error:
-            raise gr.Error(str(error), title="That did not work", print_exception=False) from error
+            raise gr.Error(str(error), title=say("error.title"), print_exception=False) from error
 
     return wrapped
 

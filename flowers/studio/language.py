@@ -1,0 +1,140 @@
+"""The page's words: English and Chinese, each in one file of ``texts/``, and which of the two a visitor reads.
+
+Gradio lays the page out once for all visitors, so ``say`` gives a mark there in place of the text, and ``InLanguage``
+puts the visitor's words in its place as the page goes out. While an event is answered, its visitor is known, and
+``say`` gives the text itself.
+"""
+
+import functools
+import json
+import re
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from flowers.recipe import KNOBS, PRESET_HELP
+
+FOLDER = Path(__file__).parent / "texts"
+LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
+COOKIE = "flowers_language"  # set by the header's switch; without it the browser's own languages decide
+TRANSLATED = (
+    "/",
+    "/config",
+    "/gradio_api/info",
+)  # what carries marks: the page, and its parts as programs ask for them
+MARK = re.compile(r"~~([a-z0-9_.-]+)(?:\?([\w.%=;-]*))?~~")
+# Gradio's own words follow the browser's language, which we therefore settle before it looks.
+SETTLE = '<script>Object.defineProperty(navigator, "language", {{get: () => "{0}"}})</script>'
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict]]
+Send = Callable[[dict], Awaitable[None]]
+
+
+def say(key: str, **values: object) -> str:
+    """The text of ``key`` with ``{names}`` filled in, in the visitor's language.
+
+    A mark for it while the page is laid out, or in another thread than the event's own. Raises KeyError for a key that
+    has no English text. Values are put in as they are: escape what strangers wrote.
+    """
+    from gradio.context import LocalContext
+
+    request = LocalContext.request.get(None)
+    if request is None:
+        texts("en")[key]
+        filled = ";".join(f"{name}={quote(str(value), safe='').replace('~', '%7E')}" for name, value in values.items())
+        return f"~~{key}?{filled}~~" if filled else f"~~{key}~~"
+    return text(chosen(request.headers), key, **values)
+
+
+def text(language: str, key: str, **values: object) -> str:
+    """The text of ``key`` in one of ``LANGUAGES``; in English where it has not been translated."""
+    return texts(language).get(key, texts("en")[key]).format(**values)
+
+
+@functools.cache
+def texts(language: str) -> dict[str, str]:
+    """Every text by its key, such as ``classify.empty``. The recipe's own words are English in recipe.py."""
+    found = {}
+    if language == "en":
+        for name, knob in KNOBS.items():
+            found[f"knob.{name}.title"], found[f"knob.{name}.help"] = _plain(knob.title), _plain(knob.help)
+        found |= {f"preset.{name}.help": _plain(help) for name, help in PRESET_HELP.items()}
+    return found | _flat(tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8")))
+
+
+def chosen(headers: Mapping[str, str]) -> str:
+    """The language of a visitor: by the cookie, or else the first of the browser's that there is; or else English."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:  # somebody else's, on the same host
+        cookies = {}
+    if COOKIE in cookies and cookies[COOKIE].value in LANGUAGES:
+        return cookies[COOKIE].value
+    for wanted in headers.get("accept-language", "").split(","):
+        for language in LANGUAGES:
+            if wanted.strip().lower()[:2] == language[:2]:
+                return language
+    return "en"
+
+
+class InLanguage:
+    """ASGI middleware that puts the visitor's words in place of the marks, and tells the browser their language."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] not in TRANSLATED:
+            await self.app(scope, receive, send)
+            return
+        language = chosen({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+        start: dict[str, Any] = {}
+        body = bytearray()
+
+        async def collect(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                whole = _translated(bytes(body), language)
+                changed = {b"content-length": str(len(whole)).encode(), b"vary": b"Accept-Language, Cookie"}
+                kept = [(name, value) for name, value in start["headers"] if name not in changed]
+                await send({**start, "headers": [*kept, *changed.items()]})
+                await send({"type": "http.response.body", "body": whole})
+
+        await self.app(scope, receive, collect)
+
+
+def _translated(body: bytes, language: str) -> bytes:
+    def words(mark: re.Match[str]) -> str:
+        key, filled = mark.groups()
+        values = dict(pair.split("=", 1) for pair in filled.split(";")) if filled else {}
+        said = text(language, key, **{name: unquote(value) for name, value in values.items()})
+        # Marks stand in JSON, and that stands in a page's <script>.
+        return json.dumps(said)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+    try:
+        page = body.decode("utf-8")
+    except UnicodeDecodeError:  # a compressed answer: nothing that Gradio sends from these paths today
+        return body
+    page = MARK.sub(words, page)
+    if "<head>" in page[:1000]:
+        page = page.replace('lang="en"', f'lang="{language}"', 1)
+        page = page.replace("<head>", f"<head>{SETTLE.format(language)}", 1)
+    return page.encode("utf-8")
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value.strip()}
+    return flat
+
+
+def _plain(words: str) -> str:
+    return words.replace("{", "{{").replace("}", "}}")
