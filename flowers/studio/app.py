@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from flowers.studio import api, augment, classify, common, evaluate, examples, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
+from flowers.studio.visitors import Remember
 from flowers.training.process import stop_all_started_here
 
 LOGO = (
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
-            app_kwargs={"middleware": [Middleware(InLanguage)]},
+            app_kwargs={"middleware": [Middleware(InLanguage), Middleware(Remember)]},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()

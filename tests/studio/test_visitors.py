@@ -1,0 +1,61 @@
+"""Visitors and their cookie."""
+
+import asyncio
+
+import gradio as gr
+import pytest
+from gradio.context import LocalContext
+
+from flowers.studio.visitors import COOKIE, Remember, visitor
+
+
+def answer(path: str = "/", cookie: str = "", scheme: str = "http") -> dict[bytes, bytes]:
+    """The headers of a page's answer."""
+
+    async def page(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "scheme": scheme, "headers": [(b"cookie", cookie.encode())]}
+    asyncio.run(Remember(page)(scope, None, send))
+    return dict(sent[0]["headers"])
+
+
+def test_every_browser_gets_another_cookie_once():
+    first, second = answer()[b"set-cookie"], answer()[b"set-cookie"]
+    assert first != second and b"HttpOnly" in first and b"Secure" not in first
+    assert answer(cookie=first.decode().split(";")[0]) == {}
+    assert answer("/config") == {}
+
+
+def test_over_https_it_is_kept_within_a_frame():
+    assert b"SameSite=None; Secure; Partitioned" in answer(scheme="https")[b"set-cookie"]
+
+
+@pytest.fixture
+def asking():
+    def as_(**fields):
+        LocalContext.request.set(gr.Request(headers={}, client=None, query_params={}, **fields))
+        return visitor()
+
+    yield as_
+    LocalContext.request.set(None)
+
+
+def test_a_visitors_name_is_of_the_cookie_and_does_not_tell_it(asking):
+    name = asking(cookies={COOKIE: "secret"}, session_hash="1")
+    assert name == asking(cookies={COOKIE: "secret"}, session_hash="2") != asking(cookies={COOKIE: "other"})
+    assert "secret" not in name and len(name) == 32
+
+
+def test_without_a_cookie_the_session_counts(asking):
+    assert asking(cookies={}, session_hash="1") != asking(cookies={}, session_hash="2")
+    assert asking(cookies={}, session_hash=None) == "nobody"
+
+
+def test_outside_events_it_is_nobody():
+    assert visitor() == "nobody"
