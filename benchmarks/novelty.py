@@ -280,11 +280,12 @@ def main(arguments: list[str] | None = None) -> int:
     results = {
         **circumstances(),
         "checkpoint": checkpoint.name,
-        "weights": weights(),
+        "network": backbone(checkpoint.backbone).title,
+        "weights": weights() if checkpoint.backbone == "resnet18" else "ImageNet weights",
         "photos": {"known": len(known.labels), "learned_from": len(seen.labels)}
         | {kind: len(part.labels) for kind, part in others.items()},
         "scores": {name: compare(fitted(learned), known, others) for name, (_, fitted) in SCORES.items()},
-        "left_out": left_out(dataset, split) if options.left_out else {},
+        "left_out": left_out(dataset, split, checkpoint.backbone) if options.left_out else {},
         "photos_left_out": (LEARNED + len(split.val)) // len(dataset.classes),
     }
     save(options.out / "novelty.json", results)
@@ -322,23 +323,23 @@ def auroc(known: np.ndarray, others: np.ndarray) -> float:
     return float(roc_auc_score(np.repeat([1, 0], [len(known), len(others)]), np.concatenate([known, others])))
 
 
-def left_out(dataset: PhotoDataset, split: Split) -> dict[str, dict[str, float]]:
-    """AUROC by score and class left out: the last layer of an ImageNet network is fitted to the other four."""
+def left_out(dataset: PhotoDataset, split: Split, name: str) -> dict[str, dict[str, float]]:
+    """AUROC by score and class left out: the last layer of ImageNet network ``name`` is fitted to the other four."""
     import torch
 
     from flowers.inference import eager_network
     from flowers.models.backbones import build_imagenet
     from flowers.training import probe
 
-    chosen = backbone("resnet18")
-    preprocessing = Preprocessing(chosen.size, chosen.resize)
+    chosen = backbone(name)
+    preprocessing = Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std)
     network = eager_network(
-        Checkpoint("resnet18", dataset.classes, preprocessing.to_dict()), preprocessing,
-        build_imagenet("resnet18", len(dataset.classes)),
+        Checkpoint(name, dataset.classes, preprocessing.to_dict()), preprocessing,
+        build_imagenet(name, len(dataset.classes)),
     )  # fmt: skip
     parts = [spread(dataset, split.train, LEARNED), split.val]
     train, val = look(network, preprocessing, dataset, parts, range(len(dataset.classes)))
-    found: dict[str, dict[str, float]] = {name: {} for name in SCORES}
+    found: dict[str, dict[str, float]] = {key: {} for key in SCORES}
     for out, title in enumerate(dataset.classes):
         mine = train.labels != out
         labels = np.searchsorted(np.delete(np.arange(len(dataset.classes)), out), train.labels[mine])
@@ -352,9 +353,9 @@ def left_out(dataset: PhotoDataset, split: Split) -> dict[str, dict[str, float]]
         learned = Learned(of(train.features[mine], labels), weight, bias)
         known = of(val.features[val.labels != out], val.labels[val.labels != out])
         both = np.concatenate([part.features[part.labels == out] for part in (train, val)])
-        for name, (_, fitted) in SCORES.items():
+        for key, (_, fitted) in SCORES.items():
             score = fitted(learned)
-            found[name][title] = auroc(score(known), score(of(both, np.full(len(both), -1))))
+            found[key][title] = auroc(score(known), score(of(both, np.full(len(both), -1))))
     return found
 
 
@@ -372,8 +373,8 @@ def text_of(results: dict) -> str:
     numbers = ", ".join(f"{counts[kind]} {kind}" for kind in (*kinds, "plants"))
     parts = [
         "# None of these",
-        f"How well `{results['checkpoint']}` ({results['weights']}) tells the {counts['known']} photos held back from "
-        f"pictures of something else: {numbers}. The photos come with packages, the rest is rendered; none was used "
+        f"How well `{results['checkpoint']}` ({results['network']}, {results['weights']}) tells the {counts['known']} "
+        f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is rendered; none was used "
         f"to fit anything. Scores are fitted to {counts['learned_from']:,} photos learned from.",
         "## Area under the ROC curve",
         table(["", *columns], rows),
@@ -392,7 +393,7 @@ def text_of(results: dict) -> str:
             "## Another flower: each class left out in turn",
             "The area under the ROC curve of the other classes' photos held back, against about "
             f"{results['photos_left_out']} photos of the class left out. Nothing is fine-tuned: the last layer of an "
-            f"ImageNet ResNet18 ({results['weights']}) is fitted to the others.",
+            f"untouched {results['network']} ({results['weights']}) is fitted to the others.",
             table(["", *classes, "mean"], rows),
         ]
     return "\n\n".join([*parts, told(results)]) + "\n"

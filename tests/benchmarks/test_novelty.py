@@ -107,7 +107,7 @@ def test_the_tables_hold_the_numbers():
         "machine": {"bfloat16_units": False, "cpu": "abacus", "cores": 2, "memory": 2**30, "system": "Linux"},
     }  # fmt: skip
     results = {
-        **facts, "checkpoint": "c", "weights": "some weights", "scores": scores,
+        **facts, "checkpoint": "c", "network": "A network", "weights": "some weights", "scores": scores,
         "photos": {"known": 400, "learned_from": 800} | dict.fromkeys(kinds, 200),
         "photos_left_out": 300, "left_out": {name: {"daisy": 0.8, "rose": 0.9} for name in SCORES},
     }  # fmt: skip
