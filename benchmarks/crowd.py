@@ -40,7 +40,7 @@ CLICK = """number => new Promise((resolve, reject) => {
     if (heading && card.innerText !== before) { seen.disconnect(); resolve(performance.now() - start); }
   });
   seen.observe(card, {childList: true, subtree: true, characterData: true});
-  const complain = () => { seen.disconnect(); reject(new Error("no answer in time: " + card.innerText.slice(0, 200))); };
+  const complain = () => { seen.disconnect(); reject(new Error("no answer: " + card.innerText.slice(0, 200))); };
   setTimeout(complain, 60000);
   document.querySelectorAll("#classify .example")[number].click();
 })"""

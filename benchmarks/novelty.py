@@ -33,6 +33,7 @@ from flowers.evaluation.calibration import BANK_BYTES, BATCH, LEARNED, Seen, fit
 from flowers.models.backbones import backbone  # noqa: E402
 from flowers.models.calibration import UNFAMILIAR, Calibration  # noqa: E402
 from flowers.models.checkpoint import Checkpoint, load_weights  # noqa: E402
+from flowers.paths import DEFAULT_CHECKPOINT  # noqa: E402
 from flowers.recipe import Recipe  # noqa: E402
 
 RENDERED = 40  # pictures of each rendered kind
@@ -374,8 +375,9 @@ def text_of(results: dict) -> str:
     parts = [
         "# None of these",
         f"How well `{results['checkpoint']}` ({results['network']}, {results['weights']}) tells the {counts['known']} "
-        f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is rendered; none was used "
-        f"to fit anything. Scores are fitted to {counts['learned_from']:,} photos learned from.",
+        f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is "
+        f"rendered; none was used to fit anything. Scores are fitted to {counts['learned_from']:,} photos "
+        "learned from.",
         "## Area under the ROC curve",
         table(["", *columns], rows),
         "How often a known photo scores higher than another picture; chance is 50 %.",
@@ -402,7 +404,7 @@ def text_of(results: dict) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="How well a checkpoint notices pictures of something else.")
     parser.add_argument("--data", metavar="SRC", help="as `flowers train --data` (default: its default)")
-    parser.add_argument("--checkpoint", default="flowers-resnet18", metavar="C", help="(flowers-resnet18)")
+    parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="C", help=f"({DEFAULT_CHECKPOINT})")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks", help="where the results go")
     parser.add_argument("--no-left-out", dest="left_out", action="store_false", help="skip the classes left out")
     return parser

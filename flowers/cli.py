@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowers.errors import FlowersError, UsageError
+from flowers.paths import DEFAULT_CHECKPOINT
 from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
 
-DEFAULT_CHECKPOINT = "flowers-resnet18"
 PLOTS = (".png", ".svg", ".pdf")
 # Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
 AT_THE_END = {"learned": 100, "held_back": 400}

@@ -9,6 +9,7 @@ from platformdirs import user_cache_path, user_data_path
 
 PROJECT = Path(__file__).resolve().parent.parent
 BUNDLED_CHECKPOINTS = PROJECT / "checkpoints"
+DEFAULT_CHECKPOINT = "flowers-lite0"  # of the bundled ones, that which answers unless another is chosen
 
 
 def cache_dir() -> Path:

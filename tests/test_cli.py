@@ -844,8 +844,9 @@ def siblings(tmp_path, garden):
             for key, value in base.items()
         }
         card = Checkpoint(
-            "resnet18", CLASSES, Preprocessing(64, 72).to_dict(), TINY.to_dict(), photos={"digest": digest}
-        )
+            "resnet18", CLASSES, Preprocessing(64, 72).to_dict(), TINY.replace(init="imagenet").to_dict(),
+            photos={"digest": digest},
+        )  # fmt: skip
         save_checkpoint(tmp_path / name, weights, card)
     return [tmp_path / name for name in ("one", "two", "three")]
 

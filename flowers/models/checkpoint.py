@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from flowers.errors import CheckpointError
 from flowers.files import recover_folder, whole_folder, write_json
 from flowers.models.backbones import BACKBONES
-from flowers.paths import BUNDLED_CHECKPOINTS, runs_dir
+from flowers.paths import BUNDLED_CHECKPOINTS, DEFAULT_CHECKPOINT, runs_dir
 
 if TYPE_CHECKING:
     import torch
@@ -187,8 +187,12 @@ def find_checkpoint(name: str | Path) -> Checkpoint:
 
 
 def bundled_checkpoints() -> list[str]:
-    """Names of the checkpoints that came with the project."""
-    return sorted(path.parent.name for path in BUNDLED_CHECKPOINTS.glob(f"*/{CARD}"))
+    """Names of the checkpoints that came with the project, the one that answers unless another is chosen first."""
+    return sorted((path.parent.name for path in BUNDLED_CHECKPOINTS.glob(f"*/{CARD}")), key=_default_first)
+
+
+def _default_first(name: str) -> tuple[bool, str]:
+    return name != DEFAULT_CHECKPOINT, name
 
 
 def _shards(folder: Path) -> list[str]:

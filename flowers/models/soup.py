@@ -49,7 +49,8 @@ def greedy(parts: Sequence[Weights], score: Callable[[Weights], float]) -> tuple
 
 def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
     """Raises UsageError for fewer than two checkpoints, CheckpointError for those that cannot be averaged: of other
-    networks, classes or preparation of photos, or trained on other photos, some of which the rest is checked on.
+    networks, classes, preparation of photos or starting weights, or begun at random, or trained on other photos, some
+    of which the rest is checked on.
     """
     if len(checkpoints) < 2:
         raise UsageError("An average needs two runs or more: name another one.")
@@ -62,6 +63,12 @@ def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
             )
         if other.classes != first.classes:
             raise CheckpointError(f"{names} tell different classes apart: choose runs on one photo set.")
+        starts = {part.recipe.get("init") for part in (first, other)}
+        if "scratch" in starts or len(starts) > 1:
+            raise CheckpointError(
+                f"{names} did not begin with the same trained weights, so that their mean would be noise: choose "
+                "runs with the same init, and not init=scratch."
+            )
         if _prepared(other) != _prepared(first):
             raise CheckpointError(f"{names} want photos prepared differently: choose runs with the same settings.")
         if _photos(other) != _photos(first):

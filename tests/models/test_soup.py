@@ -12,8 +12,9 @@ from flowers.models.checkpoint import Checkpoint
 from flowers.models.soup import average, check_alike, greedy
 
 CARD = Checkpoint(
-    "resnet18", ("daisy", "rose"), {"size": 64}, {"split_seed": 0, "val_fraction": 0.2}, photos={"digest": "abc"}
-)
+    "resnet18", ("daisy", "rose"), {"size": 64}, {"init": "imagenet", "split_seed": 0, "val_fraction": 0.2},
+    photos={"digest": "abc"},
+)  # fmt: skip
 
 
 def weights(value: float, counted: int = 3) -> dict[str, torch.Tensor]:
@@ -75,9 +76,10 @@ def test_it_is_never_worse_than_the_best_alone(values):
         ({"backbone": "resnet50"}, "different networks, resnet18 and resnet50"),
         ({"classes": ("rose", "daisy")}, "different classes"),
         ({"preprocessing": {"size": 96}}, "prepared differently"),
+        ({"recipe": {**CARD.recipe, "init": "flowers-resnet18"}}, "same trained weights"),
         ({"photos": {"digest": "other"}}, "different photos"),
-        ({"recipe": {"split_seed": 1, "val_fraction": 0.2}}, "different photos"),
-        ({"recipe": {"split_seed": 0, "val_fraction": 0.3}}, "different photos"),
+        ({"recipe": {**CARD.recipe, "split_seed": 1}}, "different photos"),
+        ({"recipe": {**CARD.recipe, "val_fraction": 0.3}}, "different photos"),
     ],
     ids=str,
 )
@@ -88,6 +90,12 @@ def test_what_cannot_be_averaged_is_refused_in_a_sentence(change, said):
     assert said in str(caught.value)
     assert str(caught.value).endswith(".")
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_networks_that_began_at_random_have_no_mean():
+    random = dataclasses.replace(CARD, recipe={**CARD.recipe, "init": "scratch"})
+    with pytest.raises(CheckpointError, match=r"noise.*\.$"):
+        check_alike([random, random])
 
 
 @pytest.mark.parametrize("few", [[], [CARD]], ids=len)
