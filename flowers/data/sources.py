@@ -58,7 +58,9 @@ KNOWN = {
             "flowers5",
             "Five flowers",
             "The report's photos of daisies, dandelions, roses, sunflowers and tulips, downloaded when first used.",
-            "Each photo belongs to its photographer; they are fetched from Kaggle or TensorFlow and never shipped.",
+            "Photos from Flickr, collected as flowers-recognition on Kaggle, some also as TensorFlow's flower_photos. "
+            "Each belongs to its photographer, and the licences of the single photos are not known to us: they are "
+            "fetched when asked for and never shipped.",
             CLASSES,
             2848,
         ),
@@ -67,7 +69,7 @@ KNOWN = {
             "Five flowers, wide",
             "flowers5 without three photos of two labels, and 397 more to learn from: yellow dandelions, too. It holds "
             "back what split 0 of flowers5 does.",
-            "As flowers5: never shipped; the further photos are Kaggle's, or those in the folder FLOWERS_EXTRA.",
+            "As of Five flowers: photos from Flickr, each its photographer's, licences unknown to us, never shipped.",
             CLASSES,
             3239,
         ),
@@ -75,7 +77,7 @@ KNOWN = {
             "flowers5-everyday",
             "Five flowers, every day",
             "To be asked about, never learned from: 220 photos, checked by hand, that repeat none of the other sets.",
-            "As flowers5-wide.",
+            "As of Five flowers: photos from Flickr, each its photographer's, licences unknown to us, never shipped.",
             CLASSES,
             220,
         ),
@@ -125,7 +127,7 @@ def resolve(source: str | Path | None = None, *, progress: Progress | None = Non
     said = " (from FLOWERS_DATA)" if not source and os.environ.get("FLOWERS_DATA") else ""
     source = source or default_source()
     if source in KNOWN:  # no Path ever is
-        return _local(source) or _whole(source, fetch(source, progress=progress)).folder
+        return local(source) or _whole(source, fetch(source, progress=progress)).folder
     path = Path(os.path.expanduser(source))
     with _reading(path):
         if path.is_dir():
@@ -152,7 +154,7 @@ def _whole(name: str, fetched: Fetched) -> Fetched:
 
 def available(name: str) -> bool:
     """Whether the known set ``name`` can be used without a download. Raises UsageError for an unknown name."""
-    return _known(name).name == "garden" or _local(name) is not None
+    return _known(name).name == "garden" or local(name) is not None
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
@@ -247,7 +249,7 @@ def _known(name: str) -> PhotoSet:
     return KNOWN[name]
 
 
-def _local(name: str) -> Path | None:
+def local(name: str) -> Path | None:
     """Where the set ``name`` lies on this machine, judged by file names and sizes: 20 ms, where hashes cost 300 ms."""
     if name == "garden":
         folder = _cached(GARDEN_FOLDER)

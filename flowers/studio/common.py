@@ -123,19 +123,29 @@ def source_choices() -> list[tuple[str, str]]:
     """(what is shown, value) of the photo sets that a visitor may train on and evaluate with."""
     choices = []
     if classes := my_album().classes:
-        photos = sum(map(len, classes.values()))
-        choices.append((say("photos.choice", photos=f"{photos:,}", classes=len(classes)), ALBUM))
-    if _own_folder():
-        choices.append((f"{Path(_own_folder()).name} (FLOWERS_DATA)", "FLOWERS_DATA"))
+        photos = photos_in_words(sum(map(len, classes.values())))
+        choices.append((f"{say('photos.mine')} ({photos}, {classes_in_words(len(classes))})", ALBUM))
+    if own_folder():
+        choices.append((f"{Path(own_folder()).name} (FLOWERS_DATA)", "FLOWERS_DATA"))
     for name, known in KNOWN.items():
-        where = "" if available(name) else ", will be downloaded"
-        choices.append((f"{known.title} ({known.count:,} photos{where})", name))
+        where = "" if available(name) else f", {say('photos.away')}"
+        choices.append((f"{say(f'set.{name}.title')} ({photos_in_words(known.count)}{where})", name))
     return choices + [(f"{Path(folder).name} (zip)", folder) for folder in _uploads_trained_on()]
+
+
+def photos_in_words(count: int) -> str:
+    """Such as "1 photo", "2,848 photos"."""
+    return say("photos.one_photo") if count == 1 else say("photos.photos", count=f"{count:,}")
+
+
+def classes_in_words(count: int) -> str:
+    """Such as "5 classes"."""
+    return say("photos.one_class") if count == 1 else say("photos.classes", count=count)
 
 
 def default_choice() -> str:
     """The photo set chosen at first: one that needs no download."""
-    if _own_folder():
+    if own_folder():
         return "FLOWERS_DATA"
     return "flowers5" if available("flowers5") else "garden"
 
@@ -144,8 +154,8 @@ def source_of(choice: str | None) -> str:
     """The photo set behind a choice, as ``open_dataset`` takes it. Raises UsageError for anything not offered."""
     if choice == ALBUM and my_album().classes:
         return str(my_album().folder)
-    if choice == "FLOWERS_DATA" and _own_folder():
-        return str(Path(_own_folder()).resolve())
+    if choice == "FLOWERS_DATA" and own_folder():
+        return str(Path(own_folder()).resolve())
     if isinstance(choice, str) and choice in KNOWN:
         return choice
     if _is_upload(choice):
@@ -184,7 +194,7 @@ def _is_upload(choice: Any) -> bool:
         return False
 
 
-def _own_folder() -> str | None:
+def own_folder() -> str | None:
     """FLOWERS_DATA, where it is something else than the report's photos."""
     folder = os.environ.get("FLOWERS_DATA")
     if not folder or not Path(folder).exists() or _is_flowers5(folder):
