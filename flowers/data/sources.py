@@ -10,9 +10,8 @@ import os
 import re
 import shutil
 import tempfile
-import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from flowers.data import manifest
 from flowers.data.archive import extract, is_litter
 from flowers.data.download import Progress, download, file_sha256, storage_error
 from flowers.errors import DataError, FlowersError, UsageError
-from flowers.files import recover_folder, remove_leftovers, whole_folder
+from flowers.files import recover_folder, whole_folder
 from flowers.paths import cache_dir
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
@@ -36,7 +35,6 @@ TENSORFLOW_URL = "https://storage.googleapis.com/download.tensorflow.org/example
 TENSORFLOW_BYTES = 228_813_984  # this and the checksum: tensorflow/datasets, url_checksums/tf_flowers.txt
 TENSORFLOW_SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 TIMEOUTS = (10.0, 30.0)  # seconds: to connect, and for a connection that stays silent
-DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -170,11 +168,11 @@ def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
         return _render_garden(progress) if name == "garden" else _fetch_photos(name, progress)
 
 
-def unpack(archive: Path, *, progress: Progress | None = None, **limits: float) -> Path:
+def unpack(archive: Path, *, progress: Progress | None = None) -> Path:
     """The folder of class folders in a zip (or tar.gz), unpacked into the cache once for each content.
 
-    The folder is called as the archive was when it was unpacked: ``zips_dir()/<hash>/roses`` for ``roses.zip``.
-    ``limits`` are those of ``archive.extract``; give smaller ones for uploads. Raises DataError.
+    The folder is called as the archive was when it was unpacked: ``zips/<hash>/roses`` for ``roses.zip``. Raises
+    DataError.
     """
     archive = Path(archive)
     with _reading(archive):
@@ -182,44 +180,18 @@ def unpack(archive: Path, *, progress: Progress | None = None, **limits: float) 
     try:
         with _lock("zips"):
             holder = _cached(f"zips/{content[:32]}")
-            folder = next(holder.glob("[!.]*"), None) or _unpack(archive, holder, progress, limits)
-            os.utime(holder)  # it is in use: see drop_unused_zips
+            return next(holder.glob("[!.]*"), None) or _unpack(archive, holder, progress)
     except OSError as error:
-        raise storage_error(error, zips_dir()) from error
-    return folder
-
-
-def zips_dir() -> Path:
-    """Where archives are unpacked to."""
-    return (cache_dir() / "zips").resolve()
-
-
-def drop_zip(folder: str | Path) -> None:
-    """Remove what ``unpack`` made, and its index."""
-    with _lock("zips"):
-        _remove(Path(folder).parent)
-
-
-def drop_unused_zips(keep: Iterable[str | Path] = (), seconds: float = DAY) -> None:
-    """Remove the unpacked archives that ``unpack`` was not asked for in these ``seconds``; not the folders ``keep``.
-
-    What killed processes left half-unpacked goes too.
-    """
-    kept = {Path(folder).resolve().parent for folder in keep}
-    with _lock("zips"):  # so nobody is unpacking
-        remove_leftovers(zips_dir())
-        for holder in zips_dir().glob("*"):
-            if holder not in kept and time.time() - holder.stat().st_mtime >= seconds:
-                _remove(holder)
+        raise storage_error(error, cache_dir() / "zips") from error
 
 
 # Archives
 
 
-def _unpack(archive: Path, holder: Path, progress: Progress | None, limits: dict[str, float]) -> Path:
+def _unpack(archive: Path, holder: Path, progress: Progress | None) -> Path:
     folder = holder / _title(archive.name)
     with whole_folder(holder) as building:
-        everything = extract(archive, building / ".unpacked", progress=progress, **limits)
+        everything = extract(archive, building / ".unpacked", progress=progress)
         os.replace(class_root(everything), building / folder.name)
         shutil.rmtree(everything, ignore_errors=True)  # what stood around the class folders, if anything did
     return folder
@@ -230,14 +202,6 @@ def _title(name: str) -> str:
     stem = re.sub(r"(\.tar)?\.\w+$", "", unicodedata.normalize("NFC", name))
     safe = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else " " for c in stem)
     return " ".join(safe.split()).strip(" .")[:40].strip(" .") or "zip"
-
-
-def _remove(holder: Path) -> None:
-    from flowers.data.dataset import forget
-
-    for folder in holder.glob("*"):
-        forget(folder)
-    shutil.rmtree(holder, ignore_errors=True)
 
 
 # Local

@@ -1,7 +1,6 @@
 """What every tab needs: uploads as raw files, the choices of checkpoints and photo sets, errors as sentences."""
 
 import base64
-import contextlib
 import functools
 import html
 import io
@@ -15,7 +14,7 @@ from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.data.album import Album
-from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
+from flowers.data.sources import KNOWN, available
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
 from flowers.paths import albums_dir, runs_dir
@@ -130,7 +129,7 @@ def source_choices() -> list[tuple[str, str]]:
     for name, known in KNOWN.items():
         where = "" if available(name) else f", {say('photos.away')}"
         choices.append((f"{say(f'set.{name}.title')} ({photos_in_words(known.count)}{where})", name))
-    return choices + [(f"{Path(folder).name} (zip)", folder) for folder in _uploads_trained_on()]
+    return choices
 
 
 def photos_in_words(count: int) -> str:
@@ -158,40 +157,7 @@ def source_of(choice: str | None) -> str:
         return str(Path(own_folder()).resolve())
     if isinstance(choice, str) and choice in KNOWN:
         return choice
-    if _is_upload(choice):
-        return choice
-    raise UsageError("That photo set is not here any more: choose another, or upload the zip again.")
-
-
-def drop_upload(folder: Path) -> None:
-    """Remove an uploaded set that is of no use, unless a run has learnt from it."""
-    if str(folder) not in _uploads_trained_on():
-        drop_zip(folder)
-
-
-def drop_old_uploads() -> None:
-    """Remove the uploaded sets of more than a day ago that no run has learnt from."""
-    drop_unused_zips(keep=_uploads_trained_on())
-
-
-def _uploads_trained_on() -> list[str]:
-    """Uploaded sets that a run has learnt from, so that its checkpoint can be evaluated on them."""
-    folders = {}
-    for run in list_runs():
-        with contextlib.suppress(FlowersError):  # a damaged run
-            if _is_upload(run.source):
-                folders[run.source] = None
-    return list(folders)
-
-
-def _is_upload(choice: Any) -> bool:
-    """Whether ``choice`` is the folder of a zip that a visitor uploaded, and nothing else on the server."""
-    if not isinstance(choice, str):
-        return False
-    try:
-        return Path(choice).resolve().parent.parent == zips_dir() and Path(choice).is_dir()
-    except (OSError, ValueError, RuntimeError):  # no path at all: too long, with a null, or links in a circle
-        return False
+    raise UsageError("That photo set is not here any more: choose another, or add photos to My photos.")
 
 
 def own_folder() -> str | None:

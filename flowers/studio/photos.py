@@ -78,7 +78,6 @@ def build() -> PhotosTab:
                 )  # fmt: skip
                 checking = gr.Button(say("photos.check"), elem_id="photos-check")
             with gr.Column(visible=True, elem_id="photos-owner") as owner:
-                undo = gr.Button(say("photos.undo_nothing"), interactive=False, elem_id="photos-undo")
                 export = gr.Button(say("photos.export"), elem_id="photos-export")
                 download = gr.DownloadButton(say("photos.export"), visible=False, elem_id="photos-download")
                 with gr.Accordion(say("photos.edit"), open=False, elem_id="photos-edit"):
@@ -104,6 +103,7 @@ def build() -> PhotosTab:
                         padding=False, elem_id="photos-camera",
                     )  # fmt: skip
             message = gr.HTML(elem_id="photos-message", container=False, padding=False)
+            undo = gr.Button(visible=False, size="sm", elem_id="photos-undo")
             found = gr.HTML(elem_id="photos-findings", container=False, padding=False)
             with gr.Column(visible=False, elem_id="photos-leave") as leaving:
                 leave_hint = gr.HTML(container=False, padding=False)
@@ -304,7 +304,7 @@ def _view(
         gr.update(visible=dataset is not None),
         gr.update(visible=mine),
         gr.update(visible=mine),
-        gr.update(value=_undo_words(step), interactive=step is not None),
+        gr.update(value=_undo_words(step), visible=step is not None),
         gr.update(choices=names),
         gr.update(choices=names),
         gr.update(choices=names),
