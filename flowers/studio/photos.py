@@ -382,6 +382,11 @@ def _changed(message: str) -> tuple:
     return message, "", gr.update(visible=False), gr.update(visible=False)
 
 
+def _said(text: str) -> str:
+    """What went well, also for those who hear the page."""
+    return f'<div role="status">{note(text)}</div>'
+
+
 def _counting(progress: Callable[..., Any], what: str, unit: str = "photos") -> Callable[[int, int | None], None]:
     return lambda done, total: progress((done, total), desc=what, unit=unit)
 
@@ -401,7 +406,7 @@ def _fetch(which: str, progress: gr.Progress = gr.Progress()) -> tuple[str, dict
         return note(str(error), "problem"), gr.skip()
     found, expected = f"{fetched.found:,}", f"{fetched.expected:,}"
     words = say("photos.fetched", found=found, expected=expected, origin=fetched.origin)
-    return note(words), refresh_sets()
+    return _said(words), refresh_sets()
 
 
 # Changing the album
@@ -462,13 +467,13 @@ def _added_words(added: list[Added], name: str | None) -> str:
     if refused:
         words.append(say("photos.refused", photos=photos_in_words(len(refused))))
         words += [item.reason for item in refused[:3]] + ["…"] * (len(refused) > 3)
-    return note(" ".join(words), "empty" if count or not refused else "problem")
+    return _said(" ".join(words)) if count or not refused else note(" ".join(words), "problem")
 
 
 def _change(change: Callable[[Album], str]) -> tuple:
     """Make a change; what there is to say about it, as ``_changed`` has it."""
     try:
-        return _changed(note(change(my_album())))
+        return _changed(_said(change(my_album())))
     except FlowersError as error:
         return _changed(note(str(error), "problem"))
 
@@ -524,7 +529,7 @@ def _export(progress: gr.Progress = gr.Progress()) -> tuple[str, dict]:  # noqa:
     except FlowersError as error:
         return note(str(error), "problem"), gr.update(visible=False)
     words = say("photos.download", name=file.name, megabytes=f"{max(0.1, file.stat().st_size / 1e6):,.1f}")
-    return note(say("photos.exported")), gr.update(value=str(file), label=words, visible=True)
+    return _said(say("photos.exported")), gr.update(value=str(file), label=words, visible=True)
 
 
 # The doctor
@@ -569,7 +574,7 @@ def _leave_out(paths: Any, which: str, progress: gr.Progress = gr.Progress()) ->
         names = _names(paths)
         if which == ALBUM:
             left = say("photos.left_out", photos=photos_in_words(my_album().remove(names)))
-            return *_changed(note(left)), gr.skip()
+            return *_changed(_said(left)), gr.skip()
         dataset = scan(_root(which))
         held = {photo.path for photo in dataset.photos}
         left_out = held & set(paths)
@@ -577,6 +582,6 @@ def _leave_out(paths: Any, which: str, progress: gr.Progress = gr.Progress()) ->
             raise UsageError(say("photos.too_many_to_copy", photos=photos_in_words(len(held) - len(left_out))))
         added = my_album().add_set(dataset, left_out, progress=_counting(progress, say("photos.copying")))
         words = say("photos.copied", photos=photos_in_words(added.count), left_out=photos_in_words(len(left_out)))
-        return *_changed(note(words)), ALBUM
+        return *_changed(_said(words)), ALBUM
     except FlowersError as error:
         return note(str(error), "problem"), gr.skip(), gr.skip(), gr.skip(), gr.skip()

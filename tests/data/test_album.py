@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import Image
 
 from flowers.data import album as module
 from flowers.data.album import Album, drop_unused
 from flowers.data.dataset import CLASS_NAMES, open_dataset
-from flowers.data.decode import decode_image
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import albums_dir
 
@@ -323,44 +322,3 @@ def test_albums_survive_a_clean_cache(monkeypatch, tmp_path):
     assert albums_dir() == tmp_path / "albums"
     monkeypatch.setenv("FLOWERS_ALBUMS", str(tmp_path / "mine"))
     assert albums_dir() == tmp_path / "mine"
-
-
-# Where a photo was taken
-
-
-def with_place(format: str, orientation: int = 1) -> bytes:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    exif[ExifTags.Base.Make] = "SecretCamera"
-    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
-    file = io.BytesIO()
-    picture = Image.radial_gradient("L").resize((60, 40)).convert("RGB")
-    picture.putpixel((0, 0), (255, 0, 0))
-    picture.save(file, format, exif=exif.tobytes(), **({"comment": b"SecretNote"} if format == "JPEG" else {}))
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_a_photo_does_not_tell_where_it_was_taken(album, format, orientation):
-    taken = with_place(format, orientation)
-    assert Image.open(io.BytesIO(taken)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    [kept] = album.add("daisy", [(f"a.{format.lower()}", taken)]).photos
-    data = album.path(kept).read_bytes()
-    assert not Image.open(io.BytesIO(data)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    assert b"Secret" not in data
-    before, after = decode_image(taken), decode_image(data)
-    assert before.size == after.size
-    if format == "JPEG":
-        assert before.tobytes() == after.tobytes(), "nothing is compressed again"
-        assert album.add("rose", [("again.jpg", taken)]).known == 1
-
-
-def test_what_stands_behind_a_jpeg_goes_and_progressive_ones_stay_whole(album):
-    file = io.BytesIO()
-    picture = Image.radial_gradient("L").resize((200, 160)).convert("RGB")
-    picture.save(file, "JPEG", progressive=True, icc_profile=b"\0" * 200)
-    [kept] = album.add("daisy", [("a.jpg", file.getvalue() + b"a film" * 1000)]).photos
-    data = album.path(kept).read_bytes()
-    assert b"a film" not in data and b"ICC_PROFILE" in data
-    assert decode_image(data).tobytes() == decode_image(file.getvalue()).tobytes()

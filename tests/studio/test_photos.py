@@ -10,17 +10,14 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
-from PIL import Image
 
 from flowers.data import album as albums
 from flowers.data import sources
 from flowers.data.album import Album
 from flowers.data.dataset import scan
-from flowers.data.doctor import check
 from flowers.errors import DataError, UsageError
 from flowers.paths import albums_dir, cache_dir
-from flowers.studio import common, photos, sheet
-from flowers.studio.thumbnails import SIDE, thumbnails
+from flowers.studio import common, photos
 from flowers.studio.visitors import COOKIE
 from tests.data.test_dataset import picture
 
@@ -143,38 +140,3 @@ def test_what_cannot_be_fetched_is_a_sentence(monkeypatch):
     message, sets = photos._fetch("flowers5", quiet)
     assert PROBLEM in message and "Kaggle: no network" in message and sets == gr.skip()
     assert PROBLEM in photos._fetch("/etc", quiet)[0]
-
-
-def test_names_stay_text(tmp_path):
-    album, name = Album(tmp_path / "album"), '<img src=x onerror="alert(1)">'
-    file = io.BytesIO()
-    picture(1).save(file, "PNG")
-    other = io.BytesIO()
-    picture(1).save(other, "JPEG", quality=80)
-    album.add(name, [(f"{name}.png", file.getvalue()), ("copy.jpg", other.getvalue())])
-    for seed, kind in ((2, name), (3, "other"), (4, "other")):
-        content = io.BytesIO()
-        picture(seed).save(content, "PNG")
-        album.add(kind, [(f"{seed}.png", content.getvalue())])
-    dataset = scan(album.folder)
-    rows = [(dataset.class_of(photo.path), photo.path) for photo in dataset.photos]
-    html = sheet.sheet_html(sheet.cut(rows, 0), album.folder, frozenset(), True)
-    html += sheet.bars_html({name: ["a"]}, frozenset()) + sheet.findings_html(check(dataset))
-    assert "&lt;img src=x" in html and "<img src=x" not in html and 'onerror="alert' not in html
-
-
-def test_pages_hold_every_photo_once():
-    rows = [("a", f"a/{number}.png") for number in range(3 * sheet.PER_PAGE + 1)]
-    pages = [sheet.cut(rows, number) for number in range(4)]
-    assert [path for page in pages for path in page.photos] == rows
-    assert [page.first for page in pages] == [1, 61, 121, 181] and pages[0].pages == 4
-    assert sheet.cut(rows, 99) == pages[3] and sheet.cut(rows, -1) == pages[0]
-    assert sheet.cut([], 5).pages == 1
-
-
-def test_thumbnails_are_small_squares_and_nothing_for_what_is_no_photo(tmp_path):
-    picture(1, 300).resize((900, 300)).save(tmp_path / "wide.png")
-    (tmp_path / "no.png").write_bytes(b"x")
-    wide, *others = thumbnails([tmp_path / "wide.png", tmp_path / "no.png", tmp_path / "gone.png"])
-    assert others == ["", ""]
-    assert Image.open(io.BytesIO(base64.b64decode(wide.partition(",")[2]))).size == (SIDE, SIDE)
