@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from flowers.data import dataset as module
-from flowers.data.dataset import Photo, PhotoDataset, Split, fingerprint, open_dataset, scan
-from flowers.data.doctor import check
+from flowers.data.dataset import (
+    CLASS_NAMES,
+    Photo,
+    PhotoDataset,
+    Split,
+    fingerprint,
+    listing,
+    open_dataset,
+    scan,
+    scan_if_read,
+)
+from flowers.data.doctor import check, write_clean
 from flowers.errors import DataError
 from flowers.paths import cache_dir
 
@@ -617,3 +627,44 @@ def test_the_reports_copies_and_conflicts_are_known(report_set):
     assert (len(findings.conflicts), len(findings.duplicates)) == (3, 13)
     for group in report_set.groups:
         assert len({i in split.val for i in group}) == 1
+
+
+# Class names that no folder can carry
+
+
+def test_a_file_gives_folders_the_names_of_their_classes(tmp_path):
+    root = fill(tmp_path / "set", {"a": [1, 2], "b": [3, 4], "c": [5, 6]})
+    (root / CLASS_NAMES).write_text('{"a": "z/..", "c": "AC/DC", "gone": "x"}')
+    dataset = scan(root)
+    assert dataset.classes == ("AC/DC", "b", "z/..")
+    assert [dataset.class_of(photo.path) for photo in dataset.photos] == ["AC/DC"] * 2 + ["b"] * 2 + ["z/.."] * 2
+    assert listing(root) == {
+        "AC/DC": ["c/000.png", "c/001.png"], "b": ["b/000.png", "b/001.png"], "z/..": ["a/000.png", "a/001.png"],
+    }  # fmt: skip
+    (root / "a" / "000.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"class z/.. has only one photo \(1 of its files"):
+        scan(root)
+
+
+def test_a_clean_copy_keeps_the_names(tmp_path):
+    root = fill(tmp_path / "set", {"a": [1, 2, 1], "b": [3, 4]})
+    (root / CLASS_NAMES).write_text('{"a": "one/two"}')
+    write_clean(check(scan(root)), tmp_path / "copy")
+    assert scan(tmp_path / "copy").counts == {"b": 2, "one/two": 2}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 3}', '{"a": "b"}', "[" * 100_000, "\xff", '{"a": null}'])
+def test_names_that_make_no_sense_are_a_sentence(tmp_path, text):
+    root = fill(tmp_path / "set", {"a": [1, 2], "b": [3, 4]})
+    (root / CLASS_NAMES).write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=CLASS_NAMES):
+        scan(root)
+
+
+def test_what_has_been_read_is_known_without_reading(tmp_path):
+    root = fill(tmp_path / "set", {"a": [1, 2], "b": [3, 4]})
+    assert scan_if_read(root, most=3) is None
+    dataset = scan_if_read(root, most=4)
+    assert dataset == scan(root) == scan_if_read(root)
+    picture(9).save(root / "a" / "new.png")
+    assert scan_if_read(root) is None and len(scan_if_read(root, most=1)) == 5
