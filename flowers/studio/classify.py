@@ -77,7 +77,7 @@ element.addEventListener("click", (event) => {
 });
 """
 STRIP = (
-    "<section hidden><header><h3>${title}</h3><span>${help}</span>"
+    '<section class="recent" hidden><header><h3>${title}</h3><span>${help}</span>'
     '<button type="button" class="clear">${clear}</button></header><ul></ul></section>'
 )
 
@@ -212,14 +212,15 @@ def answer_file(path: str, classifier: Classifier) -> tuple[Answer, Image.Image]
 
 def file_under(path: str | None, checkpoint: str | None, event: gr.EventData) -> tuple[Any, Any]:
     """Put the photo into the visitor's own under the name that they chose: what to say, and its file names there."""
+    name = _sent(event, "name")
     try:
         if not path:
             raise UsageError(say("classify.many.gone"))
-        added = common.my_album().add(str(event.name), [path])
-    except (FlowersError, AttributeError) as error:
+        added = common.my_album().add(str(name), [path])
+    except FlowersError as error:
         return gr.update(value=corrected(str(error), undo=False)), []
     if added.count:
-        said = say("classify.correct.filed", name=str(event.name).strip())
+        said = say("classify.correct.filed", name=name)
         return gr.update(value=corrected(said, undo=True)), list(added.photos)
     said = added.refused[0].reason if added.refused else say("classify.correct.known")
     return gr.update(value=corrected(said, undo=False)), []
@@ -266,10 +267,15 @@ def show_many(sources: Sequence[str], checkpoint: str | None) -> Iterator[tuple[
 
 def show_row(paths: list[str], event: gr.EventData) -> Any:
     """The photo of a row of the table."""
-    row = event._data.get("row") if isinstance(event._data, dict) else None
+    row = _sent(event, "row")
     if not isinstance(row, int) or not 0 <= row < len(paths) or not Path(paths[row]).is_file():
         raise gr.Error(say("classify.many.gone"), title=say("error.title"), print_exception=False)
     return paths[row]
+
+
+def _sent(event: gr.EventData, key: str) -> Any:
+    """What came with an event under a name: from the page, or from whoever calls it."""
+    return event._data.get(key) if isinstance(event._data, dict) else None
 
 
 def _row(path: str, answer: Answer | DecodeError) -> Row:
