@@ -90,7 +90,7 @@ def correction(names: Sequence[str]) -> str:
     )
 
 
-def corrected(said: str, undo: bool) -> str:
+def corrected(said: str, undo: bool = True) -> str:
     """What became of a correction, and the offer to take it back; ``said`` is a plain sentence."""
     button = f'<button type="button" class="undo">{say("classify.correct.undo")}</button>' if undo else ""
     return f'<div class="correct done" role="status"><p>{common.escape(said)}</p>{button}</div>'
@@ -122,7 +122,8 @@ def table(rows: Sequence[Row], classes: Sequence[str], limit: int = 0) -> str:
     """A table of many photos' answers as HTML, with the CSV file in a link. ``limit``: only so many were answered."""
     title = say("classify.many.one") if len(rows) == 1 else say("classify.many.title", count=len(rows))
     heads = "".join(f'<th scope="col">{say(f"classify.many.{key}")}</th>' for key in _HEADS)
-    body = "".join(_table_row(index, row) for index, row in enumerate(rows))
+    first = next((index for index, row in enumerate(rows) if row.answer), 0)  # the one that is seen at first
+    body = "".join(_table_row(index, row, index == first) for index, row in enumerate(rows))
     left_out = f" {say('classify.many.left_out', limit=limit)}" if limit else ""
     content = base64.b64encode(as_csv(rows, classes).encode("utf-8-sig")).decode()  # Excel needs the mark
     return (
@@ -140,14 +141,15 @@ def table(rows: Sequence[Row], classes: Sequence[str], limit: int = 0) -> str:
 _HEADS = ("picture", "file", "answer", "confidence", "known")
 
 
-def _table_row(index: int, row: Row) -> str:
+def _table_row(index: int, row: Row, chosen: bool) -> str:
     name = common.escape(row.name)
     if row.answer is None:
         problem = common.escape(row.problem)
         return f'<tr class="unread"><td></td><th scope="row">{name}</th><td colspan="3">{problem}</td></tr>'
     known = say("classify.many.yes" if row.answer.known else "classify.many.no")
+    mark = "chosen" if chosen else ""
     return (
-        f'<tr data-row="{index}"><td><img src="{row.thumbnail}" alt="" loading="lazy"></td>'
+        f'<tr data-row="{index}" class="{mark}"><td><img src="{row.thumbnail}" alt="" loading="lazy"></td>'
         f'<th scope="row"><button type="button">{name}</button></th><td>{common.escape(in_words(row.answer))}</td>'
         f"<td>{row.answer.confidence:.1%}</td><td>{known}</td></tr>"
     )

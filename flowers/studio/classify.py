@@ -150,7 +150,7 @@ def build() -> gr.Dropdown:
         event(show_reason, asked, reason, trigger_mode="always_last", **REASONS, **QUIET)
 
     correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
-    correct.undo(take_back, [filed, photo, checkpoint], [correct, filed], **QUIET)
+    correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)
 
     several.upload(lambda: None, js="() => { document.getElementById('classify-sending').textContent = '' }", **QUIET)
     several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **QUIET)
@@ -184,7 +184,7 @@ def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None 
         image if draw else gr.skip(),
         gr.update(visible=True),
         gr.update(choices=names[:SHOWN], value=answer.label),
-        gr.update(value=correction(names), visible=True),
+        gr.update(value=correction(_with_own(names)), visible=True),
         gr.skip() if draw else remembered(answer, image, path, classifier.checkpoint.name),
     )
 
@@ -210,23 +210,22 @@ def answer_file(path: str, classifier: Classifier) -> tuple[Answer, Image.Image]
 # Corrections
 
 
-def file_under(path: str | None, checkpoint: str | None, event: gr.EventData) -> tuple[Any, Any]:
+def file_under(path: str | None, checkpoint: str | None, event: gr.EventData) -> tuple[str, list[str]]:
     """Put the photo into the visitor's own under the name that they chose: what to say, and its file names there."""
     name = _sent(event, "name")
+    name = name if isinstance(name, str) else ""
     try:
         if not path:
             raise UsageError(say("classify.many.gone"))
-        added = common.my_album().add(str(name), [path])
+        added = common.my_album().add(name, [path])
     except FlowersError as error:
-        return gr.update(value=corrected(str(error), undo=False)), []
+        return _offer_again(str(error), checkpoint), []
     if added.count:
-        said = say("classify.correct.filed", name=name)
-        return gr.update(value=corrected(said, undo=True)), list(added.photos)
-    said = added.refused[0].reason if added.refused else say("classify.correct.known")
-    return gr.update(value=corrected(said, undo=False)), []
+        return corrected(say("classify.correct.filed", name=name)), list(added.photos)
+    return _offer_again(added.refused[0].reason if added.refused else say("classify.correct.known"), checkpoint), []
 
 
-def take_back(filed: list[str], path: str | None, checkpoint: str | None) -> tuple[Any, list]:
+def take_back(filed: list[str], checkpoint: str | None) -> tuple[str, list[str]]:
     """Undo ``file_under``; whatever else was changed in My photos since then stays."""
     try:
         album = common.my_album()
@@ -236,8 +235,21 @@ def take_back(filed: list[str], path: str | None, checkpoint: str | None) -> tup
         else:
             album.remove(filed)
     except FlowersError as error:
-        return gr.update(value=corrected(str(error), undo=True)), filed
-    return gr.update(value=corrected(say("classify.correct.undone"), undo=False)), []
+        return _offer_again(str(error), checkpoint), filed
+    return _offer_again(say("classify.correct.undone"), checkpoint), []
+
+
+def _offer_again(said: str, checkpoint: str | None) -> str:
+    try:
+        classes = common.load_classifier(checkpoint).classes
+    except FlowersError:
+        classes = ()
+    return corrected(said, undo=False) + correction(_with_own(classes))
+
+
+def _with_own(names: Sequence[str]) -> list[str]:
+    """The names, and after them the classes that the visitor has made."""
+    return list(dict.fromkeys([*names, *common.my_album().classes]))
 
 
 # Many photos
