@@ -152,7 +152,7 @@ def build() -> gr.Dropdown:
     correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
     correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)
 
-    several.upload(lambda: None, js="() => { document.getElementById('classify-sending').textContent = '' }", **QUIET)
+    several.upload(None, js="() => { document.getElementById('classify-sending').textContent = '' }", **QUIET)
     several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     checkpoint.input(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, **QUIET)
