@@ -146,12 +146,35 @@ def scan(root: str | Path, progress: Progress | None = None, *, max_seconds: flo
     class with fewer than two readable photos.
     """
     root = Path(root).resolve()
-    try:
+    with _reading(root):
         return _scan(root, progress, max_seconds)
-    except OSError as error:
-        raise DataError(
-            f"{error.filename or root} cannot be read ({error.strerror or error}): check it and its permissions."
-        ) from error
+
+
+def listing(root: str | Path) -> dict[str, list[str]]:
+    """The paths of every class's files, relative to ``root``, without opening a single one: 20 ms for 3,000 photos.
+
+    Raises DataError.
+    """
+    root = Path(root).resolve()
+    with _reading(root):
+        return {
+            name: [path.relative_to(root).as_posix() for path in sorted(_files(folder))]
+            for name, folder in _class_folders(root).items()
+        }
+
+
+def scan_if_read(root: str | Path, most: int = 0) -> PhotoDataset | None:
+    """What ``scan`` gives; None where it would have to read more than ``most`` photos, never seen before, for that."""
+    root = Path(root).resolve()
+    try:
+        with _reading(root):
+            return _scan(root, None, math.inf, most)
+    except _Unread:
+        return None
+
+
+class _Unread(Exception):
+    """More photos are unread than may be read now."""
 
 
 def forget(root: str | Path) -> None:
@@ -160,29 +183,43 @@ def forget(root: str | Path) -> None:
         _index_file(Path(root).resolve()).unlink()
 
 
-def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDataset:
-    inside = (path for path in root.iterdir() if path.is_dir() and not is_litter(path.name))
-    named = {path.name: path for path in inside}
-    names_of = class_names(root, named)
-    folders = [named[name] for name in sorted(names_of, key=names_of.get)]
+@contextlib.contextmanager
+def _reading(root: Path) -> Iterator[None]:
+    """Turn what the system says about the files under ``root`` into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or root} cannot be read ({error.strerror or error}): check it and its permissions."
+        ) from error
+
+
+def _class_folders(root: Path) -> dict[str, Path]:
+    """The class folders in ``root`` by the class's name, sorted."""
+    folders = {path.name: path for path in root.iterdir() if path.is_dir() and not is_litter(path.name)}
+    names = class_names(root, folders)
+    return {names[folder]: folders[folder] for folder in sorted(names, key=names.get)}
+
+
+def _scan(root: Path, progress: Progress | None, max_seconds: float, most: float = math.inf) -> PhotoDataset:
+    folders = _class_folders(root)
     if not 2 <= len(folders) <= MAX_CLASSES:
         held = "1 class folder" if len(folders) == 1 else f"{len(folders)} class folders"
         raise DataError(
             f"The folder {root.name} holds {held}: it needs 2 to {MAX_CLASSES}, one for each class, with that class's "
             "photos inside."
         )
-    files = [(label, path) for label, folder in enumerate(folders) for path in sorted(_files(folder))]
+    files = [(label, path) for label, folder in enumerate(folders.values()) for path in sorted(_files(folder))]
     names = [path.relative_to(root).as_posix() for _, path in files]
-    facts = _facts(root, [path for _, path in files], names, progress, max_seconds)
+    facts = _facts(root, [path for _, path in files], names, progress, max_seconds, most)
     photos, unreadable = [], []
     for (label, _), name, (sha256, fingerprint, reason) in zip(files, names, facts, strict=True):
         if reason:
             unreadable.append(Unreadable(name, reason))
         else:
             photos.append(Photo(name, label, sha256, fingerprint))
-    classes = tuple(names_of[folder.name] for folder in folders)
-    dataset = PhotoDataset(root, classes, tuple(photos), tuple(unreadable))
-    _check_counts(dataset, [folder.name for folder in folders])
+    dataset = PhotoDataset(root, tuple(folders), tuple(photos), tuple(unreadable))
+    _check_counts(dataset, [folder.name for folder in folders.values()])
     return replace(dataset, held_back=_held_back(dataset))
 
 
@@ -279,13 +316,15 @@ Fact = tuple[str, str, str]  # sha256, fingerprint, reason it cannot be read (""
 
 
 def _facts(
-    root: Path, paths: list[Path], names: list[str], progress: Progress | None, max_seconds: float
+    root: Path, paths: list[Path], names: list[str], progress: Progress | None, max_seconds: float, most: float
 ) -> list[Fact]:
     """The facts of every file, from the cache where size and modification time are unchanged."""
     cache = _index_file(root)
     known = _read_cache(cache)
-    keys = [f"{name}|{_stamp(path)}" for name, path in zip(names, paths, strict=True)]
+    keys = [_key(name, path) for name, path in zip(names, paths, strict=True)]
     todo = [index for index, key in enumerate(keys) if key not in known]
+    if len(todo) > most:
+        raise _Unread
     if todo:
         deadline = time.monotonic() + max_seconds
         # Pillow decodes outside the interpreter lock, so threads are enough.
@@ -326,9 +365,9 @@ def _write_cache(path: Path, facts: dict[str, Fact]) -> None:
         write_whole(path, json.dumps(kept))
 
 
-def _stamp(path: Path) -> str:
+def _key(name: str, path: Path) -> str:
     status = path.stat()
-    return f"{status.st_size}|{status.st_mtime_ns}"
+    return f"{name}|{status.st_size}|{status.st_mtime_ns}"
 
 
 def _fact(path: Path, name: str) -> Fact:

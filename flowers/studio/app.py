@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, train
+from flowers.studio import api, augment, classify, common, evaluate, examples, photos, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
 from flowers.studio.visitors import Remember
@@ -41,7 +41,9 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab.classify"), id="classify") as answering_tab:
                 answering = classify.build()
-            with gr.Tab(say("tab.train"), id="train"):
+            with gr.Tab(say("tab.photos"), id="photos") as photos_tab:
+                collecting = photos.build()
+            with gr.Tab(say("tab.train"), id="train") as training_tab:
                 training = train.build()
             with gr.Tab(say("tab.augment"), id="augment"):
                 augment.build(tabs, training)
@@ -58,6 +60,10 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             **quiet,
         )
         answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
+        photos.connect(collecting, tabs, training.source)
+        collecting.show(page.load)
+        collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
+        training_tab.select(lambda: gr.update(choices=common.source_choices()), None, training.source, **quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
     return page
 

@@ -1,7 +1,6 @@
 """What every tab needs: uploads as raw files, the choices of checkpoints and photo sets, errors as sentences."""
 
 import base64
-import contextlib
 import functools
 import html
 import io
@@ -15,7 +14,7 @@ from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.data.album import Album
-from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
+from flowers.data.sources import KNOWN, available
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
 from flowers.paths import albums_dir, runs_dir
@@ -123,19 +122,29 @@ def source_choices() -> list[tuple[str, str]]:
     """(what is shown, value) of the photo sets that a visitor may train on and evaluate with."""
     choices = []
     if classes := my_album().classes:
-        photos = sum(map(len, classes.values()))
-        choices.append((say("photos.choice", photos=f"{photos:,}", classes=len(classes)), ALBUM))
-    if _own_folder():
-        choices.append((f"{Path(_own_folder()).name} (FLOWERS_DATA)", "FLOWERS_DATA"))
+        photos = photos_in_words(sum(map(len, classes.values())))
+        choices.append((f"{say('photos.mine')} ({photos}, {classes_in_words(len(classes))})", ALBUM))
+    if own_folder():
+        choices.append((f"{Path(own_folder()).name} (FLOWERS_DATA)", "FLOWERS_DATA"))
     for name, known in KNOWN.items():
-        where = "" if available(name) else ", will be downloaded"
-        choices.append((f"{known.title} ({known.count:,} photos{where})", name))
-    return choices + [(f"{Path(folder).name} (zip)", folder) for folder in _uploads_trained_on()]
+        where = "" if available(name) else f", {say('photos.away')}"
+        choices.append((f"{say(f'set.{name}.title')} ({photos_in_words(known.count)}{where})", name))
+    return choices
+
+
+def photos_in_words(count: int) -> str:
+    """Such as "1 photo", "2,848 photos"."""
+    return say("photos.one_photo") if count == 1 else say("photos.photos", count=f"{count:,}")
+
+
+def classes_in_words(count: int) -> str:
+    """Such as "5 classes"."""
+    return say("photos.one_class") if count == 1 else say("photos.classes", count=count)
 
 
 def default_choice() -> str:
     """The photo set chosen at first: one that needs no download."""
-    if _own_folder():
+    if own_folder():
         return "FLOWERS_DATA"
     return "flowers5" if available("flowers5") else "garden"
 
@@ -144,47 +153,14 @@ def source_of(choice: str | None) -> str:
     """The photo set behind a choice, as ``open_dataset`` takes it. Raises UsageError for anything not offered."""
     if choice == ALBUM and my_album().classes:
         return str(my_album().folder)
-    if choice == "FLOWERS_DATA" and _own_folder():
-        return str(Path(_own_folder()).resolve())
+    if choice == "FLOWERS_DATA" and own_folder():
+        return str(Path(own_folder()).resolve())
     if isinstance(choice, str) and choice in KNOWN:
         return choice
-    if _is_upload(choice):
-        return choice
-    raise UsageError("That photo set is not here any more: choose another, or upload the zip again.")
+    raise UsageError("That photo set is not here any more: choose another, or add photos to My photos.")
 
 
-def drop_upload(folder: Path) -> None:
-    """Remove an uploaded set that is of no use, unless a run has learnt from it."""
-    if str(folder) not in _uploads_trained_on():
-        drop_zip(folder)
-
-
-def drop_old_uploads() -> None:
-    """Remove the uploaded sets of more than a day ago that no run has learnt from."""
-    drop_unused_zips(keep=_uploads_trained_on())
-
-
-def _uploads_trained_on() -> list[str]:
-    """Uploaded sets that a run has learnt from, so that its checkpoint can be evaluated on them."""
-    folders = {}
-    for run in list_runs():
-        with contextlib.suppress(FlowersError):  # a damaged run
-            if _is_upload(run.source):
-                folders[run.source] = None
-    return list(folders)
-
-
-def _is_upload(choice: Any) -> bool:
-    """Whether ``choice`` is the folder of a zip that a visitor uploaded, and nothing else on the server."""
-    if not isinstance(choice, str):
-        return False
-    try:
-        return Path(choice).resolve().parent.parent == zips_dir() and Path(choice).is_dir()
-    except (OSError, ValueError, RuntimeError):  # no path at all: too long, with a null, or links in a circle
-        return False
-
-
-def _own_folder() -> str | None:
+def own_folder() -> str | None:
     """FLOWERS_DATA, where it is something else than the report's photos."""
     folder = os.environ.get("FLOWERS_DATA")
     if not folder or not Path(folder).exists() or _is_flowers5(folder):

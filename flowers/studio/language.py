@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from flowers.data.sources import KNOWN
 from flowers.recipe import KNOBS, PRESET_HELP
 
 FOLDER = Path(__file__).parent / "texts"
@@ -57,12 +58,18 @@ def text(language: str, key: str, **values: object) -> str:
 
 @functools.cache
 def texts(language: str) -> dict[str, str]:
-    """Every text by its key, such as ``classify.empty``. The recipe's own words are English in recipe.py."""
+    """Every text by its key, such as ``classify.empty``.
+
+    The recipe's own words are English in recipe.py, those about the known photo sets in sources.py.
+    """
     found = {}
     if language == "en":
         for name, knob in KNOBS.items():
             found[f"knob.{name}.title"], found[f"knob.{name}.help"] = _plain(knob.title), _plain(knob.help)
         found |= {f"preset.{name}.help": _plain(help) for name, help in PRESET_HELP.items()}
+        for name, known in KNOWN.items():
+            words = {"title": known.title, "description": known.description, "licence": known.licence}
+            found |= {f"set.{name}.{key}": _plain(word) for key, word in words.items()}
     return found | _flat(tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8")))
 
 

@@ -24,12 +24,6 @@ LOG_LINES = 12
 LISTED_RUNS = 50
 RECENT_RUNS = 5  # one at work is among them: its heartbeat rewrites its status every few seconds
 OPEN_GROUP = "Training"
-UPLOAD_LIMITS = {"max_files": 5_000, "max_bytes": 2_000_000_000, "max_ratio": 100}
-UPLOAD_SECONDS = 300  # to read an upload's photos: 500 MB of phone photos take one core 6 (JPEG) to 100 (AVIF)
-ZIP_HINT = (
-    "One folder for each class, with its photos inside. Any classes, two or more. Other visitors of this server can "
-    "see photos that a run has learnt from."
-)
 NO_RUN = "No run yet: press Start, and the curves appear here."
 COLOURS = {"batches": BATCHES, "training": TRAINING, "validation": VALIDATION}
 CURVES = {"loss": ["batches", "training", "validation"], "accuracy": ["training", "validation"]}  # by plot
@@ -57,11 +51,6 @@ def build() -> TrainTab:
                 common.source_choices(), value=common.default_choice(), label="Photos", elem_id="train-source",
                 info="What to learn from. A part, usually a fifth, is held back to check on.",
             )  # fmt: skip
-            with gr.Accordion("My own photos", open=False):
-                archive = gr.File(
-                    label="A zip of class folders", file_types=[".zip"], height=120, elem_id="train-zip"
-                )  # fmt: skip
-                gr.Markdown(ZIP_HINT, elem_classes="hint")
             hint = gr.Markdown(elem_classes="hint", elem_id="train-weights", **_weights_hint(KNOBS["backbone"].default))
             start = gr.Button("Start", variant="primary", elem_id="train-start")
             with gr.Row():
@@ -89,7 +78,6 @@ def build() -> TrainTab:
     private = {"api_visibility": "private", "show_progress": "hidden"}
     chosen.input(lambda name: list(preset(name).to_dict().values()), chosen, list(knobs.values()), **private)
     knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **private)
-    archive.upload(_receive_zip, archive, [source, message], api_visibility="private", concurrency_id=common.COMPUTE)
     start.click(_press_start, [chosen, source, *knobs.values()], [message, shown, seen], **private).then(
         _watch, [shown, seen], live, **private
     )
@@ -265,29 +253,6 @@ def _press_resume(shown: str) -> tuple:
     except FlowersError as error:
         return common.note(str(error), "problem"), gr.skip(), gr.skip()
     return "", LATEST, ""
-
-
-def _receive_zip(path: str, progress: gr.Progress = gr.Progress()) -> tuple:  # noqa: B008 - how Gradio finds it
-    from flowers.data.dataset import scan
-    from flowers.data.sources import unpack
-
-    def report(done: int, total: int | None) -> None:
-        progress((done, total), desc="Reading photos", unit="photos")
-
-    folder = None
-    try:
-        common.drop_old_uploads()
-        folder = unpack(path, **UPLOAD_LIMITS)
-        dataset = scan(folder, report, max_seconds=UPLOAD_SECONDS)
-    except FlowersError as error:
-        if folder:
-            common.drop_upload(folder)
-        return gr.skip(), common.note(str(error), "problem")
-    counts = ", ".join(f"{count} {name}" for name, count in dataset.counts.items())
-    left_out = f" Left out: {' '.join(item.reason for item in dataset.unreadable[:5])}" if dataset.unreadable else ""
-    others = [choice for choice in common.source_choices() if choice[1] != str(folder)]
-    choices = [*others, (f"{folder.name} ({len(dataset):,} photos)", str(folder))]
-    return gr.update(choices=choices, value=str(folder)), common.note(f"Your photos: {counts}.{left_out}")
 
 
 def _watch(shown: str, seen: str) -> tuple:

@@ -1,12 +1,10 @@
 """The Train tab: a whole training in the browser, watched by two visitors."""
 
 import re
-import shutil
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from flowers.data.garden import render_flower
 from flowers.recipe import PRESET_HELP, PRESETS
 from flowers.training.run import Run, list_runs
 
@@ -147,19 +145,3 @@ def test_a_preset_sets_every_control(train_page):
         page.locator(f"#train-preset input[value={name}]").check()
         expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
     expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
-
-
-def test_a_zip_of_my_own_classes_is_counted_and_chosen(train_page, tmp_path):
-    for number, (mine, kind) in enumerate((("cat", "rose"), ("dog & bone", "tulip"))):
-        for seed in range(3):
-            path = tmp_path / "photos" / mine / f"{seed}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            render_flower(kind, 100 * number + seed, 64).save(path)
-    (tmp_path / "photos" / "cat" / "broken.jpg").write_bytes(b"not a photo at all")
-    archive = shutil.make_archive(str(tmp_path / "my photos"), "zip", tmp_path / "photos")
-    page = train_page()
-    page.get_by_role("button", name="My own photos").click()
-    page.locator("#train-zip input[type=file]").set_input_files(archive)
-    expect(message(page)).to_contain_text("Your photos: 3 cat, 3 dog & bone.")
-    expect(message(page)).to_contain_text("cat/broken.jpg")
-    expect(page.locator("#train-source input")).to_have_value(re.compile("6 photos"))

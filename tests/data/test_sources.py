@@ -5,11 +5,9 @@ import functools
 import hashlib
 import io
 import os
-import shutil
 import tarfile
 import tempfile
 import threading
-import time
 import zipfile
 from collections import Counter
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -188,7 +186,7 @@ def test_the_folder_is_called_as_the_zip(tmp_path, name, title, top):
     folder = sources.unpack(zip_of(tmp_path / name, top=top))
     assert folder.name == title
     assert held(folder) == PHOTOS
-    assert folder.parent.parent == sources.zips_dir()
+    assert folder.parent.parent == tmp_path / "cache" / "zips"
     assert list(folder.parent.iterdir()) == [folder]
     assert resolve(str(folder)) == folder
 
@@ -203,53 +201,10 @@ def test_whatever_an_archive_is_called_its_folder_can_be_made(name):
         assert [path.name for path in Path(folder).glob("[!.]*")] == [title]
 
 
-def age(folder: Path, days: float) -> None:
-    then = time.time() - days * sources.DAY
-    os.utime(folder.parent, (then, then))
-
-
-def test_zips_unused_for_a_day_go_but_for_those_to_keep(tmp_path):
-    old, kept, asked, fresh = (
-        sources.unpack(zip_of(tmp_path / f"{name}.zip", {("daisy", "1.jpg"): name.encode()}))
-        for name in ("old", "kept", "asked", "fresh")
-    )
-    for folder in (old, kept, asked):
-        age(folder, 1.1)
-    age(fresh, 0.9)
-    leftover = sources.zips_dir() / ".0123.abcd.tmp" / "half"
-    leftover.mkdir(parents=True)
-    assert resolve(tmp_path / "asked.zip") == asked, "it is unpacked still, and in use again"
-    sources.drop_unused_zips(keep=[str(kept), "flowers5", "/"])
-    assert not old.exists()
-    assert set(sources.zips_dir().iterdir()) == {folder.parent for folder in (kept, asked, fresh)}
-    assert held(resolve(tmp_path / "old.zip")) == {("daisy", "1.jpg"): b"old"}
-
-
-def test_a_dropped_zip_leaves_nothing_and_can_come_again(tmp_path, garden):
-    archive = Path(shutil.make_archive(str(tmp_path / "mine"), "zip", garden))
-    folder = sources.unpack(archive)
-    scan(folder)
-    sources.drop_zip(folder)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"]
-    assert not list(sources.zips_dir().iterdir())
-    assert len(scan(sources.unpack(archive))) == 40
-
-
-def test_dropping_before_anything_was_unpacked_does_nothing():
-    sources.drop_unused_zips()
-    assert not sources.zips_dir().exists()
-
-
 def test_a_changed_zip_is_another_set(tmp_path):
     first = resolve(zip_of(tmp_path / "mine.zip"))
     second = resolve(zip_of(tmp_path / "mine.zip", {("daisy", "1.jpg"): b"new"}))
     assert first != second and held(second) == {("daisy", "1.jpg"): b"new"}
-
-
-def test_uploads_get_smaller_limits(tmp_path):
-    with pytest.raises(DataError, match="more than 3 files"):
-        sources.unpack(zip_of(tmp_path / "mine.zip"), max_files=3)
-    assert not (tmp_path / "cache" / "zips").exists() or not list((tmp_path / "cache" / "zips").iterdir())
 
 
 def test_an_unknown_name_lists_the_known_ones():

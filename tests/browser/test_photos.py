@@ -1,0 +1,214 @@
+"""The Photos tab: an album made, changed, checked and taken home in the browser, and seen by nobody else."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flowers.data.album import Album
+from tests.data.test_dataset import picture
+
+STRANGE = "💐 <b>{{x}} ${y} {n}</b>/../Löwenzahn"
+
+
+@pytest.fixture
+def photos_page(open_page):
+    """``photos_page()`` opens the studio at its Photos tab, as another visitor."""
+
+    def open_(**options) -> Page:
+        page = open_page(**options)
+        show_photos(page)
+        return page
+
+    return open_
+
+
+def show_photos(page: Page) -> None:
+    page.get_by_role("tab", name="Photos").click()
+    expect(page.locator("#photos-facts h2")).to_have_text("My photos")
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    picture(seed, 120).save(file, "PNG")
+    return file.getvalue()
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def give(page: Page, *paths: Path) -> None:
+    page.locator("#photos-files input[type=file]").set_input_files([str(path) for path in paths])
+
+
+def type_into(page: Page, dropdown: str, text: str) -> None:
+    field = page.locator(f"#{dropdown} input")
+    field.fill(text)
+    field.press("Enter")
+
+
+def said(page: Page):
+    return page.locator("#photos-message")
+
+
+def has_classes(page: Page, **counts: int) -> None:
+    """The bars show just these classes with these numbers of photos."""
+    rows = page.locator("#photos-bars li")
+    expect(rows).to_have_count(len(counts))
+    for name, count in counts.items():
+        row = rows.filter(has=page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$")))
+        expect(row.locator(".share")).to_have_text(str(count))
+
+
+def boxes(page: Page, of: str = "photos-sheet"):
+    return page.locator(f"#{of} input[type=checkbox]:visible")
+
+
+def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
+    page = photos_page()
+    expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
+    files = {f"mine/{name}/{seed}.png": png(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
+    give(page, zipped(tmp_path / "mine.zip", {**files, "mine/tulip/notes.txt": b"hello"}))
+    expect(said(page)).to_contain_text("Added 3 photos. Not added: 1 photo. notes.txt is a text file")
+    has_classes(page, rose=2, tulip=1)
+    expect(page.locator("#photos-facts")).to_contain_text("The class tulip has only one photo")
+
+    # A class of a strange name, photo by photo; without a name they wait for one.
+    for seed in (4, 5):
+        (tmp_path / f"{seed}.png").write_bytes(png(seed))
+    give(page, tmp_path / "4.png", tmp_path / "5.png")
+    expect(said(page)).to_contain_text("Type its name")
+    type_into(page, "photos-into", STRANGE)
+    page.locator("#photos-add").click()
+    expect(said(page)).to_contain_text(f"Added 2 photos to {STRANGE}.")
+    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
+    assert page.locator("#photos-bars b, #photos-sheet b, #photos-message b").count() == 0, "names stay text"
+
+    # Move with the keyboard, rename, remove, and all of it back.
+    boxes(page).first.focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".ticks output")).to_have_text("1 ticked")
+    type_into(page, "photos-to", "tulip")
+    page.locator("#photos-move").click()
+    expect(said(page)).to_contain_text("Moved 1 photo to tulip")
+    has_classes(page, rose=1, tulip=2, **{STRANGE: 2})
+    page.locator("#photos-edit button").first.click()
+    page.locator("#photos-edited input").click()
+    page.get_by_role("option", name="tulip").click()
+    page.locator("#photos-new-name :is(input, textarea)").fill("Tulpe")
+    page.locator("#photos-rename").click()
+    expect(said(page)).to_contain_text("tulip is now called Tulpe.")
+    has_classes(page, rose=1, Tulpe=2, **{STRANGE: 2})
+    page.get_by_role("button", name="Tick all shown").click()
+    expect(page.locator(".ticks output")).to_have_text("5 ticked")
+    page.locator("#photos-remove").click()
+    expect(said(page)).to_contain_text("Removed 5 photos")
+    for step in ("removed 5 photos", "renamed tulip to Tulpe", "moved 1 photo to tulip"):
+        expect(page.locator("#photos-undo")).to_have_text(f"Undo: {step}")
+        page.locator("#photos-undo").click()
+    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
+
+    # It is there after a reload, offered for training, and nobody else's.
+    page.reload()
+    show_photos(page)
+    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
+    other = open_page(width=390)
+    show_photos(other)
+    expect(other.locator("#photos-sheet")).to_contain_text("No photos yet")
+    assert not other.evaluate("document.documentElement.scrollWidth > innerWidth")
+    page.get_by_role("tab", name="Train").click()
+    page.locator("#train-source input").click()
+    expect(page.get_by_role("option", name="My photos (5 photos, 3 classes)")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Photos").click()
+
+    # What is packed is what was put in.
+    page.locator("#photos-export").click()
+    with page.expect_download() as download:
+        page.locator("#photos-download").click()
+    again = Album(tmp_path / "again")
+    assert again.add_zip(download.value.path()).count == 5
+    assert {name: len(found) for name, found in again.classes.items()} == {"rose": 2, "tulip": 1, STRANGE: 2}
+
+
+def test_the_camera_fills_a_class(photos_page):
+    page = photos_page()
+    page.get_by_role("button", name="Use the camera").click()
+    take = page.get_by_role("button", name="Take 10 photos")
+    take.click()
+    expect(page.get_by_text("Type the class's name first.")).to_be_visible()
+    type_into(page, "photos-into", "clock")
+    take.click()
+    expect(said(page)).to_contain_text("Added 10 photos to clock.")
+    has_classes(page, clock=10)
+    page.get_by_role("button", name="Close the camera").click()
+    expect(page.locator("#photos-camera video")).to_be_hidden()
+
+
+def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):
+    page = photos_page()
+    copy = io.BytesIO()
+    picture(1, 120).save(copy, "JPEG", quality=70)
+    files = {f"{name}/{seed}.png": png(seed) for name, seeds in (("a", (1, 2, 3)), ("b", (4, 5))) for seed in seeds}
+    give(page, zipped(tmp_path / "mine.zip", {**files, "a/copy.jpg": copy.getvalue()}))
+    has_classes(page, a=4, b=2)
+    expect(page.locator("#photos-sheet .held").first).to_have_text("◇ held back")
+    page.locator("#photos-check").click()
+    found = page.locator("#photos-findings")
+    expect(found).to_contain_text("More than once in its class: 1")
+    expect(found).to_contain_text("No picture stands on both sides of the split.")
+    expect(found.locator(".group li")).to_have_count(2)
+    assert [box.is_checked() for box in boxes(page, "photos-findings").all()] == [False, True]
+    page.locator("#photos-leave-out").click()
+    expect(said(page)).to_contain_text("Left out 1 photo.")
+    has_classes(page, a=3, b=2)
+    page.locator("#photos-undo").click()
+    has_classes(page, a=4, b=2)
+
+
+def test_a_known_set_is_looked_through_and_copied(photos_page):
+    page = photos_page()
+    page.locator("#photos-which").get_by_text("Five flowers, every day").click()
+    expect(page.locator("#photos-facts")).to_contain_text("Not on this machine yet.")
+    expect(page.locator("#photos-facts")).to_contain_text("licences unknown to us")
+    expect(page.locator("#photos-fetch")).to_have_text("Fetch these photos")
+    page.locator("#photos-which").get_by_text("The garden").click()
+    expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
+    page.locator("#photos-fetch").or_(page.locator("#photos-sheet img").first).wait_for()
+    if page.locator("#photos-fetch").is_visible():  # else another test has had it painted
+        page.locator("#photos-fetch").click()
+        expect(said(page)).to_contain_text("300 of 300 photos are here")
+    expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
+    expect(page.locator("#photos-facts")).to_contain_text("60 photos are held back")
+    page.locator("#photos-next").click()
+    expect(page.locator("#photos-place")).to_have_text("Photos 61 to 120 of 300")
+    page.locator("#photos-part input").click()
+    page.get_by_role("option", name="Held back").click()
+    expect(page.locator("#photos-sheet .held")).to_have_count(60)
+    assert boxes(page).count() == 0, "a known set is not changed"
+    page.get_by_role("button", name="Train on these photos").click()
+    expect(page.locator("#train-source input")).to_have_value(re.compile("The garden"))
+
+
+def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
+    page = photos_page()
+    for number, (files, sentence) in enumerate(
+        [
+            ({"1.png": b"x"}, "holds no class folders"),
+            ({"../rose/1.png": b"x"}, "not a path to unpack safely"),
+            ({"rose/1.png": bytes(30_000_000)}, "bomb"),
+            (None, "broken"),
+        ]
+    ):
+        path = tmp_path / f"hostile {number}.zip"
+        path.write_bytes(b"PK\x03\x04 not a zip") if files is None else zipped(path, files)
+        give(page, path)
+        expect(said(page).get_by_role("alert")).to_contain_text(sentence)
+        expect(page.locator("#photos-bars li")).to_have_count(0)
