@@ -32,6 +32,10 @@ class Reason:
 
     def picture(self) -> Image.Image:
         """The whole photo with the evidence laid over the square that the network saw; all else is nearly black."""
+        return self.pictures()[1]
+
+    def pictures(self) -> tuple[Image.Image, Image.Image]:
+        """The whole photo as it is and as ``picture``, of the same size, so that one can lie behind the other."""
         scale = max(1.0, SQUARE_SIDE / (self.box[2] - self.box[0]))
         size = tuple(round(side * scale) for side in self.photo.size)
         whole = self.photo.resize(size, Image.Resampling.BICUBIC)
@@ -39,7 +43,7 @@ class Reason:
         picture = whole.point(lambda value: round(value * OUTSIDE))
         picture.paste(overlay(whole.crop((left, top, right, bottom)), self.heat, self.strongest), (left, top))
         ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline="white")
-        return picture
+        return whole, picture
 
 
 def overlay(frame: Image.Image, heat: np.ndarray, strongest: float | None = None) -> Image.Image:

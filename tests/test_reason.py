@@ -75,6 +75,13 @@ def test_the_scale_may_come_from_elsewhere():
 # The whole picture
 
 
+def test_the_photo_lies_behind_its_evidence_place_for_place():
+    before, after = reason(np.ones((7, 7), np.float32), size=(300, 200)).pictures()
+    assert before.size == after.size
+    assert before.getpixel((5, 5)) == (120, 130, 90)
+    assert after.getpixel((5, 5)) == pytest.approx((24, 26, 18), abs=1)  # not looked at
+
+
 @pytest.mark.parametrize("size", [(512, 512), (683, 512), (512, 1024), (256, 300), (40, 30)])
 def test_the_square_is_laid_over_the_photo_and_the_rest_is_dark(size):
     heat = np.array([[0, 0, 9], [0, 0, 0], [0, 0, 0]], np.float32)

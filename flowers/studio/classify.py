@@ -1,103 +1,363 @@
-"""The Classify tab: a photo in, all confidences out, and where in the photo the evidence is."""
+"""The Classify tab: photos in, answers in words and confidences out, and where in a photo the evidence is."""
 
 import dataclasses
+import json
+import re
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 from flowers.classifier import Answer, Classifier
-from flowers.data.decode import decode_image
-from flowers.errors import FlowersError, UsageError
-from flowers.reason import Reason
+from flowers.data.decode import MAX_BYTES, decode_image
+from flowers.errors import DecodeError, FlowersError, UsageError
 from flowers.studio import common, examples
+from flowers.studio.answers import (
+    SHOWN,
+    THUMBNAIL,
+    Row,
+    answer_card,
+    corrected,
+    correction,
+    facts,
+    reason_html,
+    table,
+    thumbnail,
+)
+from flowers.studio.language import say
+from flowers.studio.words import in_words
 
 # Formats that browsers do not draw: the page is sent a JPEG of what was understood.
 NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff"}
-SHOWN = 12  # classes of an answer, the likeliest first
-FAINT = 0.2  # of the strongest evidence: less is hard to see in a picture
-LOOKING = "One moment: the network looks at the photo again. The first time, this takes a few seconds."
+AT_ONCE = 200  # photos: their answers took 28 s on one core of a busy machine, and the table 700 KB
+RECENT = 12  # answers that a browser keeps, about 6 KB each
+SCRIPT = Path(__file__).with_name("classify.js")
 REASONS = {"concurrency_id": "reasons", "concurrency_limit": 1}  # not among the answers, which would wait for them
-EMPTY = "Drop a photo of a flower, paste one, use the camera, or click an example."
+ROWS = {"concurrency_id": "several", "concurrency_limit": 1}  # nor do those of one photo wait for somebody's hundred
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+
+# The border between a photo and its evidence lies where the slider is, also after another class's picture came.
+SLIDE = """
+const move = () => {
+  const slider = element.querySelector("input[type=range]");
+  if (slider) element.style.setProperty("--seen", slider.value + "%");
+};
+element.addEventListener("input", move);
+watch("value", move);
+"""
+CORRECT = """
+const file = (name) => {
+  element.querySelectorAll("button").forEach((button) => { button.disabled = true; });
+  trigger("submit", { name });
+};
+element.addEventListener("click", (event) => {
+  const { name } = event.target.dataset;
+  if (name !== undefined) file(name);
+  if (event.target.className === "undo") trigger("undo");
+});
+element.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = event.target.elements.name.value.trim();
+  if (name) file(name);
+});
+watch("value", () => element.querySelectorAll("button").forEach((button) => { button.disabled = false; }));
+"""
+CHOOSE = """
+element.addEventListener("click", (event) => {
+  if (event.target.closest(".close")) trigger("clear");
+  const row = event.target.closest("[data-row]");
+  if (!row) return;
+  element.querySelectorAll("[data-row]").forEach((other) => other.classList.toggle("chosen", other === row));
+  trigger("select", { row: Number(row.dataset.row) });
+  document.getElementById("classify-see").scrollIntoView({ block: "nearest" });
+});
+"""
+STRIP = (
+    '<section class="recent" hidden><header><h3>${title}</h3><span>${help}</span>'
+    '<button type="button" class="clear">${clear}</button></header><ul></ul></section>'
+)
+
+
+class SeveralPhotos(gr.UploadButton):
+    """An upload of many files that hands over their paths: Gradio's own leaves an empty file behind for each."""
+
+    is_template = True  # in the browser it is a plain UploadButton
+
+    def preprocess(self, payload: Any) -> list[str]:
+        return [file.path for file in payload.root] if payload else []
 
 
 def build() -> gr.Dropdown:
     """Lay out the tab and wire it; returns the checkpoint dropdown. Call inside a ``gr.Tab``."""
     with gr.Row(elem_id="classify", equal_height=False):
+        many = gr.HTML("", js_on_load=CHOOSE, elem_id="classify-many", visible="hidden", padding=False)
         with gr.Column(elem_id="classify-see", min_width=0):
             photo = common.PhotoInput(
-                label="Photo", sources=["upload", "webcam", "clipboard"], height=400, elem_id="classify-photo",
+                label=say("classify.photo"), sources=["upload", "webcam", "clipboard"], height=400,
+                elem_id="classify-photo", placeholder=say("classify.drop"),
                 format="png",  # a picture that we draw for the browser comes back as input: it must lose nothing
-                placeholder="Drop a photo of a flower here\nor click to choose one",
             )  # fmt: skip
+            limits = say("classify.limits", count=AT_ONCE, size=MAX_BYTES // 1_000_000)
+            gr.HTML(f'<p class="hint">{limits}</p><p id="classify-sending" role="status"></p>', padding=False)
+            several = SeveralPhotos("several", file_count="multiple", visible="hidden", elem_id="classify-several")
         with gr.Column(elem_id="classify-read", min_width=0):
-            answer = gr.HTML(common.note(EMPTY), elem_id="classify-answer", container=False, padding=False)
-        with gr.Accordion("Why?", open=False, visible="hidden", elem_id="classify-why") as why:
-            label = gr.Radio([], label="Evidence for", elem_id="classify-why-label")
-            reason = gr.HTML(common.note(LOOKING), elem_id="classify-reason", container=False, padding=False)
+            answer = gr.HTML(common.note(say("classify.empty")), elem_id="classify-answer", padding=False)
+            correct = gr.HTML("", js_on_load=CORRECT, elem_id="classify-correct", visible="hidden", padding=False)
+        with gr.Accordion(say("classify.why.title"), open=False, visible="hidden", elem_id="classify-why") as why:
+            label = gr.Radio([], label=say("classify.why.evidence"), elem_id="classify-why-label")
+            reason = gr.HTML(
+                common.note(say("classify.why.looking")), js_on_load=SLIDE, elem_id="classify-reason", padding=False
+            )
         with gr.Column(elem_id="classify-more", min_width=0):
+            gr.HTML(f'<h3 class="hint">{say("classify.examples")}</h3>', padding=False)
             examples.build(photo)
             checkpoint = gr.Dropdown(
                 common.checkpoint_choices(),
                 value=common.default_checkpoint(),
-                label="Checkpoint",
-                info="Which network answers: the one that came along, or one you trained.",
+                label=say("classify.checkpoint"),
+                info=say("classify.checkpoint_help"),
                 elem_id="classify-checkpoint",
             )
+        recent = gr.HTML(
+            None, html_template=STRIP, js_on_load=SCRIPT.read_text(encoding="utf-8"), elem_id="classify-recent",
+            title=say("classify.recent.title"), help=say("classify.recent.help"), clear=say("classify.recent.clear"),
+            sending=say("classify.sending", count="{count}"), limit=AT_ONCE, count=RECENT, padding=False,
+        )  # fmt: skip
     opened = gr.State(False)
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    paths = gr.State([])  # of the photos in the table
+    recalled = gr.State(None)  # an old answer whose photo is gone
+    filed = gr.State([])  # the names that the photo got in My photos
+    shown = [answer, photo, why, label, correct, recent]
     answering = gr.on(
         [photo.change, checkpoint.input],
         show_answer,
-        [photo, checkpoint],
-        [answer, photo, why, label],
+        [photo, checkpoint, recalled],
+        shown,
         concurrency_limit=2,
         concurrency_id="answers",
         trigger_mode="always_last",
-        **quiet,
+        **QUIET,
     )
     # Who does not ask why costs nothing.
-    opening = why.expand(lambda: True, None, opened, queue=False, **quiet)
-    why.collapse(lambda: False, None, opened, queue=False, **quiet)
+    opening = why.expand(lambda: True, None, opened, queue=False, **QUIET)
+    why.collapse(lambda: False, None, opened, queue=False, **QUIET)
     asked = [photo, checkpoint, label, opened]
     for event in (answering.then, opening.then, label.input):
-        event(show_reason, asked, reason, trigger_mode="always_last", **REASONS, **quiet)
+        event(show_reason, asked, reason, trigger_mode="always_last", **REASONS, **QUIET)
+
+    correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
+    correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)
+
+    several.upload(None, js="() => { document.getElementById('classify-sending').textContent = '' }", **QUIET)
+    several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **QUIET)
+    checkpoint.input(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
+    many.select(show_row, paths, photo, **QUIET)
+    many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)
+
+    recent.select(recall, None, [photo, answer, recalled, why, correct], **QUIET)
     return checkpoint
 
 
-def show_answer(path: str | None, checkpoint: str | None) -> tuple[Any, ...]:
-    """The answer's card, a drawable picture of the photo where the browser has none, and the offer to say why."""
-    nothing = (gr.skip(), gr.update(visible="hidden"), gr.skip())
+# One photo
+
+
+def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None = None) -> tuple[Any, ...]:
+    """What the page shows of an answer, in the order of ``shown``: the card, a drawable picture of the photo where the
+    browser has none, the offers to say why and to correct it, and what the browser keeps."""
+    hidden = gr.update(visible="hidden")
+    nothing = (gr.skip(), hidden, gr.skip(), hidden, gr.skip())
     if not path:
-        return common.note(EMPTY), *nothing
+        return recalled_card(recalled) if recalled else common.note(say("classify.empty")), *nothing
     try:
         classifier = common.load_classifier(checkpoint)
         answer, image = answer_file(path, classifier)
     except FlowersError as error:
         return common.note(str(error), "problem"), *nothing
-    drawn = image if Path(path).suffix.lower() in NOT_DRAWN else gr.skip()
-    labels = gr.update(choices=[name for name, _ in answer.ranked()[:SHOWN]], value=answer.label)
-    return answer_card(answer, classifier), drawn, gr.update(visible=True), labels
+    names = [name for name, _ in answer.ranked()]
+    draw = Path(path).suffix.lower() in NOT_DRAWN  # and then it comes back as another photo, which is remembered
+    return (
+        answer_card(answer, facts(answer, classifier.checkpoint)),
+        image if draw else gr.skip(),
+        gr.update(visible=True),
+        gr.update(choices=names[:SHOWN], value=answer.label),
+        gr.update(value=correction(_with_own(names)), visible=True),
+        gr.skip() if draw else remembered(answer, image, path, classifier.checkpoint.name),
+    )
 
 
 def show_reason(path: str | None, checkpoint: str | None, label: str | None, opened: bool) -> str:
     """Where the network found evidence for a class, as HTML, if somebody is looking."""
     if not path or not opened:
-        return common.note(LOOKING)  # what is seen first when it is opened
+        return common.note(say("classify.why.looking"))  # what is seen first when it is opened
     try:
         return reason_html(common.load_classifier(checkpoint).explain(path, label))
     except FlowersError as error:
         return common.note(str(error), "problem")
 
 
-def answer_file(path: str, classifier: Classifier):
+def answer_file(path: str, classifier: Classifier) -> tuple[Answer, Image.Image]:
     """The answer to a photo file and the decoded photo; the time includes decoding. Raises DecodeError."""
     start = time.perf_counter()
     image = decode_image(path, min_side=classifier.preprocessing.resize, name=Path(path).name)
     answer = classifier.classify(image)
     return dataclasses.replace(answer, seconds=time.perf_counter() - start), image
+
+
+# Corrections
+
+
+def file_under(path: str | None, checkpoint: str | None, event: gr.EventData) -> tuple[str, list[str]]:
+    """Put the photo into the visitor's own under the name that they chose: what to say, and its file names there."""
+    name = _sent(event, "name")
+    name = name if isinstance(name, str) else ""
+    try:
+        if not path:
+            raise UsageError(say("classify.many.gone"))
+        added = common.my_album().add(name, [path])
+    except FlowersError as error:
+        return _offer_again(str(error), checkpoint), []
+    if added.count:
+        return corrected(say("classify.correct.filed", name=name)), list(added.photos)
+    return _offer_again(added.refused[0].reason if added.refused else say("classify.correct.known"), checkpoint), []
+
+
+def take_back(filed: list[str], checkpoint: str | None) -> tuple[str, list[str]]:
+    """Undo ``file_under``; whatever else was changed in My photos since then stays."""
+    try:
+        album = common.my_album()
+        last = album.last
+        if last and last.kind == "add" and {Path(to).name for _, to in last.moved} == set(filed):
+            album.undo()  # leaves no class behind that was made for it
+        else:
+            album.remove(filed)
+    except FlowersError as error:
+        return _offer_again(str(error), checkpoint), filed
+    return _offer_again(say("classify.correct.undone"), checkpoint), []
+
+
+def _offer_again(said: str, checkpoint: str | None) -> str:
+    try:
+        classes = common.load_classifier(checkpoint).classes
+    except FlowersError:
+        classes = ()
+    return corrected(said, undo=False) + correction(_with_own(classes))
+
+
+def _with_own(names: Sequence[str]) -> list[str]:
+    """The names, and after them the classes that the visitor has made."""
+    return list(dict.fromkeys([*names, *common.my_album().classes]))
+
+
+# Many photos
+
+
+def show_many(sources: Sequence[str], checkpoint: str | None) -> Iterator[tuple[Any, Any, Any]]:
+    """The table of many photos' answers, while it comes how far it is; then their paths, and the first one to see."""
+    if not sources:
+        yield gr.skip(), gr.skip(), gr.skip()
+        return
+    wanted, rows, told = list(sources[:AT_ONCE]), [], 0.0
+    try:
+        classifier = common.load_classifier(checkpoint)
+        for path, answer in zip(wanted, classifier.classify_many(wanted), strict=True):
+            if time.monotonic() > told + 0.3:
+                said = say("classify.many.working", done=len(rows), count=len(wanted))
+                yield gr.update(value=_progress(said, len(rows) / len(wanted)), visible=True), gr.skip(), gr.skip()
+                told = time.monotonic()
+            rows.append(_row(path, answer))
+    except FlowersError as error:
+        yield gr.update(value=common.note(str(error), "problem"), visible=True), gr.skip(), gr.skip()
+        return
+    limit = AT_ONCE if len(sources) > AT_ONCE else 0
+    first = next((row.path for row in rows if row.answer), gr.skip())
+    yield gr.update(value=table(rows, classifier.classes, limit), visible=True), wanted, first
+
+
+def show_row(paths: list[str], event: gr.EventData) -> Any:
+    """The photo of a row of the table."""
+    row = _sent(event, "row")
+    if not isinstance(row, int) or not 0 <= row < len(paths) or not Path(paths[row]).is_file():
+        raise gr.Error(say("classify.many.gone"), title=say("error.title"), print_exception=False)
+    return paths[row]
+
+
+def _sent(event: gr.EventData, key: str) -> Any:
+    """What came with an event under a name: from the page, or from whoever calls it."""
+    return event._data.get(key) if isinstance(event._data, dict) else None
+
+
+def _row(path: str, answer: Answer | DecodeError) -> Row:
+    if isinstance(answer, DecodeError):
+        return Row(path, None, str(answer))
+    try:  # a second time, small: a photo's answer comes without its pixels
+        return Row(path, answer, thumbnail=thumbnail(decode_image(path, min_side=THUMBNAIL), THUMBNAIL // 2))
+    except DecodeError as error:  # gone since
+        return Row(path, None, str(error))
+
+
+def _progress(said: str, share: float) -> str:
+    return (
+        f'<section class="card" role="status"><p>{said}</p>'
+        f'<div class="progress" aria-hidden="true"><span style="width:{share:.0%}"></span></div></section>'
+    )
+
+
+# Recent answers. The browser keeps them, nobody else: what comes back from it is a stranger's.
+
+
+def remembered(answer: Answer, image: Image.Image, path: str, checkpoint: str) -> str:
+    """What a browser keeps of an answer, as JSON."""
+    kept = {
+        "path": path,
+        "thumb": thumbnail(image),
+        "words": in_words(answer),
+        "label": answer.label,
+        "known": answer.known,
+        "confidences": dict(answer.ranked()[:SHOWN]),
+        "checkpoint": checkpoint,
+        "at": time.time(),  # also tells the same answer, given again, from the last
+    }
+    return json.dumps(kept)
+
+
+def recall(event: gr.EventData) -> tuple[Any, ...]:
+    """An old answer: its photo, to be answered again, or where that is gone the card as it was."""
+    kept = event._data if isinstance(event._data, dict) else {}
+    if _is_here(kept.get("path")):
+        return kept["path"], gr.skip(), None, gr.skip(), gr.skip()
+    hidden = gr.update(visible="hidden")
+    return None, recalled_card(kept), kept, hidden, hidden
+
+
+def recalled_card(kept: dict) -> str:
+    """The card of an answer whose photo is gone, from what the browser kept of it."""
+    try:
+        shares = {str(name): float(share) for name, share in list(kept["confidences"].items())[:SHOWN]}
+        answer = Answer(str(kept["label"]), shares[kept["label"]], shares, 0.0, kept["known"] is True)
+        picture = (
+            kept["thumb"] if re.fullmatch(r"data:image/jpeg;base64,[A-Za-z0-9+/=]{1,40000}", kept["thumb"]) else ""
+        )
+        name = f"<b>{common.escape(kept['checkpoint'])}</b>"
+        told = f"{say('classify.recent.then', checkpoint=name)}. {say('classify.recent.gone')}"
+        return answer_card(answer, told, str(kept["words"]), picture)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return common.note(say("classify.many.gone"), "problem")
+
+
+def _is_here(path: Any) -> bool:
+    """Whether ``path`` is a photo that came through this page, or an example, and nothing else on the server."""
+    try:
+        inside = Path(path).resolve().is_relative_to(Path(get_upload_folder()).resolve()) or path in examples.photos()
+        return inside and Path(path).is_file()
+    except (TypeError, OSError, ValueError, RuntimeError):  # no path at all
+        return False
+
+
+# For programs
 
 
 def classify(photo: str | None, checkpoint: str | None = None) -> dict:
@@ -131,51 +391,3 @@ def explain(
     reason = classifier.explain(photo, label or None)
     facts = {"label": reason.label, "exact": reason.exact, "heat": reason.heat.tolist()}
     return reason.picture(), {**facts, "checkpoint": classifier.checkpoint.name}
-
-
-def answer_card(answer: Answer, classifier: Classifier) -> str:
-    """The answer as HTML: the name, how sure, and a bar for every class; or that it is probably none of them."""
-    bars = "".join(_bar(name, share, name == answer.label) for name, share in answer.ranked()[:SHOWN])
-    trained = classifier.checkpoint.metrics.get("val_accuracy")
-    right = f" · right on {trained:.1%} of the photos it was checked with" if trained else ""
-    heading, below = answer.label.capitalize(), f"{answer.confidence:.1%} confident"
-    if not answer.known:
-        heading = f"Probably {answer.none}"
-        below = (
-            f"It is unlike the photos this network learned from. Of what it knows, it looks most like {answer.label}."
-        )
-    return (
-        f'<section class="card" aria-live="polite"><h2>{common.escape(heading)}</h2>'
-        f'<p class="sub">{common.escape(below)}</p>'
-        f'<ul class="bars">{bars}</ul>'
-        f'<p class="facts">Answered in {_time(answer.seconds)} by '
-        f"<b>{common.escape(classifier.checkpoint.name)}</b>{right}.</p></section>"
-    )
-
-
-def reason_html(reason: Reason) -> str:
-    """The picture of the evidence, with what it shows in words."""
-    name = f"<b>{common.escape(reason.label)}</b>"
-    said = f"Where the network found evidence for {name}"
-    if reason.strength < FAINT:
-        said = f"The network found {'hardly any' if reason.strength else 'no'} evidence for {name} in this photo"
-    how = "" if reason.exact else " For this kind of network the map is an estimate."
-    return (
-        f'<figure class="reason"><img src="{common.data_url(reason.picture())}"'
-        f' alt="{common.escape(f"The photo, with the evidence for {reason.label} as bright spots")}" decoding="sync">'
-        '<div class="scale" aria-hidden="true"><span>none</span><i></i><span>most</span></div>'
-        f"<figcaption><p>{said}.</p><p>The network looks only at the square in the middle. Colours mean the same for "
-        f"every class, so you can compare them; evidence against a class is not shown.{how}</p></figcaption></figure>"
-    )
-
-
-def _bar(name: str, share: float, top: bool) -> str:
-    return (
-        f'<li class="{"top" if top else ""}"><span class="name">{common.escape(name)}</span>'
-        f'<span class="track" aria-hidden="true"><span class="fill" style="width:{share:.1%}"></span></span>'
-        f'<span class="share">{share:.1%}</span></li>'
-    )
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

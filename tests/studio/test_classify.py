@@ -1,7 +1,9 @@
 """The Classify tab: the name of the flower, or kindly that it is none; and reasons, only for whoever asks."""
 
+import json
 import re
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,9 +15,17 @@ from flowers.errors import DecodeError, UsageError
 from flowers.models.checkpoint import Checkpoint
 from flowers.reason import Reason
 from flowers.studio import classify, common
-from flowers.studio.classify import answer_card
+from flowers.studio.answers import answer_card, facts
+from flowers.studio.language import say
+from tests.studio.visiting import visit
 
 FIVE = ("daisy", "dandelion", "rose", "sunflower", "tulip")
+
+
+@pytest.fixture(autouse=True)
+def visiting():
+    with visit():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +44,13 @@ def reason(label: str = "rose", share: float = 1.0, exact: bool = True) -> Reaso
 @pytest.mark.parametrize(
     ("share", "said"),
     [
-        (1.0, "Where the network found evidence for <b>rose</b>."),
-        (0.1, "The network found hardly any evidence for <b>rose</b> in this photo."),
-        (-0.1, "The network found no evidence for <b>rose</b> in this photo."),
+        (1.0, "why.much"),
+        (0.1, "why.little"),
+        (-0.1, "why.nothing"),
     ],
 )
 def test_the_words_fit_the_picture(share, said):
-    assert f"<p>{said}</p>" in classify.reason_html(reason(share=share))
+    assert say(f"classify.{said}", name="<b>rose</b>") in classify.reason_html(reason(share=share))
 
 
 def test_an_estimate_is_called_one():
@@ -50,14 +60,14 @@ def test_an_estimate_is_called_one():
 
 def test_a_hostile_class_name_stays_text():
     html = classify.reason_html(reason('<img src=x onerror="alert(1)">'))
-    assert len(re.findall("<img ", html)) == 1
+    assert len(re.findall("<img ", html)) == 2  # the photo and its evidence
     assert 'onerror="' not in html
 
 
 def test_nobody_who_does_not_ask_waits_for_a_reason(monkeypatch, photo):
     monkeypatch.setattr(common, "load_classifier", lambda _: pytest.fail("nobody asked"))
     for path, opened in ((photo, False), (None, True), (None, False)):
-        assert classify.show_reason(path, None, None, opened) == common.note(classify.LOOKING)
+        assert classify.show_reason(path, None, None, opened) == common.note(say("classify.why.looking"))
 
 
 def test_the_page_shows_the_evidence_for_the_class_that_was_chosen(photo):
@@ -69,11 +79,12 @@ def test_the_page_shows_the_evidence_for_the_class_that_was_chosen(photo):
 
 
 def test_the_answer_offers_the_reasons_for_its_classes(photo):
-    _, _, why, labels = classify.show_answer(photo, None)
+    _, _, why, labels, correction, kept = classify.show_answer(photo, None)
     assert why["visible"] is True
     assert sorted(labels["choices"]) == sorted(FIVE)
-    picture, facts = classify.explain(photo)
-    assert labels["value"] == facts["label"] == classify.classify(photo)["label"]
+    assert all(f'data-name="{name}"' in correction["value"] for name in FIVE)
+    picture, told = classify.explain(photo)
+    assert labels["value"] == told["label"] == json.loads(kept)["label"] == classify.classify(photo)["label"]
     assert picture.width == picture.height  # as of the photo
     for nothing in (None, __file__):
         assert classify.show_answer(nothing, None)[2]["visible"] == "hidden"
@@ -89,17 +100,104 @@ def test_programs_get_sentences_too(photo, tmp_path):
         classify.explain(str(tmp_path / "notes.jpg"))
 
 
-class Answering:
-    """As much of a classifier as the card asks."""
-
-    checkpoint = Checkpoint("resnet18", ("rose", "<b>"), Preprocessing().to_dict())
-
-
-@pytest.mark.parametrize(("known", "heading"), [(True, "Rose"), (False, "Probably none of the two")])
+@pytest.mark.parametrize(
+    ("known", "heading"), [(True, "This is a rose, quite sure"), (False, "Probably none of these two")]
+)
 def test_what_is_none_of_the_classes_is_called_so_and_still_compared(known, heading):
-    card = answer_card(Answer("rose", 0.9, {"rose": 0.9, "<b>": 0.1}, 0.02, known, 0.01), Answering)
+    answer = Answer("rose", 0.9, {"rose": 0.9, "<b>": 0.1}, 0.02, known, 0.01)
+    card = answer_card(answer, facts(answer, Checkpoint("resnet18", ("rose", "<b>"), Preprocessing().to_dict())))
     assert re.search(r"<h2>(.*)</h2>", card)[1] == heading
     assert ("90.0% confident" in card) is known
-    assert ("it looks most like rose." in card) is not known
+    assert ("it looks most like a rose." in card) is not known
     assert card.count('class="share"') == 2
     assert "<b>" not in re.sub(r"by <b>[^<]*</b>", "", card)
+
+
+# Many photos
+
+
+def sent(**data) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def test_a_damaged_photo_is_a_row_with_the_reason_and_stops_no_other(photo, tmp_path):
+    damaged = tmp_path / "notes.jpg"
+    damaged.write_text("no photo")
+    *_, (shown, paths, first) = classify.show_many([str(damaged), photo, photo], None)
+    assert shown["value"].count("data-row=") == 2
+    assert "notes.jpg is a text file" in shown["value"]
+    assert (paths, first) == ([str(damaged), photo, photo], photo)
+    assert classify.show_row(paths, sent(row=1)) == photo
+
+
+def test_only_so_many_are_answered_at_once_and_it_is_said(photo, monkeypatch):
+    monkeypatch.setattr(classify, "AT_ONCE", 2)
+    *_, (shown, paths, _) = classify.show_many([photo] * 3, None)
+    assert len(paths) == shown["value"].count("data-row=") == 2
+    assert say("classify.many.left_out", limit=2) in shown["value"]
+
+
+@pytest.mark.parametrize("row", [-1, 1, "0", 0.0, None, [0], "/etc/passwd"])
+def test_a_row_that_is_not_there_opens_nothing(photo, row):
+    with pytest.raises(gr.Error):
+        classify.show_row([photo], sent(row=row))
+
+
+# Corrections
+
+
+def test_a_corrected_photo_is_in_my_photos_until_that_is_taken_back(photo):
+    said, filed = classify.file_under(photo, None, sent(name="ox-eye daisy"))
+    assert say("classify.correct.filed", name="ox-eye daisy") in said
+    assert common.my_album().classes == {"ox-eye daisy": filed}
+    assert 'data-name="ox-eye daisy"' in classify.show_answer(photo, None)[4]["value"]
+    with visit("another"):
+        assert common.my_album().classes == {}
+    assert classify.file_under(photo, None, sent(name="rose"))[1] == []  # it is there already
+    said, left = classify.take_back(filed, None)
+    assert left == [] and common.my_album().classes == {}
+    assert say("classify.correct.undone") in said and 'data-name="rose"' in said
+
+
+def test_taking_back_a_correction_leaves_what_was_done_since(photo, tmp_path):
+    _, filed = classify.file_under(photo, None, sent(name="rose"))
+    other = tmp_path / "other.png"
+    render_flower("daisy", seed=2, size=100).save(other)
+    added = common.my_album().add("daisy", [other])
+    classify.take_back(filed, None)
+    assert common.my_album().classes == {"daisy": list(added.photos), "rose": []}
+
+
+@pytest.mark.parametrize("data", [{}, {"name": ""}, {"name": None}, {"name": "x" * 5000}])
+def test_a_name_that_is_none_is_refused_in_a_sentence(photo, data):
+    said, filed = classify.file_under(photo, None, sent(**data))
+    assert filed == []
+    assert 'role="status"' in said
+
+
+# Recent answers
+
+
+def test_an_old_answer_is_given_again_or_shown_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    path = tmp_path / "uploads" / "rose.png"
+    render_flower("rose", seed=1, size=300).save(path)
+    kept = json.loads(classify.show_answer(str(path), None)[5])
+    assert classify.recall(sent(**kept))[0] == str(path)
+    path.unlink()
+    photo, card, recalled, *_ = classify.recall(sent(**kept))
+    assert photo is None and recalled == kept
+    assert kept["words"] in card and kept["thumb"] in card
+    assert classify.show_answer(None, None, recalled)[0] == card
+
+
+def test_what_a_browser_sends_back_opens_no_other_file_and_stays_text(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    hostile = {"words": "<img src=x>", "label": "<b>", "confidences": {"<b>": 1}, "known": True, "checkpoint": "<i>"}
+    for path in (__file__, "/etc/passwd", f"{tmp_path}/../x", "\0", "x" * 5000, None, 3, ["x"]):
+        photo, card, *_ = classify.recall(sent(path=path, thumb='x" onerror="alert(1)', **hostile))
+        assert photo is None
+        assert not re.search(r"<img|<i>|<b><|onerror=\"", card)
+    for nonsense in ({}, {"confidences": 3}, {**hostile, "thumb": None}, {**hostile, "thumb": "", "label": "x"}):
+        assert 'role="alert"' in classify.recall(sent(**nonsense))[1]
