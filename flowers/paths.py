@@ -23,6 +23,14 @@ def runs_dir() -> Path:
     return Path("runs").resolve() if os.access(".", os.W_OK) else _writable(user_data_path("flowers") / "runs")
 
 
+def albums_dir() -> Path:
+    """Folder of the photo sets that visitors make: ``FLOWERS_ALBUMS``, else ``albums`` beside the runs folder.
+
+    Not in the cache: nobody could make these again.
+    """
+    return _writable(os.environ.get("FLOWERS_ALBUMS") or runs_dir().with_name("albums"))
+
+
 def _writable(folder) -> Path:
     """``folder``, created; or one under the temporary directory where it cannot be (a Space without a home)."""
     folder = Path(folder).expanduser().resolve()

@@ -9,8 +9,9 @@ import json
 import math
 import os
 import time
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from flowers.paths import cache_dir
 
 MAX_CLASSES = 1000
 HELD_BACK = "held-back.txt"  # in a set's folder: the paths of the photos to check on, one a line, if not drawn by lot
+CLASS_NAMES = (
+    "class-names.json"  # in a set's folder: {folder: class name} of folders that cannot be called as the class
+)
 # Of the 128 fingerprint bits. On the report's 2,848 photos each of the 16 pairs up to 20 is one picture (4 are the same
 # file, the farthest pair stands at 19); those at 21 and 22 are unlike. One true pair, of a series, is missed: at 25.
 NEAR_DUPLICATE_BITS = 20
@@ -64,7 +68,7 @@ class Split:
 
 @dataclass(frozen=True)
 class PhotoDataset:
-    """The photos of a folder of class folders, sorted by path; classes sorted by name."""
+    """The photos of a folder of class folders, sorted by class and path; classes sorted by name."""
 
     root: Path
     classes: tuple[str, ...]
@@ -78,6 +82,14 @@ class PhotoDataset:
     def path(self, index: int) -> Path:
         """Where photo ``index`` is on disk."""
         return self.root / self.photos[index].path
+
+    def class_of(self, path: str) -> str:
+        """The class name of the photo at ``path``, relative to the root. Raises KeyError for one that is not there."""
+        return self._classes_by_path[path]
+
+    @functools.cached_property
+    def _classes_by_path(self) -> dict[str, str]:
+        return {photo.path: self.classes[photo.label] for photo in self.photos}
 
     @functools.cached_property
     def counts(self) -> dict[str, int]:
@@ -150,7 +162,9 @@ def forget(root: str | Path) -> None:
 
 def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDataset:
     inside = (path for path in root.iterdir() if path.is_dir() and not is_litter(path.name))
-    folders = sorted(inside, key=lambda path: path.name)
+    named = {path.name: path for path in inside}
+    names_of = class_names(root, named)
+    folders = [named[name] for name in sorted(names_of, key=names_of.get)]
     if not 2 <= len(folders) <= MAX_CLASSES:
         held = "1 class folder" if len(folders) == 1 else f"{len(folders)} class folders"
         raise DataError(
@@ -166,9 +180,43 @@ def _scan(root: Path, progress: Progress | None, max_seconds: float) -> PhotoDat
             unreadable.append(Unreadable(name, reason))
         else:
             photos.append(Photo(name, label, sha256, fingerprint))
-    dataset = PhotoDataset(root, tuple(folder.name for folder in folders), tuple(photos), tuple(unreadable))
-    _check_counts(dataset)
+    classes = tuple(names_of[folder.name] for folder in folders)
+    dataset = PhotoDataset(root, classes, tuple(photos), tuple(unreadable))
+    _check_counts(dataset, [folder.name for folder in folders])
     return replace(dataset, held_back=_held_back(dataset))
+
+
+def class_names(root: Path, folders: Iterable[str]) -> dict[str, str]:
+    """The class name of each of the class folders in ``root``: the folder's own name, unless CLASS_NAMES gives another.
+
+    Raises DataError where that file cannot be read, or gives two folders one name.
+    """
+    try:
+        with open(Path(root) / CLASS_NAMES, "rb") as file:
+            given = json.loads(file.read(MAX_BYTES))
+        given = {folder: clean_name(name) for folder, name in given.items()}
+    except FileNotFoundError:
+        given = {}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise DataError(f'{CLASS_NAMES} is not as it should be, such as {{"folder-1": "AC/DC"}}: remove it.') from None
+    names = {folder: given.get(folder) or folder for folder in folders}
+    if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
+        raise DataError(f"{CLASS_NAMES} gives the name {min(twice)} to two folders: change or remove it.")
+    return names
+
+
+def clean_name(name: str) -> str:
+    """A class name as it is kept: composed Unicode in one line, without control and direction-changing characters.
+
+    What emoji and scripts such as Persian are joined with stays.
+    """
+    kept = (c if unicodedata.category(c) not in ("Cc", "Zl", "Zp") else " " for c in name if c not in _DIRECTIONS)
+    # Half characters (lone surrogates) can be written to no file.
+    text = "".join(kept).encode("utf-8", "ignore").decode("utf-8")
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+_DIRECTIONS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
 def fingerprint(image: Image.Image) -> str:
@@ -207,9 +255,9 @@ def _held_back(dataset: PhotoDataset) -> frozenset[int]:
     return frozenset(places[path] for path in named & places.keys())
 
 
-def _check_counts(dataset: PhotoDataset) -> None:
-    for name, count in dataset.counts.items():
-        lost = sum(item.path.startswith(f"{name}/") for item in dataset.unreadable)
+def _check_counts(dataset: PhotoDataset, folders: Sequence[str]) -> None:
+    for folder, (name, count) in zip(folders, dataset.counts.items(), strict=True):
+        lost = sum(item.path.startswith(f"{folder}/") for item in dataset.unreadable)
         unreadable = f" ({lost} of its files could not be read)" if lost else ""
         if count == 0:
             raise DataError(f"The class {name} has no photo{unreadable}: add some, or remove its folder.")

@@ -73,7 +73,7 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
     name = _display_name(path, None)
     try:
         with open(path, "rb") as file:
-            return _open(file).size
+            return open_header(file).size
     except _Refusal as refusal:
         raise DecodeError(f"{name} {refusal}.") from None
     except Exception as error:  # as in decode_image
@@ -85,7 +85,7 @@ class _Refusal(Exception):
 
 
 def _decode(data: bytes, min_side: int | None) -> Image.Image:
-    image = _open(io.BytesIO(data))
+    image = open_header(io.BytesIO(data))
     for size in (image.size, *_coded_sizes(data)):
         _check_pixels(*size)
     _check_shape(*image.size)
@@ -194,8 +194,8 @@ _OTHERS = [
 ]
 
 
-def _open(file: BinaryIO) -> Image.Image:
-    """Parse the header, no pixels yet."""
+def open_header(file: BinaryIO) -> Image.Image:
+    """Parse the header, no pixels yet. Raises nearly anything on hostile bytes."""
     begin = file.read(4096)
     file.seek(0)
     head = begin[:64]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flowers.data.dataset import HELD_BACK, Photo, PhotoDataset, near_pairs
+from flowers.data.dataset import CLASS_NAMES, HELD_BACK, Photo, PhotoDataset, near_pairs
 from flowers.data.decode import image_size
 from flowers.errors import DataError, UsageError
 from flowers.files import whole_folder
@@ -218,6 +218,8 @@ def write_clean(findings: Findings, folder: Path, suspects: bool = False) -> dic
             target = building / photo.path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(dataset.root / photo.path, target)
+        if (dataset.root / CLASS_NAMES).exists():
+            shutil.copyfile(dataset.root / CLASS_NAMES, building / CLASS_NAMES)
         if dataset.held_back:
             paths = sorted({dataset.photos[index].path for index in dataset.held_back} - set(reasons))
             (building / HELD_BACK).write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")

@@ -129,7 +129,7 @@ def resolve(source: str | Path | None = None, *, progress: Progress | None = Non
     path = Path(os.path.expanduser(source))
     with _reading(path):
         if path.is_dir():
-            return _class_root(path.resolve())
+            return class_root(path.resolve())
         if path.is_file():
             return unpack(path, progress=progress)
     if len(path.parts) == 1 and not path.suffix:
@@ -218,7 +218,7 @@ def _unpack(archive: Path, holder: Path, progress: Progress | None, limits: dict
     folder = holder / _title(archive.name)
     with whole_folder(holder) as building:
         everything = extract(archive, building / ".unpacked", progress=progress, **limits)
-        os.replace(_class_root(everything), building / folder.name)
+        os.replace(class_root(everything), building / folder.name)
         shutil.rmtree(everything, ignore_errors=True)  # what stood around the class folders, if anything did
     return folder
 
@@ -283,10 +283,10 @@ def _lock(name: str) -> FileLock:
 
 def _environment_folder() -> Path | None:
     path = os.path.expanduser(os.environ.get("FLOWERS_DATA", ""))
-    return _class_root(Path(path).resolve()) if path not in KNOWN and os.path.isdir(path) else None
+    return class_root(Path(path).resolve()) if path not in KNOWN and os.path.isdir(path) else None
 
 
-def _class_root(folder: Path) -> Path:
+def class_root(folder: Path) -> Path:
     """``folder``, or the one inside that holds the class folders, as in a zip of a folder of class folders."""
     inner = _subfolders(folder)
     while len(inner) == 1 and (deeper := _subfolders(inner[0])):

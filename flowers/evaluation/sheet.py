@@ -91,9 +91,8 @@ def _of(found: Sequence, most: int) -> str:
 
 
 def _copy(findings: Findings, photo: str, group: Group) -> Card:
-    label, _, name = photo.partition("/")
     note = "same file" if group.exact else "near copy"
-    return Card(findings.dataset.root / photo, ((label, INK),), note, name)
+    return Card(findings.dataset.root / photo, ((findings.dataset.class_of(photo), INK),), note, _name(photo))
 
 
 def _pair(findings: Findings, match: Match) -> list[Card]:
@@ -101,9 +100,13 @@ def _pair(findings: Findings, match: Match) -> list[Card]:
     note = "same file" if match.exact else "near copy"
     cards = []
     for dataset, photo in ((findings.dataset, match.photo), (findings.against, match.other)):
-        label, _, name = photo.partition("/")
-        cards.append(Card(dataset.root / photo, ((label, INK), (f" in {dataset.root.name}", FAINT)), note, name))
+        words = ((dataset.class_of(photo), INK), (f" in {dataset.root.name}", FAINT))
+        cards.append(Card(dataset.root / photo, words, note, _name(photo)))
     return cards
+
+
+def _name(photo: str) -> str:
+    return photo.partition("/")[2]
 
 
 # Laying out

@@ -14,11 +14,13 @@ import gradio as gr
 from PIL import Image
 
 from flowers.classifier import Classifier
+from flowers.data.album import Album
 from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
-from flowers.paths import runs_dir
+from flowers.paths import albums_dir, runs_dir
 from flowers.studio.language import say
+from flowers.studio.visitors import visitor
 from flowers.training.run import list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
@@ -109,10 +111,20 @@ def warm_up() -> None:
 
 # Photo sets
 
+ALBUM = "album"  # the choice that stands for the visitor's own photos, whoever that is
+
+
+def my_album() -> Album:
+    """The visitor's own photos, which may be none yet. Call in the event's own thread."""
+    return Album(albums_dir() / visitor())
+
 
 def source_choices() -> list[tuple[str, str]]:
     """(what is shown, value) of the photo sets that a visitor may train on and evaluate with."""
     choices = []
+    if classes := my_album().classes:
+        photos = sum(map(len, classes.values()))
+        choices.append((say("photos.choice", photos=f"{photos:,}", classes=len(classes)), ALBUM))
     if _own_folder():
         choices.append((f"{Path(_own_folder()).name} (FLOWERS_DATA)", "FLOWERS_DATA"))
     for name, known in KNOWN.items():
@@ -130,6 +142,8 @@ def default_choice() -> str:
 
 def source_of(choice: str | None) -> str:
     """The photo set behind a choice, as ``open_dataset`` takes it. Raises UsageError for anything not offered."""
+    if choice == ALBUM and my_album().classes:
+        return str(my_album().folder)
     if choice == "FLOWERS_DATA" and _own_folder():
         return str(Path(_own_folder()).resolve())
     if isinstance(choice, str) and choice in KNOWN:

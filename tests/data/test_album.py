@@ -1,0 +1,366 @@
+"""Albums: classes of any name, nothing twice, every step undone, nobody's whereabouts kept."""
+
+import io
+import os
+import random
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from flowers.data import album as module
+from flowers.data.album import Album, drop_unused
+from flowers.data.dataset import CLASS_NAMES, open_dataset
+from flowers.data.decode import decode_image
+from flowers.errors import DataError, FlowersError, UsageError
+from flowers.paths import albums_dir
+
+STRANGE = [
+    "Löwenzahn", "蒲公英", "AC/DC", "..", "...", ".hidden", "a\\b", "CON", "nul.txt", "rose", "Rose", "ROSE ", "🌻👩‍🌾",
+    "x" * 200, "花" * 200, '<img src=x onerror="alert(1)">', "a\nb", "%2e%2e%2f", "-rf", "__MACOSX", "Thumbs.db", "a:b",
+    "zu\u0308rich", " padded ", "?*|", "\u202egpj", "~", "$HOME", "{names}", "tab\tbed",
+]  # fmt: skip
+
+
+def photo(seed: int, size: int = 24, format: str = "PNG") -> bytes:
+    """Coloured noise: two seeds look nothing alike."""
+    pixels = random.Random(seed).randbytes(3 * size * size)
+    file = io.BytesIO()
+    Image.frombytes("RGB", (size, size), pixels).save(file, format)
+    return file.getvalue()
+
+
+def photos(*seeds: int) -> list[tuple[str, bytes]]:
+    return [(f"IMG_{seed}.png", photo(seed)) for seed in seeds]
+
+
+def content(album: Album) -> dict[str, list[str]]:
+    """What is in the album, by class."""
+    return {name: sorted(files) for name, files in album.classes.items()}
+
+
+@pytest.fixture
+def album(tmp_path) -> Album:
+    return Album(tmp_path / "album")
+
+
+@pytest.fixture
+def filled(album) -> Album:
+    album.add("daisy", photos(1, 2, 3))
+    album.add("rose", photos(4, 5))
+    return album
+
+
+def test_photos_are_kept_under_their_classes_and_open_as_a_set(filled):
+    assert {name: len(files) for name, files in filled.classes.items()} == {"daisy": 3, "rose": 2}
+    dataset = open_dataset(filled.folder)
+    assert dataset.counts == {"daisy": 3, "rose": 2}
+    assert filled.path(filled.classes["daisy"][0]).read_bytes() in [data for _, data in photos(1, 2, 3)]
+    assert len(filled) == 5 and filled.nbytes == sum(len(data) for _, data in photos(1, 2, 3, 4, 5))
+
+
+def test_classes_of_any_name_are_classes_of_that_name(album):
+    names = []
+    for number, name in enumerate(STRANGE):
+        added = album.add(name, photos(2 * number, 2 * number + 1))
+        assert added.count == 2
+        names.append(" ".join(name.replace("\u202e", "").replace("zu\u0308", "zü").split()))
+    expected = sorted(dict.fromkeys(names) | {"ROSE": None})
+    assert sorted(album.classes) == expected
+    assert list(open_dataset(album.folder).classes) == sorted(expected)
+    inside = [path for path in album.folder.parent.rglob("*") if path.is_file()]
+    assert all(path.resolve().is_relative_to(album.folder) for path in inside), "nothing gets out"
+    folders = [path.name for path in album.folder.iterdir() if path.is_dir()]
+    assert len({folder.casefold() for folder in folders}) == len(folders), "systems that ignore case keep them apart"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(max_size=250), max_size=5))
+def test_whatever_is_typed_is_a_class_or_a_sentence(tmp_path_factory, names):
+    album = Album(tmp_path_factory.mktemp("any") / "album")
+    for name in names:
+        try:
+            kept = album.add_class(name)
+        except UsageError as error:
+            assert str(error).endswith(".")
+        else:
+            assert kept in album.classes
+            assert album.rename(kept, kept) == kept
+    while album.undo():
+        pass
+    assert album.classes == {}
+    assert [path.name for path in album.folder.parent.iterdir()] in ([], ["album"])
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\n", "x" * 201, None, 3])
+def test_what_is_no_name_is_refused(album, name):
+    with pytest.raises(UsageError, match="name"):
+        album.add(name, photos(1))
+
+
+def test_the_same_file_is_not_added_twice_under_any_class(filled):
+    before = content(filled)
+    again = filled.add("daisy", [*photos(1), ("another name.png", photo(2))])
+    assert (again.count, again.known, again.refused) == (0, 2, ())
+    assert filled.add("tulip", photos(1)).known == 1
+    assert content(filled) == before
+    both = filled.add("tulip", [("a.png", photo(9)), ("b.png", photo(9))])
+    assert (both.count, both.known) == (1, 1)
+
+
+def test_what_is_no_photo_is_refused_with_its_reason_and_the_others_are_added(album, tmp_path):
+    (tmp_path / "fine.png").write_bytes(photo(1))
+    added = album.add("daisy", [("note.txt", b"hello"), tmp_path / "fine.png", tmp_path / "gone.png", ("x.jpg", b"")])
+    assert added.count == 1
+    assert [item.name for item in added.refused] == ["note.txt", "gone.png", "x.jpg"]
+    assert all(item.name in item.reason and item.reason.endswith(".") for item in added.refused)
+
+
+def test_photos_keep_their_names_wherever_they_move(filled):
+    one, *_ = filled.classes["daisy"]
+    assert one.startswith("IMG_")
+    filled.rename("daisy", "Gänse/blümchen")
+    assert filled.move([one, "gone.png"], "rose") == 1
+    assert one in filled.classes["rose"] and len(filled.classes["Gänse/blümchen"]) == 2
+    assert filled.move([one], "rose") == 0
+    assert filled.remove([one, one, "gone.png"]) == 1
+    with pytest.raises(UsageError, match="not among your photos"):
+        filled.path(one)
+
+
+def test_classes_that_are_not_there_and_names_that_are_taken(filled):
+    for change in (lambda: filled.rename("tulip", "x"), lambda: filled.remove_class("tulip")):
+        with pytest.raises(UsageError, match="no class called tulip"):
+            change()
+    with pytest.raises(UsageError, match="already"):
+        filled.rename("daisy", "rose")
+    with pytest.raises(UsageError, match="already"):
+        filled.add_class("rose")
+
+
+def test_every_step_is_undone(filled):
+    one, two, _ = filled.classes["daisy"]
+    changes = [
+        lambda: filled.rename("daisy", "../daisy"),
+        lambda: filled.add_class("empty"),
+        lambda: filled.move([one], "brand / new"),
+        lambda: filled.remove([two, one]),
+        lambda: filled.add("🌷", photos(7, 8)),
+        lambda: filled.remove_class("../daisy"),
+        lambda: filled.rename("rose", "daisy"),
+        lambda: filled.add("daisy", photos(1)),  # the one that was removed
+    ]
+    states = []
+    for change in changes:
+        states.append((content(filled), {path.name: path.read_bytes() for path in filled._paths().values()}))
+        change()
+    kinds = []
+    for before, files in reversed(states):
+        kinds.append(filled.last.kind)
+        assert filled.undo().kind == kinds[-1]
+        assert content(filled) == before
+        assert {path.name: path.read_bytes() for path in filled._paths().values()} == files
+    assert kinds == ["add", "rename", "remove class", "add", "remove", "move", "class", "rename"]
+    assert filled.undo().about == {"count": 2, "name": "rose"} and filled.undo() and filled.undo() is None
+
+
+def test_a_change_that_was_cut_short_can_be_undone(filled, monkeypatch):
+    before, replace, calls = content(filled), os.replace, []
+
+    def killed(source, target):
+        if ".album/bin" in str(target):
+            calls.append(source)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(module.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        filled.remove_class("daisy")
+    monkeypatch.undo()
+    assert len(filled.classes["daisy"]) == 2
+    filled.undo()
+    assert content(filled) == before
+
+
+def test_the_bin_holds_what_steps_can_bring_back_and_no_more(filled, monkeypatch):
+    monkeypatch.setattr(module, "MAX_STEPS", 3)
+    filled.remove(filled.classes["daisy"][:1])
+    filled.remove(filled.classes["daisy"][:1])
+    filled.add_class("a")
+    filled.add_class("b")
+    assert len(list((filled.folder / ".album" / "bin").iterdir())) == 1
+    monkeypatch.setattr(module, "MAX_ALBUM_BYTES", 0)
+    filled.add_class("c")
+    assert not list((filled.folder / ".album" / "bin").iterdir())
+    assert [step and step.kind for step in (filled.undo() for _ in range(4))] == ["class"] * 3 + [None]
+
+
+def test_limits_are_told(filled, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PHOTOS", 6)
+    added = filled.add("daisy", photos(11, 12))
+    assert added.count == 1 and "more than the 6 photos" in added.refused[0].reason
+    monkeypatch.setattr(module, "MAX_CLASSES", 2)
+    for change in (
+        lambda: filled.add("tulip", photos(13)),
+        lambda: filled.add_class("tulip"),
+        lambda: filled.move(filled.classes["rose"], "tulip"),
+    ):
+        with pytest.raises(UsageError, match="2 classes"):
+            change()
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MAX_ALBUM_BYTES", filled.nbytes + 10)
+    added = filled.add("daisy", photos(14))
+    assert added.count == 0 and "room" in added.refused[0].reason
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "READ_SECONDS", 0)
+    added = filled.add("daisy", photos(15, 16, 17))
+    assert (added.count, len(added.refused)) == (1, 2) and "time" in added.refused[0].reason
+
+
+def test_two_tabs_at_once_lose_nothing(album):
+    def fill(start: int) -> None:
+        for seed in range(start, start + 8):
+            Album(album.folder).add("both", photos(seed, 99))
+            Album(album.folder).add(f"class {seed}", photos(100 + seed))
+
+    threads = [threading.Thread(target=fill, args=[start]) for start in (0, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(album) == 2 * 16 + 1
+    while album.undo():
+        pass
+    assert len(album) == 0
+
+
+def test_an_exported_album_is_the_same_when_it_is_added_again(filled, tmp_path):
+    for number, name in enumerate(STRANGE[:12]):
+        filled.add(name, photos(50 + number))
+    filled.rename("daisy", "a / b")
+    file = filled.export(tmp_path / "album.zip")
+    again = Album(tmp_path / "again")
+    assert again.add_zip(file).count == len(filled)
+    assert content(again) == content(filled)
+    assert again.undo().kind == "add" and again.classes == {}
+    with pytest.raises(UsageError, match="no photos to export"):
+        again.export(tmp_path / "empty.zip")
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_zip_of_class_folders_in_a_folder_or_of_a_split_is_understood(album, tmp_path):
+    files = {f"mine/{name}/{seed}.png": photo(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
+    album.add_zip(zipped(tmp_path / "a.zip", files))
+    assert {name: len(found) for name, found in album.classes.items()} == {"rose": 2, "tulip": 1}
+    album.add_zip(zipped(tmp_path / "b.zip", {"train/rose/1.png": photo(5), "val/rose/2.png": photo(6)}))
+    assert {name: len(found) for name, found in album.classes.items()} == {"rose": 4, "tulip": 1}
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"1.png": photo(1)}, "no class folders"),
+        ({"../rose/1.png": photo(1)}, "not a path to unpack"),
+        ({"rose/1.png": bytes(30_000_000)}, "bomb"),
+        ({"rose/1.png": photo(1), CLASS_NAMES: b"[" * 100_000}, "not as it should be"),
+        ({"a/1.png": photo(1), "b/1.png": photo(2), CLASS_NAMES: b'{"a": "b"}'}, "two folders"),
+    ],
+)
+def test_hostile_zips_end_in_a_sentence_and_leave_nothing(album, tmp_path, files, said):
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    with pytest.raises(FlowersError, match=said):
+        album.add_zip(tmp_path / "z.zip")
+    assert album.classes == {} and album.last is None
+    assert [path.name for path in (album.folder / ".album").iterdir()] == ["bin"]
+
+
+def test_a_set_is_copied_without_what_is_left_out(filled, tmp_path):
+    dataset = open_dataset(filled.folder)
+    copy = Album(tmp_path / "copy")
+    added = copy.add_set(dataset, without=[dataset.photos[0].path])
+    assert added.count == 4 and {name: len(found) for name, found in copy.classes.items()} == {"daisy": 2, "rose": 2}
+    assert copy.undo().about["count"] == 4 and copy.classes == {}
+
+
+def test_the_disk_being_full_is_a_sentence(filled, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(DataError, match="space"):
+        filled.remove(filled.classes["daisy"])
+
+
+def test_albums_that_nobody_opens_are_dropped_after_weeks(filled, tmp_path):
+    other = Album(filled.folder.with_name("other"))
+    other.add("daisy", photos(1))
+    (tmp_path / "no album").mkdir()
+    (other.folder / ".album" / "incoming-x").mkdir()
+    for path in (filled.folder, tmp_path / "no album", other.folder / ".album" / "incoming-x"):
+        os.utime(path, (time.time() - module.KEPT_SECONDS - 60,) * 2)
+    drop_unused(tmp_path)
+    assert not filled.folder.exists()
+    assert len(other) == 1 and (tmp_path / "no album").is_dir()
+    assert not (other.folder / ".album" / "incoming-x").exists()
+
+
+def test_albums_survive_a_clean_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLOWERS_RUNS", str(tmp_path / "runs"))
+    assert albums_dir() == tmp_path / "albums"
+    monkeypatch.setenv("FLOWERS_ALBUMS", str(tmp_path / "mine"))
+    assert albums_dir() == tmp_path / "mine"
+
+
+# Where a photo was taken
+
+
+def with_place(format: str, orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Make] = "SecretCamera"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
+    file = io.BytesIO()
+    picture = Image.radial_gradient("L").resize((60, 40)).convert("RGB")
+    picture.putpixel((0, 0), (255, 0, 0))
+    picture.save(file, format, exif=exif.tobytes(), **({"comment": b"SecretNote"} if format == "JPEG" else {}))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_photo_does_not_tell_where_it_was_taken(album, format, orientation):
+    taken = with_place(format, orientation)
+    assert Image.open(io.BytesIO(taken)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    [kept] = album.add("daisy", [(f"a.{format.lower()}", taken)]).photos
+    data = album.path(kept).read_bytes()
+    assert not Image.open(io.BytesIO(data)).getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    assert b"Secret" not in data
+    before, after = decode_image(taken), decode_image(data)
+    assert before.size == after.size
+    if format == "JPEG":
+        assert before.tobytes() == after.tobytes(), "nothing is compressed again"
+        assert album.add("rose", [("again.jpg", taken)]).known == 1
+
+
+def test_what_stands_behind_a_jpeg_goes_and_progressive_ones_stay_whole(album):
+    file = io.BytesIO()
+    picture = Image.radial_gradient("L").resize((200, 160)).convert("RGB")
+    picture.save(file, "JPEG", progressive=True, icc_profile=b"\0" * 200)
+    [kept] = album.add("daisy", [("a.jpg", file.getvalue() + b"a film" * 1000)]).photos
+    data = album.path(kept).read_bytes()
+    assert b"a film" not in data and b"ICC_PROFILE" in data
+    assert decode_image(data).tobytes() == decode_image(file.getvalue()).tobytes()
