@@ -34,7 +34,7 @@ def waiting() -> list[Run]:
 def place(run: Run) -> int:
     """Where in line a waiting run stands: 2 when one is to end before it."""
     line = waiting()
-    return line.index(run) + 1 + _is_taken() if run in line else 1
+    return line.index(run) + 1 + is_taken() if run in line else 1
 
 
 def check_room() -> None:
@@ -92,5 +92,6 @@ def _acquire(lock: FileLock) -> bool:
     return lock.is_locked
 
 
-def _is_taken() -> bool:
+def is_taken() -> bool:
+    """Whether a run is at work on this machine."""
     return is_held(cache_dir() / "training.lock")
