@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from flowers.studio.common import escape
 
-WIDTH, HEIGHT = 560, 240  # of the drawing, which is scaled to the space there is
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 10, 26  # margins, for the axes' numbers
+WIDTH, HEIGHT = 380, 215  # of the drawing, which is scaled to the space there is
+LEFT, RIGHT, TOP, BOTTOM = 42, 10, 8, 24  # margins, for the axes' numbers
 TICKS = 6  # at most, on an axis
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.data.album import Album
-from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
+from flowers.data.sources import KNOWN, available, zips_dir
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
 from flowers.paths import albums_dir
@@ -185,17 +185,6 @@ def choice_of(source: str | None) -> str | None:
     """The choice that stands for a run's photo set; None where it is offered to the visitor no more, or never was."""
     choices = [value for _, value in source_choices()]
     return next((value for value in choices if source is not None and source_of(value) == source), None)
-
-
-def drop_upload(folder: Path) -> None:
-    """Remove an uploaded set that is of no use, unless a run has learnt from it."""
-    if str(folder) not in _uploads_trained_on():
-        drop_zip(folder)
-
-
-def drop_old_uploads() -> None:
-    """Remove the uploaded sets of more than a day ago that no run has learnt from."""
-    drop_unused_zips(keep=_uploads_trained_on())
 
 
 def _uploads_trained_on() -> list[str]:

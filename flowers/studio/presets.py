@@ -90,7 +90,7 @@ def measure() -> None:
         if _process or _file().exists() or queue.is_taken():
             return
         _file().parent.mkdir(parents=True, exist_ok=True)
-        low = ["nice", "-n", "19"] if os.name == "posix" else []
+        low = ["nice", "-n", "10"] if os.name == "posix" else []
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         _process.append(
             subprocess.Popen(

@@ -167,10 +167,11 @@ def _watched_parts() -> dict[str, gr.components.Component]:
         parts["share"] = gr.Button(say("train.share"), elem_id="train-share", min_width=100)
     with gr.Row(visible=False, elem_id="train-more-epochs") as parts["more"]:
         parts["epochs"] = gr.Number(
-            MORE_EPOCHS, label=say("train.more_epochs"), info=say("train.more_epochs_info"), precision=0,
-            elem_id="train-epochs",
+            MORE_EPOCHS, label=say("train.more_epochs"), show_label=False, container=False, elem_id="train-epochs",
+            min_width=96,
         )  # fmt: skip
         parts["prolong"] = gr.Button(say("train.prolong"), elem_id="train-prolong", min_width=100)
+        gr.Markdown(say("train.more_epochs_info"), elem_classes="hint")
     parts["curves"] = gr.HTML(progress.curves(None, Story()), **plain)
     with gr.Accordion(say("train.numbers"), open=False, elem_id="train-numbers"):
         parts["numbers"] = gr.HTML(progress.numbers(Story()), **plain)
