@@ -155,6 +155,11 @@ def available(name: str) -> bool:
     return _known(name).name == "garden" or _local(name) is not None
 
 
+def located(name: str) -> Path | None:
+    """Where the known set ``name`` lies on this machine; None where it would have to be fetched or painted first."""
+    return _local(_known(name).name)
+
+
 def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
     """Bring the known set ``name`` onto this machine, unless it is there.
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from flowers.studio import common
 from flowers.studio.language import say
 from flowers.training import queue
 
+MEASURED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 FIVE_FLOWERS = ("flowers5", "flowers5-wide")  # they hold back the same 570 photos, but for labels that contradict
 
 
@@ -87,7 +89,7 @@ def known() -> float:
 def measure() -> None:
     """Find out how long the presets take here, unless that is known, under way, or a training is at work."""
     with _measuring:
-        if _process or _file().exists() or queue.is_taken():
+        if _process or time.time() - _changed(_file()) < MEASURED_SECONDS or queue.is_taken():
             return
         _file().parent.mkdir(parents=True, exist_ok=True)
         low = ["nice", "-n", "10"] if os.name == "posix" else []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowers.data.decode import decode_image
-from flowers.data.sources import KNOWN, available, resolve
+from flowers.data.sources import KNOWN, located, resolve
 from flowers.errors import FlowersError
 from flowers.recipe import KNOBS
 from flowers.studio.charts import Line, Mark, line_chart, round_up
@@ -263,7 +263,7 @@ def _thumb(run: Run, photo: str) -> str:
 
 def _root(source: str | None) -> Path:
     """The folder that a run's photos lie in. Raises FlowersError where it would have to be fetched first."""
-    if source in KNOWN and not available(source):
+    if source in KNOWN and not located(source):
         raise FlowersError(f"The photos of {source} are not here.")
     return _resolved(source)
 

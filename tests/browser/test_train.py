@@ -192,6 +192,7 @@ def test_runs_are_named_annotated_laid_over_each_other_sorted_and_deleted(train_
     good = finished_run(studio.runs / "a-good-run", accuracy=0.9, epochs=4)
     finished_run(studio.runs / "b-bad-run", accuracy=0.45)
     page = train_page()
+    expect(headline(page)).to_be_visible()
     choose(page, "train-run", "a-good-run")
     expect(page.locator("#train-status")).to_contain_text("a-good-run")
     page.get_by_role("button", name="Name, note, delete").click()
@@ -254,6 +255,7 @@ def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(train_page):
 def test_on_a_phone_and_in_the_dark_everything_fits(train_page, studio):
     finished_run(studio.runs / "c-phone-run", accuracy=0.6)
     page = train_page(390)
+    expect(headline(page)).to_be_visible()
     choose(page, "train-run", "c-phone-run")
     expect(page.locator("#train-look figure")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -274,8 +274,10 @@ def test_the_photos_are_shown_with_the_last_epochs_answers_and_all_epochs_to_rep
     assert len(looks(finished_run(runs_dir() / "long", epochs=200))["looks"]) == progress.REPLAYED
 
 
-def test_photos_that_are_gone_leave_their_places(tmp_path):
-    run = finished_run(runs_dir() / "run", source=str(tmp_path / "gone"))
+@pytest.mark.parametrize("source", ["/gone", "garden", "flowers5"])
+def test_photos_that_are_not_here_leave_their_places_and_are_not_fetched(monkeypatch, source):
+    monkeypatch.setattr("flowers.data.sources.fetch", lambda *_, **__: pytest.fail("a tick must not wait"))
+    run = finished_run(runs_dir() / "run", source=source)
     page = progress.look(run, read_story(run))
     assert page.count("<figure") == 5
     assert "<img" not in page
