@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     resume = commands.add_parser("resume", help="go on with a run that was stopped or killed")
     resume.add_argument("run", metavar="RUN", help="the run folder")
     resume.add_argument("--quiet", action="store_true", help="no progress bar")
-    resume.add_argument("--background", action="store_true", help="quietly, and giving way to other programs")
+    resume.add_argument("--background", action="store_true", help="quietly, in turn, and giving way to other programs")
     resume.set_defaults(command=_resume)
 
     presets = commands.add_parser("presets", help="the presets, and how long each would take here")
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_recipe(find)
     _add_data(find)
     find.add_argument("--plot", type=Path, metavar="FILE", help="draw what was found: a .png, .svg or .pdf")
+    find.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, after every step")
     find.set_defaults(command=_find_lr)
 
     average = commands.add_parser("average", help="average the weights of several runs into one checkpoint")
@@ -218,7 +219,7 @@ def _resume(options: argparse.Namespace) -> None:
         )
     if options.background and hasattr(os, "nice"):
         os.nice(10)  # the studio answers photos meanwhile
-    _perform(run, options.quiet or options.background)
+    _perform(run, options.quiet or options.background, in_line=options.background)
 
 
 def _recipe(options: argparse.Namespace) -> Recipe:
@@ -244,7 +245,7 @@ def _absolute(source: str | None) -> str:
     return str(Path(source).expanduser().resolve())
 
 
-def _perform(run: Any, quiet: bool) -> None:
+def _perform(run: Any, quiet: bool, in_line: bool = False) -> None:
     from flowers.data.download import progress_bar
     from flowers.training.log import log_lines
     from flowers.training.process import perform
@@ -256,7 +257,7 @@ def _perform(run: Any, quiet: bool) -> None:
         progress_bar("Getting the photos ready", unit="") as reading,
         _bar(quiet) as bar,
     ):
-        for event in perform(run, stopping, None if quiet else reading, conclude=_calibrate_run):
+        for event in perform(run, stopping, None if quiet else reading, _calibrate_run, in_line):
             bar.show(event)
             if lines := log_lines(event, epochs):
                 bar.write(lines)
@@ -343,15 +344,23 @@ def _presets(options: argparse.Namespace) -> None:
 
 def _find_lr(options: argparse.Namespace) -> None:
     from flowers.data.download import progress_bar
-    from flowers.training.lr_finder import find_learning_rate
+    from flowers.files import write_json
+    from flowers.training.lr_finder import STEPS, find_learning_rate
 
     if options.plot and options.plot.suffix.lower() not in PLOTS:
         raise UsageError(f"--plot {options.plot} cannot be drawn: give a file that ends in {', '.join(PLOTS)}.")
     _check_folder_of("--plot", options.plot)
+    _check_folder_of("--json", options.json)
     recipe = _recipe(options)
+
+    def write(search: Any, **found: Any) -> None:
+        if options.json:
+            write_json(options.json, {"steps": STEPS, "rates": search.rates, "losses": search.losses, **found})
+
     dataset = _open_photos(options.data)
     with progress_bar("Trying learning rates", unit=" steps") as progress:
-        search = find_learning_rate(recipe, dataset, progress=progress)
+        search = find_learning_rate(recipe, dataset, progress=progress, told=write)
+    write(search, suggested=search.valley, steepest=search.steepest, ran_off=search.ran_off)
     end = ", where the loss ran off" if search.ran_off else ""
     print(f"Tried {len(search.rates)} learning rates from {search.rates[0]:.2g} to {search.rates[-1]:.2g}{end}.")
     print(f"Suggested: --learning-rate {search.valley:.2g}, in the middle of the loss's longest fall.")

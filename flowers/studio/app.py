@@ -49,6 +49,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
+        train.follow(training)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
@@ -64,8 +65,31 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         collecting.show(page.load)
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
         training_tab.select(lambda: gr.update(choices=common.source_choices()), None, training.source, **quiet)
+        training_tab.select(train.opened, None, None, queue=False, **quiet)
+        _connect_training(training, tabs, answering, evaluating, quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
     return page
+
+
+def _connect_training(
+    training: train.TrainTab, tabs: gr.Tabs, answering: gr.Dropdown, evaluating: evaluate.EvaluateTab, quiet: dict
+) -> None:
+    """What a finished run offers: to be tried and to be evaluated, in those tabs."""
+
+    def to(tab: str) -> dict:
+        return gr.Tabs(selected=tab)
+
+    def try_it(run: str) -> tuple:
+        return train.checkpoint_choice(run), to("classify")
+
+    def evaluate_it(run: str) -> tuple:
+        return *train.evaluation_choices(run), to("evaluate")
+
+    training.parts["try"].click(try_it, training.current, [answering, tabs], **quiet)
+    training.parts["evaluate"].click(
+        evaluate_it, training.current, [evaluating.checkpoint, evaluating.source, tabs], **quiet
+    )
+    training.parts["photos"].click(lambda: to("photos"), None, tabs, **quiet)
 
 
 def _refresh() -> tuple[dict, ...]:

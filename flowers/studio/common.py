@@ -17,10 +17,10 @@ from flowers.data.album import Album
 from flowers.data.sources import KNOWN, available
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
-from flowers.paths import albums_dir, runs_dir
+from flowers.paths import albums_dir
 from flowers.studio.language import say
 from flowers.studio.visitors import visitor
-from flowers.training.run import list_runs
+from flowers.training.run import Run, list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
 COMPUTE = "compute"  # the queue of everything that keeps a core busy
@@ -60,7 +60,7 @@ def in_words(function: Callable) -> Callable:
 def checkpoint_choices() -> list[tuple[str, str]]:
     """(what is shown, value) of the bundled checkpoints and of every run that has one, newest first."""
     bundled = [(f"{name} (bundled)", name) for name in bundled_checkpoints()]
-    runs = [(f"{run.name} (my run)", run.name) for run in list_runs() if run.has_checkpoint()]
+    runs = [(f"{run.title} (my run)", run.name) for run in visible_runs() if run.has_checkpoint()]
     return [*bundled, *runs]
 
 
@@ -75,10 +75,10 @@ def load_classifier(name: str | None) -> Classifier:
     The page may only name what it was offered: a visitor must not read folders of the server by their paths.
     """
     name = name or default_checkpoint()
-    if name not in [value for _, value in checkpoint_choices()]:
+    run = find_run(name) if name not in bundled_checkpoints() else None
+    if name not in bundled_checkpoints() and not (run and run.has_checkpoint()):
         raise UsageError(f"There is no checkpoint called {name!r} any more: choose another.")
-    folder = runs_dir() / name if (runs_dir() / name).is_dir() and name not in bundled_checkpoints() else name
-    checkpoint = find_checkpoint(folder)
+    checkpoint = find_checkpoint(run.folder if run else name)
     return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
 
 
@@ -106,6 +106,34 @@ def warm_up() -> None:
         classifier = load_classifier(None)
         classifier.classify(Image.new("RGB", (256, 256)))
         classifier.choose_engine()
+
+
+# Runs
+
+
+def visible_runs() -> list[Run]:
+    """The runs that a visitor finds in lists, the one worked on last first: all but those on others' own photos.
+
+    Whoever has a run's name, and so a link to it, may open it all the same: ``find_run``.
+    """
+    mine = my_album().folder
+    return [run for run in list_runs() if (album := _album_of(run.folder)) is None or album == mine]
+
+
+def find_run(name: object) -> Run | None:
+    """A run of the runs folder by its name, whoever asks; a visitor must not name other folders of the server."""
+    return next((run for run in list_runs() if run.name == name), None)
+
+
+@functools.lru_cache(maxsize=1000)
+def _album_of(run: Path) -> Path | None:
+    """The album that a run has learnt from, if any. A run's photos never change, and a page asks every second."""
+    try:
+        source = Run(run).source
+    except FlowersError:  # a damaged run
+        return None
+    folder = Path(source).resolve() if source and source not in KNOWN else None
+    return folder if folder and folder.parent == albums_dir() else None
 
 
 # Photo sets
@@ -158,6 +186,12 @@ def source_of(choice: str | None) -> str:
     if isinstance(choice, str) and choice in KNOWN:
         return choice
     raise UsageError("That photo set is not here any more: choose another, or add photos to My photos.")
+
+
+def choice_of(source: str | None) -> str | None:
+    """The choice that stands for a run's photo set; None where it is offered to the visitor no more, or never was."""
+    choices = [value for _, value in source_choices()]
+    return next((value for value in choices if source is not None and source_of(value) == source), None)
 
 
 def own_folder() -> str | None:

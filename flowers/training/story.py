@@ -21,6 +21,16 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What an epoch's end came to on the photos held back."""
+
+    epoch: int  # 0-based
+    accuracy: float  # 0..1
+    samples: list[dict[str, Any]]  # predictions of the same few photos in every epoch
+    confusion: list[list[int]]  # counts: a row a label, a column an answer
+
+
+@dataclass(frozen=True)
 class Story:
     """A run so far."""
 
@@ -37,11 +47,14 @@ class Story:
     predicted_seconds: float | None = None  # of the whole run, told when it last started
     seconds_left: float | None = None  # None until it can be told
     machine: str = ""
+    photos: int = 0  # in all, those held back included
     finished: bool = False
     loss: list[Point] = field(default_factory=list)
     accuracy: list[Point] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)  # the last epoch's
+    confusion: list[list[int]] = field(default_factory=list)  # the last epoch's, empty in runs of before it was told
     classes: list[str] = field(default_factory=list)
+    past: list[Look] = field(default_factory=list)  # one for each epoch that was checked
 
     @property
     def progress(self) -> float:
@@ -59,8 +72,10 @@ class Story:
         return f"Ended after {self.epoch} of {self.epochs} epochs, for the last {idle} brought no better accuracy"
 
     def to_dict(self) -> dict[str, Any]:
-        """The values by name, ready for JSON."""
-        return {**asdict(self), "progress": self.progress}
+        """The values by name, ready for JSON; of what was seen of the photos only the last epoch's."""
+        values = {**asdict(self), "progress": self.progress}
+        del values["past"]
+        return values
 
 
 def read_story(run: Run) -> Story:
@@ -104,6 +119,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
         predicted_seconds=sum(start["predicted"]) if start.get("predicted") else None,
         seconds_left=0.0 if finished else seconds_left(start, _last_with_place(events)),
         machine=start["machine"],
+        photos=start["train_photos"] + start["val_photos"],
         finished=finished,
         loss=_step_points(steps, start["steps"])
         + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]
@@ -111,8 +127,15 @@ def tell(events: list[dict[str, Any]]) -> Story:
         accuracy=[Point(e["epoch"] + 1, e["train_accuracy"], "training") for e in epochs]
         + [Point(e["epoch"] + 1, e["val_accuracy"], "validation") for e in epochs],
         samples=samples[-1]["predictions"] if samples else [],
+        confusion=epochs[-1].get("confusion", []) if epochs else [],
         classes=start["classes"],
+        past=_looks(epochs, samples),
     )
+
+
+def _looks(epochs: list[dict[str, Any]], samples: list[dict[str, Any]]) -> list[Look]:
+    seen = {event["epoch"]: event["predictions"] for event in samples}
+    return [Look(e["epoch"], e["val_accuracy"], seen.get(e["epoch"], []), e.get("confusion", [])) for e in epochs]
 
 
 def _last_with_place(events: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """The loop, as a generator of events. It prints nothing, draws nothing and knows no page."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +32,7 @@ from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 32  # photos at once where nothing is learned; 64 take a tenth longer each on two cores
 OTHER_VERSION = "The run's last checkpoint was written by another version of flowers: start a new run from its best."
-SAMPLES = 10  # validation photos whose predictions are told after every epoch
+SAMPLES = 12  # validation photos, at most, whose predictions are told after every epoch
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
 
 
@@ -279,8 +280,9 @@ class Training:
             val_accuracy=accuracy,
             best=best,
             seconds=self.clock.seconds(),
+            confusion=_confusion(predictions, len(self.dataset.classes)),
         )
-        yield Samples(position.epoch, predictions[:: max(1, len(predictions) // SAMPLES)][:SAMPLES])
+        yield Samples(position.epoch, [predictions[at] for at in spread([p.label for p in predictions], SAMPLES)])
 
     def _validate(self) -> Iterator[Validating]:
         """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
@@ -362,6 +364,32 @@ def _load_start(
     if checkpoint.classes != classes:
         weights |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{head}.")}
     fill_model(model, weights, checkpoint)
+
+
+def spread(labels: Sequence[int], count: int) -> list[int]:
+    """Positions of up to ``count`` labels, rising: as many of each class as of any other, from all over its list.
+
+    Where there are more classes than that, of some one each.
+    """
+    own: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        own.setdefault(label, []).append(position)
+    classes = _evenly(sorted(own), count)
+    share = -(-count // len(classes))
+    rounds = itertools.zip_longest(*(_evenly(own[label], share) for label in classes))
+    return sorted([position for position in itertools.chain.from_iterable(rounds) if position is not None][:count])
+
+
+def _evenly(items: list[int], count: int) -> list[int]:
+    return items[:: max(1, len(items) // count)][:count]
+
+
+def _confusion(predictions: list[Prediction], classes: int) -> list[list[int]]:
+    """How many photos of each class (rows) were given each label (columns)."""
+    counts = [[0] * classes for _ in range(classes)]
+    for prediction in predictions:
+        counts[prediction.label][prediction.predicted] += 1
+    return counts
 
 
 def _least(team: Team) -> int:

@@ -111,19 +111,24 @@ def test_evaluate_measures_the_bundled_checkpoint_on_the_garden(client):
     assert sum(map(sum, result["confusion"])) == 60
 
 
-def test_start_stop_and_the_rule_of_one_training(client):
-    settings = {"init": "scratch", "epochs": 3, "batch_size": 8}
-    started = client.predict("report", "garden", settings, api_name="/start_training")
-    assert started["state"] in ("queued", "running")
-    with pytest.raises(AppError, match="trains one at a time"):
-        client.predict("report", "garden", settings, api_name="/start_training")
-    stopping = client.predict(started["run"], api_name="/stop_training")
-    assert stopping["run"] == started["run"]
-    for _ in range(600):
-        status = client.predict(started["run"], api_name="/training_status")
-        if status["state"] == "stopped":
-            break
-    assert status["state"] == "stopped"
+def test_start_stop_and_a_place_in_line(client):
+    def wait_for(run: str, state: str) -> None:
+        for _ in range(600):
+            if client.predict(run, api_name="/training_status")["state"] == state:
+                return
+        raise AssertionError(f"{run} is not {state}")
+
+    settings = {"init": "scratch", "epochs": 300, "batch_size": 8}
+    first = client.predict("report", "garden", settings, api_name="/start_training")
+    assert first["state"] in ("queued", "running")
+    wait_for(first["run"], "running")
+    second = client.predict("report", "garden", settings, api_name="/start_training")
+    assert (second["state"], second["place"]) == ("queued", 2)
+    stopping = client.predict(second["run"], api_name="/stop_training")
+    assert stopping["run"] == second["run"]
+    wait_for(second["run"], "stopped")
+    client.predict(first["run"], api_name="/stop_training")
+    wait_for(first["run"], "stopped")
 
 
 def test_a_visitor_cannot_read_files_of_the_server_by_path(client):

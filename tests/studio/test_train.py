@@ -1,95 +1,185 @@
-"""The Train tab: what a tick of its clock reads, and what it says of a run."""
+"""The Train tab: what a tick of its clock reads and changes, for whom, and what it says of a run."""
 
 import asyncio
+import html
+import json
 import os
+import re
 import time
+from pathlib import Path
 
 import gradio as gr
 import pytest
 
+from flowers.errors import UsageError
 from flowers.models.backbones import BACKBONES
-from flowers.paths import runs_dir
+from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import KNOBS, PRESETS, Recipe
-from flowers.studio import train
+from flowers.studio import common, presets, progress, runs, train
+from flowers.studio.visitors import visitor
+from flowers.training import queue
 from flowers.training.run import Run, Status
-from flowers.training.story import Story
+from flowers.training.story import Story, read_story
+from tests.studio.finished import finished_run
+from tests.studio.visiting import visit
 
 SKIP = gr.skip()
 
 
-def make_run(name: str, state: str = "stopped", age: float = 0.0) -> Run:
+@pytest.fixture(autouse=True)
+def an_event():
+    with visit():
+        yield
+
+
+def make_run(name: str, state: str = "stopped", age: float = 0.0, **asked) -> Run:
     """A run last worked on ``age`` seconds ago."""
-    run = Run.create(runs_dir() / name, Recipe(epochs=3), "garden")
+    run = Run.create(runs_dir() / name, Recipe(epochs=3), asked.pop("source", "garden"), **asked)
     run.set_status(state)
     os.utime(run.folder / "status.json", (time.time() - age,) * 2)
     return run
 
 
-def tick(shown: str = train.LATEST, seen: str = "") -> dict:
+def tick(shown: str = train.LATEST, seen: dict | None = None, order: str = "", overlaid: tuple = ()) -> dict:
     """What a tick changes, by the name of what it changes."""
-    names = ("card", "loss", "accuracy", "log", "start", "stop", "resume", "shown", "seen")
-    return dict(zip(names, train._watch(shown, seen), strict=True))
+    changes = train._watch(shown, seen or {}, order, list(overlaid), "report", "garden")
+    return {name: change for name, change in zip(train.LIVE, changes, strict=True) if change != SKIP}
 
 
 def running(**values) -> str:
     """The card of a run at work."""
     run = make_run("at work")
-    return train.status_card(run, Status("running"), Story(epochs=3, steps=10, **values))
+    return progress.status_card(run, Status("running"), Story(epochs=3, steps=10, **values))
 
 
 # What a tick costs
 
 
 def test_a_tick_lists_the_runs_once_and_reads_only_the_latest_ones(monkeypatch):
-    for number in range(30):
+    for number in range(train.RECENT_RUNS + 5):
         make_run(f"run-{number}", age=number)
     listings, readings = [], []
-    listed, status = train.list_runs, Run.status
-    monkeypatch.setattr(train, "list_runs", lambda: listings.append(1) or listed())
-    monkeypatch.setattr("flowers.training.process.list_runs", lambda: listings.append(1) or listed())
+    listed, status = common.list_runs, Run.status
+    monkeypatch.setattr(common, "list_runs", lambda: listings.append(1) or listed())
     monkeypatch.setattr(Run, "status", lambda run: readings.append(run.name) or status(run))
     seen = tick()["seen"]
-    tick("run-29", tick(seen=seen)["seen"])
-    assert len(listings) == 3
-    assert len(readings) == 3 * train.RECENT_RUNS + 1  # and the one that was asked for
+    assert not tick(seen=seen)
+    assert len(listings) == 2
+    assert len(readings) == 2 * train.RECENT_RUNS
 
 
 def test_nothing_changes_on_the_page_until_something_happens():
     run = make_run("one")
     first = tick()
     assert "Stopped" in first["card"]
-    assert all(change == SKIP for change in tick(seen=first["seen"]).values())
-    run.append_log("new")
+    assert not tick(seen=first["seen"])
     run.set_status("failed", "The disk is full.")
-    assert "The disk is full." in tick(seen=first["seen"])["card"]
-    make_run("two")
-    assert ("two", "two") in tick("one", tick("one")["seen"] + "other")["shown"]["choices"]
+    second = tick(seen=first["seen"])
+    assert "The disk is full." in second["card"]
+    assert set(second) == {"card", "seen"}, "and nothing else moves"
+    run.describe("Number one", "A note")
+    third = tick(seen=second["seen"])
+    assert "<b>Number one</b>" in third["card"]
+    assert (third["title"]["value"], third["note"]["value"]) == ("Number one", "A note")
+    assert ("Number one", "one") in third["shown"]["choices"]
 
 
-def test_the_run_at_work_is_shown_and_keeps_start_shut_although_others_are_newer():
-    at_work = make_run("at work", "running", age=4)  # a heartbeat writes every 5 seconds
-    for number in range(train.RECENT_RUNS - 1):
+def test_what_can_be_done_with_a_run_follows_its_state():
+    run = finished_run(runs_dir() / "run", usable=True)
+    done = tick()
+    assert (done["stop"]["visible"], done["resume"]["visible"]) == (False, False)
+    assert (done["done"]["visible"], done["more"]["visible"]) == (True, True)
+    run.set_status("stopped")
+    stopped = tick()
+    assert (stopped["resume"]["visible"], stopped["more"]["visible"]) == (True, False)
+    run.set_status("running")
+    with run.lock():
+        at_work = tick()
+    assert (at_work["stop"]["visible"], at_work["resume"]["visible"], at_work["done"]["visible"]) == (
+        True,
+        False,
+        False,
+    )
+    assert "100 %" in at_work["page_title"]
+    assert tick("gone")["current"] == "run"
+
+
+def test_the_run_at_work_is_shown_although_others_are_newer():
+    at_work = make_run("at work", "running", age=4)
+    for number in range(5):
         make_run(f"newer-{number}", age=number)
-    make_run("older", age=60)
     with at_work.lock():
-        latest, other = tick(), tick("older")
-    assert "<b>at work</b>" in latest["card"]
-    assert latest["stop"]["interactive"]
-    assert "<b>older</b>" in other["card"]
-    for change in (latest, other):
-        assert not change["start"]["interactive"]
-        assert not change["resume"]["interactive"]
-    after = tick()
-    assert after["start"]["interactive"]
+        assert "<b>at work</b>" in tick()["card"]
+        assert "<b>newer-3</b>" in tick("newer-3")["card"]
 
 
-def test_a_run_that_is_gone_gives_way_to_the_latest_and_none_to_nothing():
-    assert tick("gone")["card"] == SKIP
-    assert tick("gone")["start"]["interactive"]
-    make_run("here")
+def test_a_visitor_is_shown_the_own_run_in_line_and_others_the_one_at_work():
+    with visit("other"):
+        mine = visitor()
+    at_work, waiting = make_run("at work", "running"), make_run("waiting", "queued", visitor=mine)
+    queue.join(waiting)
+    with at_work.lock(), queue.at_once():
+        queue.join(waiting)
+        assert "<b>at work</b>" in tick()["card"]
+        with visit("other"):
+            change = tick()
+        assert "Second in line" in change["card"]
+        assert change["stop"]["value"] == "Leave the line"
+        assert "In line: 2" in change["page_title"]
+
+
+def test_without_a_run_there_is_nothing_to_stop_or_resume():
     change = tick("gone")
-    assert "<b>here</b>" in change["card"]
-    assert change["shown"]["value"] == train.LATEST
+    assert "No run yet" in change["card"]
+    assert (change["current"], change["shown"]["value"]) == (None, train.LATEST)
+    for name in ("stop", "resume", "done", "more"):
+        assert not change[name]["visible"]
+    with pytest.raises(UsageError, match="nothing to stop"):
+        train.stop()
+
+
+# Who sees what
+
+
+def test_a_run_on_my_own_photos_is_in_nobody_elses_lists_but_opens_by_its_name():
+    album = common.my_album().folder
+    album.mkdir(parents=True)
+    finished_run(runs_dir() / "shared", usable=True)
+    finished_run(runs_dir() / "private", source=str(album), usable=True)
+    assert {run.name for run in common.visible_runs()} == {"shared", "private"}
+    with visit("a stranger"):
+        assert [run.name for run in common.visible_runs()] == ["shared"]
+        assert "private" not in [value for _, value in common.checkpoint_choices()]
+        change = tick()
+        assert "private" not in json.dumps([change["table"], change["shown"], change["card"]])
+        assert train.status("private")["run"] == "private"
+        assert train.select("private")["value"] == "private"
+        assert "<b>private</b>" in tick("private")["card"]
+        assert ("private", "private") in train.checkpoint_choice("private")["choices"]
+        assert common.choice_of(str(album)) is None
+    assert albums_dir() in album.parents
+
+
+def test_where_a_finished_run_is_evaluated():
+    finished_run(runs_dir() / "run", usable=True)
+    checkpoint, photos = train.evaluation_choices("run")
+    assert (checkpoint["value"], photos["value"]) == ("run", "garden")
+    assert train.evaluation_choices("gone") == (SKIP, SKIP)
+    assert train.select("../elsewhere") == SKIP
+
+
+def test_a_name_a_note_and_an_end():
+    run = finished_run(runs_dir() / "run")
+    assert train._press_save("run", "Roses", "Good.")[0] == ""
+    assert run.title == "Roses"
+    assert "shorten it" in train._press_save("run", "x" * 81, "")[0]
+    later = Run.create(runs_dir() / "later", Recipe(init="run"), "garden")
+    queue.join(later)
+    assert "wait until that has begun" in train._press_delete("run")[0]
+    later.set_status("stopped")
+    assert "has been deleted" in train._press_delete("run")[0]
+    assert not run.folder.exists()
+    assert "no such run any more" in train._press_delete("run")[0]
 
 
 # What it says
@@ -108,15 +198,14 @@ def test_a_run_that_is_gone_gives_way_to_the_latest_and_none_to_nothing():
     ],
 )
 def test_times_are_told_in_words_no_finer_than_they_are_known(seconds, words):
-    assert train._in_words(seconds) == words
+    assert presets.in_words(seconds) == f"about {words}"
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"seconds": 60, "seconds_left": 130}, "about 2 minutes left of 3<"),
-        ({"seconds": 200, "seconds_left": 42}, "about 40 seconds left of 4 minutes<"),
-        ({"seconds": 2, "seconds_left": 20}, "about 20 seconds left of 20<"),
+        ({"seconds": 60, "seconds_left": 130}, "about 2 minutes left of about 3 minutes<"),
+        ({"seconds": 200, "seconds_left": 42}, "about 40 seconds left of about 4 minutes<"),
         ({"predicted_seconds": 170}, 'Predicted</div><div class="value">2m 50s'),
         ({}, 'Predicted</div><div class="value">–'),
         ({"step": 4}, "Batch 4 of 10<"),
@@ -134,17 +223,173 @@ def test_while_the_photos_are_read_a_run_says_so_also_when_it_goes_on():
     run = make_run("new")
     told = Status("running", message="Getting the photos ready: 40%.")
     for story in (Story(), Story(epochs=3, steps=10, step=4)):
-        assert "Getting the photos ready: 40%." in train.status_card(run, told, story)
-    assert "Getting the photos" not in train.status_card(run, Status("stopping", message=told.message), story)
+        assert "Getting the photos ready: 40%." in progress.status_card(run, told, story)
+    assert "Getting the photos" not in progress.status_card(run, Status("stopping", message=told.message), story)
 
 
 def test_after_the_last_epoch_a_run_says_what_it_still_does_and_what_came_of_it():
     run, story = make_run("new"), Story(epochs=3, steps=10, epoch=3, finished=True)
-    card = train.status_card(run, Status("running", message="Finding out how sure it may be."), story)
+    card = progress.status_card(run, Status("running", message="Finding out how sure it may be."), story)
     assert "Nearly done" in card
     assert "Finding out how sure it may be." in card
-    card = train.status_card(run, Status("done", message="Too few photos to calibrate."), story)
+    card = progress.status_card(run, Status("done", message="Too few photos to calibrate."), story)
     assert "All 3 epochs are done, in 0m 0s. Too few photos to calibrate." in card
+
+
+@pytest.mark.parametrize(("place", "words"), [(2, "Second in line"), (4, "Fourth in line"), (11, "Number 11 in line")])
+def test_the_place_in_line_is_told(place, words):
+    card = progress.status_card(make_run("new"), Status("queued", place=place), Story())
+    assert f"<h2>{words}</h2>" in card
+    assert "starts by itself" in card
+
+
+def test_names_of_strangers_are_text():
+    run = finished_run(runs_dir() / "run")
+    run.describe("<img src=x onerror=alert(1)>", "<script>alert(2)</script>")
+    change = tick(overlaid=("run",))
+    for part in ("card", "table", "curves", "look"):
+        assert not re.search(r"<script|<img src=x", change[part]), part
+    assert "&lt;script&gt;" in change["table"]
+
+
+# The photos, and what it takes for what
+
+
+def looks(run: Run) -> dict:
+    page = progress.look(run, read_story(run))
+    return json.loads(html.unescape(re.search(r'data-past="([^"]*)"', page)[1]))
+
+
+def test_the_photos_are_shown_with_the_last_epochs_answers_and_all_epochs_to_replay(garden):
+    run = finished_run(runs_dir() / "run", source=str(garden), epochs=3)
+    page = progress.look(run, read_story(run))
+    figures = re.findall(r'<figure class="(right|wrong)">(.*?)</figure>', page)
+    assert [kind for kind, _ in figures] == ["right"] * 3 + ["wrong"] * 2
+    assert all('<img src="data:image/jpeg' in figure for _, figure in figures)
+    assert "✗" in figures[3][1] and "wrong" in figures[3][1] and "It is: sunflower" in figures[3][1]
+    told = looks(run)
+    assert [look["epoch"] for look in told["looks"]] == [1, 2, 3]
+    right = [sum(a == b for (a, _), b in zip(look["answers"], told["truth"], strict=True)) for look in told["looks"]]
+    assert right == [1, 2, 3]
+    assert len(looks(finished_run(runs_dir() / "long", epochs=200))["looks"]) == progress.REPLAYED
+
+
+@pytest.mark.parametrize("source", ["/gone", "garden", "flowers5"])
+def test_photos_that_are_not_here_leave_their_places_and_are_not_fetched(monkeypatch, source):
+    monkeypatch.setattr("flowers.data.sources.fetch", lambda *_, **__: pytest.fail("a tick must not wait"))
+    run = finished_run(runs_dir() / "run", source=source)
+    page = progress.look(run, read_story(run))
+    assert page.count("<figure") == 5
+    assert "<img" not in page
+
+
+def test_the_confusion_matrix_holds_the_last_epochs_counts():
+    run = finished_run(runs_dir() / "run", accuracy=0.75)
+    page = progress.look(run, read_story(run))
+    cells = re.findall(r'<td class="(right|wrong)" style="--share: (\d+)%">([^<]*)</td>', page)
+    assert len(cells) == 25
+    assert {cell for cell in cells if cell[0] == "right"} == {("right", "75", "9")}
+    assert sum(int(count) for _, _, count in cells if count != "·") == 60
+
+
+def test_many_classes_are_told_as_a_list_of_confusions():
+    names = [f"class {n}" for n in range(40)]
+    confusion = [[0] * 40 for _ in range(40)]
+    confusion[3][4], confusion[7][1] = 5, 9
+    page = progress._confusion(confusion, names)
+    assert re.findall("<li>(.*?)</li>", page) == ["class 7 taken for class 1: 9", "class 3 taken for class 4: 5"]
+
+
+# The curves
+
+
+def paths(page: str, kind: str) -> list[str]:
+    return re.findall(rf'<g class="curve {kind}"><path class="line" d="([^"]*)"', page)
+
+
+def test_the_curves_keep_their_elements_so_that_only_their_shapes_change():
+    empty = progress.curves(None, Story())
+    run = finished_run(runs_dir() / "run", epochs=25)
+    full = progress.curves(run, read_story(run))
+    shape = re.compile(r' (d|aria-label|y|x)="[^"]*"|>[^<]+<')
+    assert shape.sub("", empty) == shape.sub("", full)
+    assert [path.count("L") for path in paths(full, "validation")] == [24, 24]
+
+
+def test_a_run_that_prolongs_another_goes_on_from_its_curves():
+    first = finished_run(runs_dir() / "first", epochs=3)
+    second = finished_run(runs_dir() / "second", epochs=2, continues="first")
+    page = progress.curves(second, read_story(second))
+    assert "continued" in page
+    assert [path.count("L") for path in paths(page, "validation")] == [4, 4]
+    first.delete()
+    assert "continued" not in progress.curves(second, read_story(second))
+
+
+def test_every_epoch_has_a_row_of_numbers():
+    run = finished_run(runs_dir() / "run", epochs=3, accuracy=0.9)
+    page = progress.numbers(read_story(run))
+    assert len(re.findall("<tr>", page)) == 4
+    assert "<td>90.00%</td>" in page
+
+
+# Runs beside each other
+
+
+def order_of(column: str) -> list[str]:
+    return [row.name for row in runs.rows(common.visible_runs(), column)]
+
+
+def test_the_table_sorts_by_every_column_both_ways_and_puts_what_is_not_known_last():
+    finished_run(runs_dir() / "good", accuracy=0.9, epochs=2)
+    finished_run(runs_dir() / "bad", accuracy=0.4, epochs=5)
+    make_run("none")
+    assert order_of("accuracy") == ["good", "bad", "none"]
+    assert order_of("-accuracy") == ["bad", "good", "none"]
+    assert order_of("loss") == ["good", "bad", "none"]
+    assert order_of("epochs") == ["bad", "good", "none"]
+    assert order_of("title") == ["bad", "good", "none"]
+    for column in runs.COLUMNS:
+        both = [order_of(order) for order in (column, runs.next_order(column, column))]
+        assert all(sorted(names) == ["bad", "good", "none"] for names in both)
+    page = runs.table(common.visible_runs(), "accuracy", [])
+    assert page.count("aria-sort") == 1
+    assert "90.00%" in page
+
+
+def test_curves_of_ticked_runs_lie_over_each_other_each_with_its_letter():
+    for name in ("one", "two", "three"):
+        finished_run(runs_dir() / name)
+    page = runs.table(common.visible_runs(), "", ["two", "gone", "one"])
+    assert len(paths(page, "run-a")) == len(paths(page, "run-b")) == 2
+    assert not paths(page, "run-c")
+    assert "A two" in page and "B one" in page
+    assert page.count("checked") == 2
+
+
+# The presets
+
+
+def test_a_card_tells_only_what_was_measured(monkeypatch):
+    monkeypatch.setattr(presets, "_read", lambda *_: {"fast": 0.05})
+    page = presets.cards("fast", "flowers5")
+    cards = dict(zip(PRESETS, page.split("<label>")[1:], strict=True))
+    assert "about 2 minutes on this machine" in cards["fast"]  # 2,848 photos
+    assert "95.3% right" in cards["fast"]
+    assert "on this machine" not in cards["quick"]
+    assert "right" not in cards["quick"]
+    assert " checked" in cards["fast"] and " checked" not in cards["best"]
+    elsewhere = presets.cards("fast", "garden")
+    assert "% right" not in elsewhere
+    assert "about 15 seconds on this machine" in elsewhere
+
+
+def test_the_accuracies_are_those_of_the_readme_and_the_scoreboard():
+    project = Path(__file__).parents[2]
+    told = (project / "README.md").read_text() + (project / "benchmarks/accuracy.md").read_text()
+    for name, measured in presets.MEASURED.items():
+        assert name in PRESETS
+        assert f"{measured.accuracy:.2%}"[:-1].rstrip("0") in told
 
 
 def controls() -> dict:

@@ -568,3 +568,45 @@ def test_ctrl_c_stops_after_the_batch_and_resume_completes(garden, tmp_path, cap
     assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2, 3]
     assert cli.main(["resume", str(folder)]) == 2
     assert "is complete" in capsys.readouterr().err
+
+
+# What people call it
+
+
+def test_a_run_has_a_name_and_a_note_of_its_own(tmp_path):
+    run = Run.create(tmp_path / "run", Recipe(), None)
+    assert (run.title, run.note) == ("run", "")
+    run.describe("  Roses  & <b>tulips</b> ", "Much better.\nSee it.")
+    assert (Run.open(run.folder).title, run.note) == ("Roses & <b>tulips</b>", "Much better.\nSee it.")
+    run.describe("", "")
+    assert (run.title, run.note) == ("run", "")
+    for title, note in (("x" * 81, ""), ("", "x" * 1001)):
+        with pytest.raises(UsageError, match="shorten it"):
+            run.describe(title, note)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"title": 3}', "null"])
+def test_a_damaged_description_is_none(tmp_path, content):
+    run = Run.create(tmp_path / "run", Recipe(), None)
+    (run.folder / "about.json").write_text(content)
+    assert (run.title, run.note) == ("run", "")
+
+
+def test_a_run_is_deleted_whole_but_never_while_it_is_at_work(tmp_path):
+    run = Run.create(tmp_path / "run", Recipe(), None)
+    run.describe("Mine", "")
+    with pytest.raises(UsageError, match=r"^The run Mine is at work or in line: stop it first.*\.$"):
+        run.delete()
+    run.set_status("running")
+    with run.lock(), pytest.raises(UsageError, match="stop it first"):
+        run.delete()
+    run.delete()  # its process was killed
+    assert not run.folder.exists()
+    assert list_runs(tmp_path) == []
+
+
+def test_who_asked_for_it_and_what_it_prolongs_are_kept(tmp_path):
+    run = Run.create(tmp_path / "run", Recipe(), "garden", "fast", "a visitor", "earlier")
+    assert (run.visitor, run.continues, run.preset) == ("a visitor", "earlier", "fast")
+    (run.folder / "data.json").write_text('{"source": "garden", "preset": "fast"}')  # of before these were kept
+    assert (run.visitor, run.continues) == ("", None)

@@ -209,3 +209,25 @@ def test_a_run_is_read_again_only_when_it_has_grown(tmp_path, monkeypatch):
     assert read_story(run).step == 1
     os.remove(run.folder / "events.jsonl")
     assert read_story(run) == Story()
+
+
+def test_what_was_seen_of_the_photos_is_kept_for_every_epoch():
+    events = a_training()
+    events = [replace(e, confusion=[[3, e.epoch], [0, 4]]) if isinstance(e, Epoch) else e for e in events]
+    story = tell(as_lines(events))
+    assert [(look.epoch, look.accuracy, look.confusion) for look in story.past] == [
+        (0, 0.5, [[3, 0], [0, 4]]), (1, 0.8, [[3, 1], [0, 4]]), (2, 0.6, [[3, 2], [0, 4]]),
+    ]  # fmt: skip
+    assert [look.samples[0]["predicted"] for look in story.past] == [0, 1, 0]
+    assert story.confusion == [[3, 2], [0, 4]]
+    assert story.photos == 40
+    assert "past" not in story.to_dict()
+
+
+def test_runs_of_before_confusion_was_told_are_still_read():
+    lines = as_lines(a_training())
+    for line in lines:
+        line.pop("confusion", None)
+    story = tell(lines)
+    assert story.confusion == []
+    assert len(story.past) == 3

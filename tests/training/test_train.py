@@ -11,6 +11,8 @@ from itertools import groupby
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 from torchvision.models import VisionTransformer
 
@@ -170,6 +172,26 @@ def test_events_say_what_is_going_on(whole):
     assert isinstance(end, Finished)
     assert (end.stopped, end.epochs_done) == (False, 2)
     assert (end.best_epoch, end.best_val_accuracy) == (best.epoch, best.val_accuracy)
+
+
+def test_an_epoch_tells_what_was_taken_for_what(whole, garden_set):
+    _, events = whole
+    held_back = [garden_set.photos[i].label for i in garden_set.split().val]
+    for epoch in of(Epoch, events):
+        assert [sum(row) for row in epoch.confusion] == [held_back.count(label) for label in range(5)]
+        right = sum(epoch.confusion[label][label] for label in range(5))
+        assert right / len(held_back) == epoch.val_accuracy
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(1, 20))
+def test_samples_are_spread_over_the_classes(labels, count):
+    chosen = module.spread(labels, count)
+    assert chosen == sorted(set(chosen))
+    assert 1 <= len(chosen) <= count
+    held = [labels[position] for position in chosen]
+    assert len(set(held)) == min(count, len(set(labels)))
+    shares = [held.count(label) for label in set(held) if labels.count(label) >= count]  # of classes with plenty
+    assert not shares or max(shares) - min(shares) <= 1
 
 
 def test_samples_are_the_same_photos_after_every_epoch(whole, garden_set):

@@ -1,0 +1,159 @@
+"""The presets as cards: what each is for, how long it takes on this machine, how right it got where it was measured."""
+
+import atexit
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowers.cores import available_cores
+from flowers.data.sources import KNOWN
+from flowers.errors import FlowersError
+from flowers.paths import PROJECT, cache_dir
+from flowers.recipe import PRESETS
+from flowers.studio import common
+from flowers.studio.language import say
+from flowers.training import queue
+
+MEASURED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
+FIVE_FLOWERS = ("flowers5", "flowers5-wide")  # they hold back the same 570 photos, but for labels that contradict
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The share of right answers on the 570 photos held back, clean, by the best epoch, from the stand-in weights."""
+
+    accuracy: float  # 0..1
+    photos: str  # the set that it learnt from
+
+
+# From README.md and benchmarks/accuracy.md: one training seed each, three of ``fast``. Nothing else was measured.
+MEASURED = {
+    "report": Measured(0.9246, "flowers5"),
+    "fast": Measured(0.953, "flowers5"),
+    "balanced": Measured(0.9596, "flowers5-wide"),
+    "best": Measured(0.9632, "flowers5-wide"),
+}
+
+
+def cards(chosen: str, source: str | None) -> str:
+    """The cards, with ``chosen`` chosen, for the photos of that choice."""
+    return (
+        f'<fieldset><legend>{say("train.preset")}</legend><p class="hint">{say("train.preset_info")}</p>'
+        f'<div class="presets">{"".join(_card(name, name == chosen, source) for name in PRESETS)}</div></fieldset>'
+    )
+
+
+def _card(name: str, chosen: bool, source: str | None) -> str:
+    facts = [say("train.takes", time=in_words(seconds)) if (seconds := seconds_of(name, source)) else ""]
+    if source in FIVE_FLOWERS and name in MEASURED:
+        measured = MEASURED[name]
+        facts.append(say("train.measured", accuracy=f"{measured.accuracy:.1%}", photos=measured.photos))
+    return (
+        f'<label><input type="radio" name="preset" value="{name}"{" checked" * chosen}>'
+        f"<b>{say(f'preset.{name}.title')}</b><span>{say(f'preset.{name}.help')}</span>"
+        f'<span class="facts">{"<br>".join(filter(None, facts))}</span></label>'
+    )
+
+
+def in_words(seconds: float) -> str:
+    """``40 seconds``, ``2 minutes`` or ``1.5 hours``: no finer than anybody can tell beforehand."""
+    if seconds < 90:
+        return say("train.seconds", n=max(5, 5 * round(seconds / 5)))
+    return (
+        say("train.minutes", n=round(seconds / 60)) if seconds < 5400 else say("train.hours", n=f"{seconds / 3600:.1f}")
+    )
+
+
+# How long they take: measured once for each machine, in a process of its own
+
+
+def seconds_of(name: str, source: str | None) -> float | None:
+    """Seconds that a preset should take on the photos of a choice; None until it has been measured."""
+    paces = _read(_file(), _changed(_file()))
+    count = _count(source)
+    return paces[name] * count if name in paces and count else None
+
+
+def known() -> float:
+    """Changes when the times become known."""
+    return _changed(_file())
+
+
+def measure() -> None:
+    """Find out how long the presets take here, unless that is known, under way, or a training is at work."""
+    with _measuring:
+        if _process or time.time() - _changed(_file()) < MEASURED_SECONDS or queue.is_taken():
+            return
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        low = ["nice", "-n", "10"] if os.name == "posix" else []
+        path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+        _process.append(
+            subprocess.Popen(
+                [*low, sys.executable, "-m", "flowers.training.forecast", str(_file())],
+                env={**os.environ, "PYTHONPATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        threading.Thread(target=_wait, args=[_process[0]], daemon=True).start()
+
+
+def stop_measuring() -> None:
+    """A training is about to start: it measures, too, and both would be told too long a time."""
+    for process in list(_process):
+        process.kill()
+
+
+_process: list[subprocess.Popen] = []
+_measuring = threading.Lock()
+atexit.register(stop_measuring)
+
+
+def _wait(process: subprocess.Popen) -> None:
+    process.wait()
+    with _measuring:
+        _process.remove(process)
+
+
+def _file() -> Path:
+    """One for each machine and version of the presets: a cache may be shared by several."""
+    told = json.dumps([{name: recipe.to_dict() for name, recipe in PRESETS.items()}, _cpu(), available_cores()])
+    return cache_dir() / "paces" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+
+
+@functools.cache
+def _cpu() -> str:
+    import platform
+
+    return f"{platform.node()} {platform.processor() or platform.machine()}"
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+@functools.lru_cache(maxsize=4)
+def _read(file: Path, changed: float) -> dict[str, float]:
+    return json.loads(file.read_text()) if changed else {}
+
+
+def _count(source: str | None) -> int:
+    """About how many photos a choice stands for."""
+    if source in KNOWN:
+        return KNOWN[source].count
+    try:
+        folder = Path(common.source_of(source))
+        return sum(1 for _ in folder.glob("*/[!.]*")) if folder.is_dir() else 0
+    except FlowersError:
+        return 0
