@@ -59,6 +59,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         )
         answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
+        gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, None, evaluating.against, **quiet)
     return page
 
 
