@@ -54,7 +54,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
             )  # fmt: skip
             switches, strengths = _controls()
             with gr.Group(elem_id="augment-second", elem_classes="augmentation"):
-                second = _photo_input(examples.photos()[-1], say("augment.second"), "augment-second-photo", 150)
+                second = _photo_input(examples.photos()[-1], say("augment.second"), "augment-second-photo", 200)
                 examples.build(second)
 
     controls = [*switches.values(), *strengths.values()]
@@ -315,7 +315,7 @@ def _seen(photo: Loaded, framed: Image.Image) -> str:
     taken = _picture(outlined, say("augment.as_taken_alt"), f"<b>{say('augment.as_taken')}</b>", "taken")
     seen = _picture(framed, say("augment.seen_alt"), f"<b>{say('augment.seen')}</b>")
     how = say("augment.seen_how", size=PREPROCESSING.size)
-    return f'<section class="seen"><div>{taken}{seen}</div><p class="hint">{how}</p></section>'
+    return f'<section class="seen">{taken}{seen}<p class="hint">{how}</p></section>'
 
 
 def _together(first: Loaded, second: Loaded, names: Sequence[str], recipe: Recipe, seed: int) -> str:
@@ -358,8 +358,9 @@ def _one_alone(name: str, framed: Image.Image, changed: Image.Image | None, told
     if changed is None:
         caption = f"<b>{title}</b> {say('augment.idle')}"
         return _picture(framed, say("augment.idle_alt", title=title), caption, "idle")
-    luck = f" {say('augment.luck')}" if changed.tobytes() == framed.tobytes() else ""
-    return _picture(changed, say("augment.alone_alt", title=title) + luck, f"<b>{title}</b> {told}{luck}")
+    if changed.tobytes() == framed.tobytes():
+        told = say("augment.luck")
+    return _picture(changed, f"{say('augment.alone_alt', title=title)} {told}".strip(), f"<b>{title}</b> {told}")
 
 
 def _in_words(kept: float, names: Sequence[str]) -> str:

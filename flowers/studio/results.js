@@ -54,4 +54,10 @@ element.addEventListener("input", (event) => {
 });
 
 // Whoever asked for photos is taken to them, with the keyboard too.
-watch("value", () => element.querySelector("[data-focus]")?.focus());
+watch("value", () => {
+  const title = element.querySelector("[data-focus]");
+  if (!title) return;
+  title.focus({ preventScroll: true });
+  const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  title.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+});

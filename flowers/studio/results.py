@@ -200,11 +200,11 @@ def comparison_html(comparison: Comparison) -> str:
     names = [common.escape(result.checkpoint) for result in (first, second)]
     total = len(first.outcomes)
     heads = [say("evaluate.table.class"), say("evaluate.table.photos"), *names, say("evaluate.compare.difference")]
-    whole = (f"{_with_interval(first)}", f"{_with_interval(second)}", f"{100 * comparison.gain:+.1f}")
+    whole = (_with_interval(first), _with_interval(second), _points(comparison.gain))
     rows = [(f"<b>{say('evaluate.compare.all')}</b>", f"{total:,}", *whole)]
     for name, photos, one, other in comparison.per_class:
-        points = f"{100 * (other - one) / photos:+.1f}"
-        rows.append((common.escape(name), f"{photos:,}", f"{one / photos:.1%}", f"{other / photos:.1%}", points))
+        shares = (f"{one / photos:.1%}", f"{other / photos:.1%}", _points((other - one) / photos))
+        rows.append((common.escape(name), f"{photos:,}", *shares))
     buttons = "".join(
         _button(say(f"evaluate.compare.{kind}", count=len(photos), first=names[0], second=names[1]), {"kind": kind})
         for kind, photos in (
@@ -238,6 +238,11 @@ def verdict(comparison: Comparison) -> str:
     how = "even" if one == other else "chance" if p >= CHANCE else "better"
     better = names["first"] if one > other else names["second"]
     return f"{said} {say(f'evaluate.compare.{how}', p=_p(p), better=better)}"
+
+
+def _points(difference: float) -> str:
+    """``+1.5`` for 0.015; a true minus sign, and none for nothing."""
+    return f"{100 * difference:+.1f}".replace("-", "−") if difference else "0.0"
 
 
 def _p(value: float) -> str:

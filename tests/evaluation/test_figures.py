@@ -252,7 +252,7 @@ def test_the_dot_of_the_rejection_curve_can_be_moved_to_any_of_its_points():
     line = max((points(g) for g in root.iter(f"{SVG}g") if g.find(f"{SVG}path") is not None), key=len)
     across, up, _ = rejection_scale(curve)
     moved = [
-        centre + (across * (answered - 1), up * (curve.accuracy[-1] - accuracy))
+        centre + np.array([across * (answered - 1), up * (curve.accuracy[-1] - accuracy)])
         for answered, accuracy in zip(curve.answered, curve.accuracy, strict=True)
     ]
     assert all(np.abs(line - place).max(1).min() < 0.01 for place in (moved[0], moved[-1]))
