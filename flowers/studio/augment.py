@@ -53,7 +53,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
                 info=say("augment.preset_info"), elem_id="augment-preset",
             )  # fmt: skip
             switches, strengths = _controls()
-            with gr.Group(elem_id="augment-second", elem_classes="augmentation"):
+            with gr.Column(elem_id="augment-second", min_width=0), gr.Group(elem_classes="augmentation"):
                 second = _photo_input(examples.photos()[-1], say("augment.second"), "augment-second-photo", 200)
                 examples.build(second)
 

@@ -13,7 +13,6 @@ from gradio.context import LocalContext
 
 from flowers.data.dataset import scan
 from flowers.errors import CheckpointError, UsageError
-from flowers.evaluation.evaluate import Evaluation
 from flowers.paths import runs_dir
 from flowers.recipe import Recipe
 from flowers.studio import evaluate
@@ -21,7 +20,7 @@ from flowers.studio.evaluate import KEPT, build, measure
 from flowers.studio.kept import Kept
 from flowers.studio.language import texts
 from flowers.training.run import Run
-from tests.evaluation.wild import save_wild_checkpoint
+from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
 ENGLISH = texts("en")
 
@@ -64,12 +63,9 @@ def run(checkpoint) -> str:
 
 @pytest.fixture(scope="module")
 def second_checkpoint(garden, tmp_path_factory) -> Path:
-    """Of the same classes, but with another part held back and other answers."""
+    """Of the same classes in another order, so that it answers otherwise, and with another part held back."""
     folder = tmp_path_factory.mktemp("checkpoints") / "other"
-    two = tmp_path_factory.mktemp("photos") / "two"
-    for name in ("daisy", "rose"):
-        shutil.copytree(garden / name, two / name)
-    save_wild_checkpoint(folder, scan(two))
+    save_wild_checkpoint(folder, scan(garden), CLASSES[::-1])
     card = json.loads((folder / "checkpoint.json").read_text())
     card["recipe"]["split_seed"] = 7
     (folder / "checkpoint.json").write_text(json.dumps(card))
@@ -83,8 +79,12 @@ def other_run(second_checkpoint) -> str:
     return made.name
 
 
-def press(run, part="all", against="", who="me", source="FLOWERS_DATA"):
-    return evaluate._press_evaluate(run, against, source, part, somebody(who), lambda *_, **__: None)
+def press(run, part="all", against="", who="me", reported=False):
+    """The button, pressed by a visitor; the report takes longest, and few tests look at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not reported:
+            patch.setattr(evaluate, "report_page", lambda *_: "a page")
+        return evaluate._press_evaluate(run, against, "FLOWERS_DATA", part, somebody(who), lambda *_, **__: None)
 
 
 def look(key, **asked) -> str:
@@ -172,7 +172,7 @@ def test_many_photos_come_page_by_page(run, photos):
     assert wrong > 2 * evaluate.PAGE
     pages = [opened(look(key, kind="mistakes", page=n)) for n in range(3)]
     assert [len(page) for page in pages] == [12, 12, wrong - 24]
-    assert len(set(sum(pages, []))) == wrong
+    assert len({place for page in pages for place in page}) == wrong
     assert opened(look(key, kind="mistakes", page=39)) == pages[-1]  # beyond the end
     assert f"13 to 24 of {wrong}" in look(key, kind="mistakes", page=1)
 
@@ -226,10 +226,11 @@ def test_results_that_were_not_kept_are_told_so(run, photos, monkeypatch):
     assert ENGLISH["evaluate.gone"] in look(None, kind="mistakes")
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
+def test_a_look_that_no_button_asks_for_is_a_sentence(run, photos):
+    *_, key = press(run, "val")
+    for asked in (
         {},
+        "mistakes",
         {"kind": "everything"},
         {"kind": "first"},  # nothing was compared
         {"kind": "cell", "truth": 5, "answer": 0},
@@ -237,12 +238,10 @@ def test_results_that_were_not_kept_are_told_so(run, photos, monkeypatch):
         {"kind": "cell", "truth": True, "answer": 0},
         {"kind": ["cell"], "truth": 0},
         {"kind": "cell", "truth": "0", "answer": None},
-    ],
-)
-def test_a_look_that_no_button_asks_for_is_a_sentence(asked, run, photos):
-    *_, key = press(run, "val")
-    for page in (look(key, **asked), evaluate._press_look(key, gr.EventData(None, "mistakes"))):
-        assert 'role="alert"' in page and "<img" not in page
+    ):
+        for press_it in (evaluate._press_look, evaluate._press_reasons):
+            page = press_it(key, gr.EventData(None, asked))
+            assert 'role="alert"' in page and "<img" not in page, asked
 
 
 def test_numbers_out_of_range_are_not_followed(run, photos):
@@ -328,7 +327,7 @@ def test_whoever_cancels_is_told_so_and_nothing_is_kept(run, photos):
 
 def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, photos, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    *_, report, key = press(run)
+    *_, report, _ = press(run, reported=True)
     page = Path(report["value"])
     assert report["visible"]
     assert page.is_relative_to(tmp_path / "gradio")
@@ -345,7 +344,7 @@ def test_results_stand_where_the_report_cannot_be_made(run, photos, monkeypatch)
 
     monkeypatch.setattr(evaluate, "report_page", replaced)
     monkeypatch.setattr(gr, "Warning", lambda *_, **__: None)
-    found, _, _, report, _ = press(run)
+    found, _, _, report, _ = press(run, reported=True)
     assert "accuracy" in found
     assert (report["value"], report["visible"]) == (None, False)
 
