@@ -132,7 +132,7 @@ def matrix_html(result: Evaluation) -> str:
                 f'<td class="{kind}" style="--depth:{depth}"><button type="button" {_look(look)} aria-label="{label}"'
                 f' tabindex="{next(first, "-1")}">{count}</button></td>'
             )
-        rows.append(f'<tr><th scope="row">{names[truth]}</th>{"".join(cells)}</tr>')
+        rows.append(f'<tr><th scope="row"><span>{names[truth]}</span></th>{"".join(cells)}</tr>')
     return (
         f'<section class="card figure"><h3 id="taken-for">{say("evaluate.matrix.title")}</h3>'
         f'<p class="hint" id="taken-for-how">{say("evaluate.matrix.how")}</p>'

@@ -107,7 +107,7 @@ def test_the_matrix_is_a_table_whose_numbers_are_buttons(classes):
     result = made_up([f"class {i}" for i in range(classes)], answers)
     (table,) = tables(matrix_html(result))
     rows = table.find("tbody").findall("tr")
-    assert [row.find("th").text for row in rows] == list(result.classes)
+    assert [row.find("th/span").text for row in rows] == list(result.classes)
     for truth, row in enumerate(rows):
         for answer, cell in enumerate(row.findall("td")):
             button, count = cell.find("button"), result.confusion[truth, answer]
