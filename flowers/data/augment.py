@@ -77,8 +77,6 @@ class Augmentation:
     """One random change. ``apply(variant, recipe, rng)`` adds it to those the variant has already."""
 
     name: str
-    title: str
-    help: str
     knobs: tuple[str, ...]  # the recipe's fields that set its strength
     apply: Callable[[Variant, Recipe, random.Random], None]
 
@@ -149,22 +147,14 @@ def erase(variant: Variant, recipe: Recipe, rng: random.Random) -> None:
         variant.erased = _erased_box(rng)
 
 
-CROP = Augmentation(
-    "crop", "Crop", "A random part of the photo, stretched to fill the frame.", ("crop_min_area",), crop
-)
+CROP = Augmentation("crop", ("crop_min_area",), crop)
 AFTER_CROP = (
-    Augmentation("flip", "Mirror", "Left becomes right.", ("flip",), flip),
-    Augmentation("rotate", "Rotate", "Turned by a random angle.", ("rotation",), rotate),
-    Augmentation(
-        "colour",
-        "Colour",
-        "Darker, paler, warmer: another hour, another camera.",
-        ("brightness", "contrast", "saturation", "hue"),
-        jitter,
-    ),
-    Augmentation("affine", "Slant and scale", "Slanted, shrunk or enlarged.", ("shear", "zoom"), affine),
-    Augmentation("policy", "Policy", "One or two changes of many kinds, drawn by lot.", ("policy",), retouch),
-    Augmentation("erase", "Erase", "A box is painted over.", ("erasing",), erase),
+    Augmentation("flip", ("flip",), flip),
+    Augmentation("rotate", ("rotation",), rotate),
+    Augmentation("colour", ("brightness", "contrast", "saturation", "hue"), jitter),
+    Augmentation("affine", ("shear", "zoom"), affine),
+    Augmentation("policy", ("policy",), retouch),
+    Augmentation("erase", ("erasing",), erase),
 )
 AUGMENTATIONS = (CROP, *AFTER_CROP)
 

@@ -29,6 +29,7 @@ from flowers.models.calibration import mark
 
 if TYPE_CHECKING:
     from flowers.classifier import Classifier
+    from flowers.models.checkpoint import Checkpoint
 
 BATCH = 32
 SPLITS = ("val", "train", "all")
@@ -187,11 +188,13 @@ def evaluate(
     split: str = "val",
     *,
     source: str | None = None,
+    split_of: "Checkpoint | None" = None,
     views: int = 0,
     workers: int = 4,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Answer every photo of a split and compare. The split is the one the checkpoint was trained with.
+    """Answer every photo of a split and compare. The split is the one that ``split_of`` was trained with, by default
+    the classifier's own checkpoint.
 
     ``views`` > 0 scores that many augmented views of each photo instead of the clean one: the way the report's own
     code did it. ``source`` is what the answer calls the photo set (its folder's name); ``progress`` gets (answers
@@ -205,7 +208,7 @@ def evaluate(
 
     relabel = _relabel(classifier, dataset)
     recipe = Recipe.from_dict(classifier.checkpoint.recipe)
-    indices = _indices(dataset, split, recipe)
+    indices = _indices(dataset, split, Recipe.from_dict(split_of.recipe) if split_of else recipe)
     batches = batches_of(indices, BATCH, least=1)
     loader = PhotoLoader(dataset, classifier.preprocessing, workers)
 
@@ -246,7 +249,7 @@ def evaluate(
         root=dataset.root,
         digest=dataset.digest,
         same_set=same_set,
-        held_back=bool(fitted.all()) or (same_set and split == "val"),
+        held_back=bool(fitted.all()) or (same_set and split == "val" and _is_part(indices, dataset, recipe)),
         unreadable=dataset.unreadable,
         split=split,
         views=views,
@@ -295,6 +298,11 @@ def _relabel(classifier: "Classifier", dataset: PhotoDataset) -> list[int]:
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
+
+
+def _is_part(indices: Sequence[int], dataset: PhotoDataset, recipe) -> bool:
+    """Whether all of these photos are among those that the recipe holds back."""
+    return set(indices) <= set(_indices(dataset, "val", recipe))
 
 
 def _indices(dataset: PhotoDataset, split: str, recipe) -> tuple[int, ...]:

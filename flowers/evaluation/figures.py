@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # classes in one matrix: with more, the numbers in it can no longer be read
 LONGEST = 24  # characters of a class name
+REJECTION_SIDES = (4.2, 3.9)  # inches
+MARK = "mark"  # the class of what a page may move
 RIGHT, WRONG = "#3f8f4f", "#d9486e"
 # Of the darkest square, 0..1. Below 0.8 the page's own text colour stands out from both colours, by 4.5 : 1 or about,
 # on white and on near black alike.
@@ -145,15 +147,33 @@ def reliability_summary(bins: Sequence[Bin], error: float) -> str:
 def rejection_figure(curve: RejectionCurve) -> "Figure":
     """The rejection curve: the accuracy of the part of the photos that it was surest of, from a few to all of them.
 
-    The dashed line is the accuracy on all, which withholding answers at random would leave as it is.
+    The dashed line is the accuracy on all, which withholding answers at random would leave as it is. A dot, of the
+    class ``mark``, stands where all are answered: a page may move it, by ``rejection_scale``.
     """
-    figure, axes = _plot(4.2, 3.9, "part of the photos answered, the surest first", "accuracy of these answers")
-    floor = min(0.95, 0.05 * np.floor(20 * curve.accuracy.min() + 1e-9))  # the curve fills the height
+    from matplotlib.patches import Ellipse
+
+    figure, axes = _plot(*REJECTION_SIDES, "part of the photos answered, the surest first", "accuracy of these answers")
     axes.plot(curve.answered, curve.accuracy, color=RIGHT, linewidth=2.2, clip_on=False, solid_joinstyle="round")
     every = curve.accuracy[-1]
     axes.plot([0, 1], [every, every], color=INK, alpha=0.5, linewidth=1, linestyle=(0, (4, 3)), clip_on=False)
-    axes.set(xlim=(0, 1), ylim=(floor, 1))
+    axes.set(xlim=(0, 1), ylim=(_floor(curve), 1))
+    across, up, _ = rejection_scale(curve)
+    dot = Ellipse((1, every), 12 / across, 12 / up, color=RIGHT, clip_on=False, zorder=3, gid=MARK)  # 12 points wide
+    axes.add_patch(dot)
     return figure
+
+
+def rejection_scale(curve: RejectionCurve) -> tuple[float, float, float]:
+    """SVG units that the whole range of shares, and an accuracy of 1, take in that figure; and the lowest accuracy
+    drawn."""
+    floor = _floor(curve)
+    width, height = (72 * inches for inches in REJECTION_SIDES)
+    return width, height / (1 - floor), floor
+
+
+def _floor(curve: RejectionCurve) -> float:
+    """Where the axis begins: the curve is to fill the height."""
+    return float(min(0.95, 0.05 * np.floor(20 * curve.accuracy.min() + 1e-9)))
 
 
 def rejection_summary(curve: RejectionCurve) -> str:
@@ -201,7 +221,8 @@ def figure_svg(figure: "Figure", label: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        element.attrib.pop("id", None)
+        if element.attrib.pop("id", None) == MARK:
+            element.set("class", MARK)
         if style := element.get("style"):
             rules = [rule for rule in style.split("; ") if not rule.startswith("font-family")]
             element.set("style", "; ".join(rules).replace(INK, "currentColor"))

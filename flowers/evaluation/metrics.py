@@ -61,6 +61,11 @@ class RejectionCurve:
         point = min(int(np.searchsorted(self.answered, share - 1e-9)), len(self.answered) - 1)
         return float(self.answered[point]), float(self.accuracy[point]), float(self.threshold[point])
 
+    def when(self, confidence: float) -> tuple[float, float]:
+        """(answered, accuracy) when only answers of at least ``confidence``, 0..1, are given; (0, 0) when none is."""
+        given = int(np.searchsorted(-self.threshold, -confidence, side="right"))
+        return (float(self.answered[given - 1]), float(self.accuracy[given - 1])) if given else (0.0, 0.0)
+
 
 def confusion_matrix(labels: Sequence[int], predicted: Sequence[int], classes: int) -> np.ndarray:
     """int64 (classes, classes): row is the true class, column the predicted one."""
@@ -163,6 +168,22 @@ def rejection_curve(confidences: ArrayLike, right: ArrayLike) -> RejectionCurve:
     accuracies = np.cumsum(right[order]) / given
     last = np.append(confidences[1:] != confidences[:-1], True)[: len(order)]  # of each confidence
     return RejectionCurve(given[last] / max(1, len(order)), accuracies[last], confidences[last])
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The p-value, 0..1, of McNemar's exact test (1947): how often photos on which two networks differ would be shared
+    out at least so unevenly if each of these were as likely to go to one as to the other.
+
+    Args:
+        only_first: photos that only the first network answers rightly.
+        only_second: photos that only the second does.
+    """
+    differ = only_first + only_second
+    ways, tail = 1, 0  # of choosing so many among those that differ, and their sum; exact, however large
+    for fewer in range(min(only_first, only_second) + 1):
+        tail += ways
+        ways = ways * (differ - fewer) // (fewer + 1)
+    return min(1.0, 2 * tail / 2**differ)
 
 
 def _share(part: float, whole: float) -> float:

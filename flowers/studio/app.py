@@ -68,6 +68,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         training_tab.select(train.opened, None, None, queue=False, **quiet)
         _connect_training(training, tabs, answering, evaluating, quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
+        gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, None, evaluating.against, **quiet)
     return page
 
 

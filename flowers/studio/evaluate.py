@@ -1,38 +1,54 @@
-"""The Evaluate tab: a checkpoint on a photo set, and what it gets right, class by class."""
+"""The Evaluate tab: a checkpoint on a photo set, what it gets right, and the photos behind every number.
 
+What was measured is kept for a while, for the visitor who asked: a click on a number opens its photos without asking
+the network again.
+"""
+
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
-from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.data.dataset import scan
-from flowers.data.decode import decode_image
 from flowers.data.sources import KNOWN, resolve
-from flowers.errors import FlowersError, UsageError
-from flowers.evaluation.evaluate import SPLITS, Evaluation, Outcome, evaluate
-from flowers.evaluation.figures import (
-    SHOWN,
-    confusion_figure,
-    confusion_summary,
-    figure_svg,
-    reliability_figure,
-    reliability_summary,
-)
+from flowers.errors import CheckpointError, DecodeError, FlowersError, UsageError
+from flowers.evaluation.compare import Comparison, compare
+from flowers.evaluation.evaluate import SPLITS, Evaluation, evaluate
 from flowers.evaluation.report import report_page
-from flowers.studio import common
+from flowers.reason import Reason
+from flowers.studio import common, results
+from flowers.studio.classify import REASONS
+from flowers.studio.kept import Kept
+from flowers.studio.language import say
+from flowers.studio.visitors import visitor
 
-EMPTY = "Choose a checkpoint and photos, press Evaluate, and see what the network gets right, and where it goes wrong."
-NO_MISTAKES = "Not one mistake: there is no gallery to show. Try it on harder photos."
-PARTS = {"val": "Held back (validation)", "train": "Training", "all": "All"}
-SIDE = 600  # pixels at most of a gallery photo
-MANY = 8  # classes: from here on the matrix takes the page's whole width
+PAGE = 12  # photos shown at a time
+COMPARED = ("first", "second", "neither")  # what photos a comparison tells apart
+SCRIPT = Path(__file__).with_name("results.js").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An evaluation, or two of the same photos, as it is kept for its visitor. The networks are not."""
+
+    result: Evaluation
+    created: str  # of the checkpoint that answered: a run at work may by now have a better one
+    chosen: str | None  # that checkpoint, as the page names it
+    comparison: Comparison | None
+    report: str | None  # path of the report's page
+
+
+# An evaluation takes about a kilobyte for each photo.
+KEPT: Kept[Measured] = Kept(most=40, most_each=4, seconds=2 * 3600)
+_stopped: set[str] = set()  # sessions whose evaluation is to end
+_focus = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class EvaluateTab:
     """What the page refreshes: its choices come and go."""
 
     checkpoint: gr.Dropdown
+    against: gr.Dropdown
     source: gr.Dropdown
 
 
@@ -47,92 +64,208 @@ def build() -> EvaluateTab:
     """Lay out the tab and wire it. Call inside a ``gr.Tab``."""
     with gr.Row(equal_height=True):
         checkpoint = gr.Dropdown(
-            common.checkpoint_choices(), value=common.default_checkpoint(), label="Checkpoint",
-            info="Which network answers.", elem_id="evaluate-checkpoint", scale=3, min_width=240,
+            common.checkpoint_choices(), value=common.default_checkpoint(), label=say("evaluate.checkpoint"),
+            info=say("evaluate.checkpoint_info"), elem_id="evaluate-checkpoint", min_width=240,
         )  # fmt: skip
+        against = gr.Dropdown(
+            _against_choices(), value="", label=say("evaluate.against"), info=say("evaluate.against_info"),
+            elem_id="evaluate-against", min_width=240,
+        )  # fmt: skip
+    with gr.Row(equal_height=True):
         source = gr.Dropdown(
-            common.source_choices(), value=common.default_choice(), label="Photos",
-            info="What it is asked. Their folders tell what is right.", elem_id="evaluate-source",
-            scale=3, min_width=240,
+            common.source_choices(), value=common.default_choice(), label=say("evaluate.source"),
+            info=say("evaluate.source_info"), elem_id="evaluate-source", min_width=240,
         )  # fmt: skip
         split = gr.Radio(
-            [(title, part) for part, title in PARTS.items()], value="val", label="Part",
-            info="The parts are those the checkpoint was trained with.", elem_id="evaluate-split", scale=4,
-            min_width=300,
+            [(say(f"evaluate.parts.{part}"), part) for part in SPLITS], value="val", label=say("evaluate.split"),
+            info=say("evaluate.split_info"), elem_id="evaluate-split", min_width=300,
         )  # fmt: skip
     with gr.Row():
-        start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start", scale=3)
-        report = gr.DownloadButton("Download the report", elem_id="evaluate-report", visible=False, min_width=200)
-    results = gr.HTML(common.note(EMPTY), elem_id="evaluate-results", container=False, padding=False)
-    mistakes = gr.Gallery(
-        label="The worst mistakes", show_label=False, elem_id="evaluate-mistakes", visible=False, columns=5,
-        height="auto", object_fit="cover", format="jpeg", interactive=False, buttons=["fullscreen"],
+        start = gr.Button(say("evaluate.start"), variant="primary", elem_id="evaluate-start", scale=3)
+        stop = gr.Button(say("evaluate.stop"), elem_id="evaluate-stop", visible=False, min_width=120)
+        report = gr.DownloadButton(say("evaluate.report"), elem_id="evaluate-report", visible=False, min_width=200)
+    shown = {"container": False, "padding": False, "js_on_load": SCRIPT}
+    found = gr.HTML(common.note(say("evaluate.empty")), elem_id="evaluate-results", **shown)
+    photos = gr.HTML("", elem_id="evaluate-photos", **shown)
+    curves = gr.HTML("", elem_id="evaluate-curves", **shown)
+    key = gr.State()
+
+    private = {"api_visibility": "private"}
+    everything = [found, photos, curves, report, key]
+    working = [start, stop]
+    starting = start.click(_begin, None, working, queue=False, show_progress="hidden", **private)
+    running = starting.then(
+        _press_evaluate, [checkpoint, against, source, split], everything, concurrency_id=common.COMPUTE,
+        concurrency_limit=1, show_progress_on=found, **private,
     )  # fmt: skip
-    start.click(
-        _press_evaluate,
-        [checkpoint, source, split],
-        [results, mistakes, report],
-        api_visibility="private",
-        concurrency_id=common.COMPUTE,
-        concurrency_limit=1,
-        show_progress_on=results,
-    )
-    return EvaluateTab(checkpoint, source)
+    running.then(_end, None, working, queue=False, show_progress="hidden", **private)
+    stop.click(_cancel, None, [found, *working], cancels=[running], queue=False, show_progress="hidden", **private)
+    for part in (found, photos):
+        part.look(_press_look, key, photos, concurrency_id="looks", concurrency_limit=2, show_progress="minimal",
+                  trigger_mode="always_last", **private)  # fmt: skip
+        part.reasons(_press_reasons, key, photos, trigger_mode="once", **REASONS, **private)
+    gr.on(None, _restore, None, everything, queue=False, show_progress="hidden", **private)  # at the page's load
+    return EvaluateTab(checkpoint, against, source)
+
+
+def refresh_against() -> dict:
+    """An update for the dropdown of checkpoints to compare with; what is chosen stays chosen."""
+    return gr.update(choices=_against_choices())
+
+
+def _against_choices() -> list[tuple[str, str]]:
+    return [(say("evaluate.nobody"), ""), *common.checkpoint_choices()]
 
 
 # What the page, and the API, can ask for
 
 
-def measure(
-    checkpoint: str | None, source: str | None, split: str = "val", progress: Callable[..., Any] | None = None
-) -> Evaluation:
+def measure(checkpoint: str | None, source: str | None, split: str = "val") -> Evaluation:
     """Evaluate one of the offered checkpoints on one of the offered photo sets.
 
-    ``progress`` is called as a ``gr.Progress`` is. Raises UsageError for what is not offered, and whatever fetching,
-    reading and answering the photos raise, all of them FlowersErrors.
+    Raises UsageError for what is not offered, and whatever fetching, reading and answering the photos raise, all of
+    them FlowersErrors.
     """
-    return _measure(checkpoint, source, split, progress)[0]
+    return _measure([checkpoint], source, split)[0][0]
 
 
 def _measure(
-    checkpoint: str | None, source: str | None, split: str, progress: Callable[..., Any] | None
-) -> tuple[Evaluation, Classifier]:
-    """What ``measure`` gives, and the classifier that answered: a run at work may by now have a better one."""
+    checkpoints: Sequence[str | None],
+    source: str | None,
+    split: str,
+    report: Callable[..., Any] = lambda *_, **__: None,
+) -> list[tuple[Evaluation, Classifier]]:
+    """What each checkpoint says of the same photos, those of the first one's part; and the classifier that said it.
+
+    ``report`` is called as a ``gr.Progress`` is.
+    """
     if split not in SPLITS:
         raise UsageError(f"There is no part called {split!r}: choose one of {', '.join(SPLITS)}.")
-    if not checkpoint and not common.default_checkpoint():
-        raise UsageError("No checkpoint is chosen: choose one, or train one in the Train tab.")
-    report = (lambda *_, **__: None) if progress is None else progress  # a gr.Progress is false: it has a length of 0
+    if not checkpoints[0] and not common.default_checkpoint():
+        raise UsageError(say("evaluate.no_checkpoint"))
 
     def counting(what: str) -> Callable[[int, int], None]:
-        return lambda done, total: report((done, total), desc=what, unit="photos")
+        said, unit = say(f"evaluate.progress.{what}"), say("evaluate.progress.unit")
+        return lambda done, total: report((done, total), desc=said, unit=unit)
 
-    report(0, desc="Loading the checkpoint")
-    classifier = common.load_classifier(checkpoint)
+    report(0, desc=say("evaluate.progress.loading"))
+    classifiers = [common.load_classifier(checkpoint) for checkpoint in checkpoints]
+    fetching = say("evaluate.progress.fetching")
     folder = resolve(
         common.source_of(source),
-        progress=lambda done, total: report(done / total if total else 0, desc="Fetching the photos"),
+        progress=lambda done, total: report(done / total if total else 0, desc=fetching),
     )
-    dataset = scan(folder, counting("Reading the photos"))
-    name = source if source in KNOWN else None
-    return evaluate(classifier, dataset, split, source=name, progress=counting("Classifying")), classifier
+    dataset = scan(folder, counting("reading"))
+    measured = []
+    for classifier, what in zip(classifiers, ("classifying", "second"), strict=False):
+        name = source if source in KNOWN else "my photos" if source == "album" else None  # an album's folder is no name
+        first = classifiers[0].checkpoint
+        result = evaluate(classifier, dataset, split, source=name, split_of=first, progress=counting(what))
+        measured.append((result, classifier))
+    return measured
+
+
+# Events
+
+
+def _begin(request: gr.Request) -> tuple[dict, dict]:
+    _stopped.discard(request.session_hash)
+    return gr.update(interactive=False), gr.update(visible=True)
+
+
+def _end() -> tuple[dict, dict]:
+    return gr.update(interactive=True), gr.update(visible=False)
+
+
+def _cancel(request: gr.Request) -> tuple[Any, dict, dict]:
+    """One that waits in the queue leaves it; one at work ends at its next word of how far it is."""
+    _stopped.add(request.session_hash)
+    return common.note(say("evaluate.stopped")), *_end()
 
 
 def _press_evaluate(
     checkpoint: str | None,
+    against: str | None,
     source: str | None,
     split: str,
+    request: gr.Request,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
-) -> tuple[str, dict, dict]:
+) -> tuple[str, str, str, dict, str | None]:
+    stopped = say("evaluate.stopped")
+
+    def report(*values: Any, **said: Any) -> None:
+        if request.session_hash in _stopped:
+            raise FlowersError(stopped)
+        progress(*values, **said)
+
     try:
-        result, classifier = _measure(checkpoint, source, split, progress)
-        photos = [(_photo(result, item), _caption(result, item)) for item in result.worst()]
+        if against and against == (checkpoint or common.default_checkpoint()):
+            raise UsageError(say("evaluate.same", name=against))
+        pairs = _measure([checkpoint, against] if against else [checkpoint], source, split, report)
+        comparison = compare(pairs[0][0], pairs[1][0]) if against else None
+        report(1, desc=say("evaluate.progress.report"))
     except FlowersError as error:
-        return common.note(str(error), "problem"), *[gr.update(value=None, visible=False)] * 2
-    progress(1, desc="Writing the report")
-    report = _save_report(result, classifier)
-    gallery = gr.update(value=photos, visible=bool(photos), selected_index=None)
-    return results_html(result), gallery, gr.update(value=report, visible=bool(report))
+        kind = "empty" if str(error) == stopped else "problem"
+        return common.note(str(error), kind), "", "", gr.update(value=None, visible=False), None
+    result, classifier = pairs[0]
+    file = _save_report(result, classifier)
+    measured = Measured(result, classifier.checkpoint.created, checkpoint, comparison, file)
+    return _shown(measured, KEPT.put(visitor(), measured))
+
+
+def _restore() -> tuple:
+    """What this visitor last measured, after a reload."""
+    key = KEPT.latest(visitor())
+    measured = KEPT.get(visitor(), key)
+    return _shown(measured, key) if measured else (gr.skip(),) * 5
+
+
+def _shown(measured: Measured, key: str) -> tuple[str, str, str, dict, str]:
+    result = measured.result
+    report = measured.report if measured.report and Path(measured.report).is_file() else None  # Gradio clears its files
+    wrong = any(item.wrong for item in result.outcomes)
+    return (
+        results.results_html(result, measured.comparison),
+        _photos(measured, {"kind": "mistakes"}) if wrong else "",
+        results.curves_html(result),
+        gr.update(value=report, visible=bool(report)),
+        key,
+    )
+
+
+def _press_look(key: str | None, event: gr.EventData) -> str:
+    """The photos behind a number, as the button that carried the look asks for them."""
+    try:
+        measured = _kept(key)
+        return _photos(measured, _checked(measured, event._data), focus=next(_focus))
+    except FlowersError as error:
+        return common.note(str(error), "problem")
+
+
+def _press_reasons(
+    key: str | None,
+    event: gr.EventData,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
+) -> str:
+    """As ``_press_look``, with where the network found its evidence: of the photos shown, or of one that was opened."""
+    try:
+        measured = _kept(key)
+        look = _checked(measured, event._data)
+        classifier = common.load_classifier(measured.chosen)
+        if classifier.checkpoint.created != measured.created:
+            raise CheckpointError(say("evaluate.replaced", name=measured.result.checkpoint))
+        if look["open"] is not None:
+            return _one_photo(measured, look, classifier)
+        return _photos(measured, look, focus=next(_focus), classifier=classifier, progress=progress)
+    except FlowersError as error:
+        return common.note(str(error), "problem")
+
+
+def _kept(key: str | None) -> Measured:
+    measured = KEPT.get(visitor(), key)
+    if measured is None:
+        raise UsageError(say("evaluate.gone"))
+    return measured
 
 
 def _save_report(result: Evaluation, classifier: Classifier) -> str | None:
@@ -149,110 +282,93 @@ def _save_report(result: Evaluation, classifier: Classifier) -> str | None:
         problem = str(error)
     except OSError as error:
         problem = f"The disk did not take it ({error.strerror or error})."
-    gr.Warning(problem, title="There is no report to download")
+    gr.Warning(problem, title=say("evaluate.no_report"))
     return None
 
 
-def _photo(result: Evaluation, outcome: Outcome) -> Image.Image:
-    """A small copy: the file itself may be huge, or in a format that browsers do not draw."""
-    image = decode_image(result.root / outcome.photo, min_side=SIDE)
-    image.thumbnail((SIDE, SIDE))
-    return image
+# Looks: which photos a button asks for
 
 
-def _caption(result: Evaluation, outcome: Outcome) -> str:
-    truth, answer = result.classes[outcome.label], result.classes[outcome.predicted]
-    return f"{truth}, answered {answer} {outcome.confidence:.0%}"
+def _checked(measured: Measured, asked: Any) -> dict[str, Any]:
+    """A look as a browser sends it, made sound: anyone may send anything. Raises UsageError."""
+    look = asked if isinstance(asked, dict) else {}
+    classes, photos = len(measured.result.classes), len(measured.result.outcomes)
+
+    def number(name: str, below: int) -> int | None:
+        value = look.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below else None
+
+    kind = look.get("kind")
+    checked = {"kind": kind, "page": number("page", photos) or 0, "maps": look.get("maps") is True}
+    checked |= {"open": number("open", photos)}
+    if kind == "cell":
+        checked |= {name: number(name, classes) for name in ("truth", "answer")}
+    known = kind in ("mistakes", "cell") or (measured.comparison and kind in COMPARED)
+    if not known or (kind == "cell" and None in (checked["truth"], checked["answer"])):
+        raise UsageError(say("evaluate.gone"))
+    return checked
 
 
-# The results as HTML
+def _selection(measured: Measured, look: dict[str, Any]) -> tuple[str, str, list[int]]:
+    """Title and hint, both HTML, of the photos that a look asks for; and these by their place among the outcomes."""
+    outcomes, names = measured.result.outcomes, [common.escape(name) for name in measured.result.classes]
+
+    def sorted_by_confidence(places: Sequence[int], falling: bool) -> list[int]:
+        return sorted(places, key=lambda place: outcomes[place].confidence, reverse=falling)
+
+    if look["kind"] == "mistakes":
+        wrong = [place for place, item in enumerate(outcomes) if item.wrong]
+        said = say("evaluate.photos.mistakes"), say("evaluate.photos.mistakes_hint")
+        return *said, sorted_by_confidence(wrong, falling=True)
+    if look["kind"] == "cell":
+        truth, answer = look["truth"], look["answer"]
+        there = [i for i, item in enumerate(outcomes) if (item.label, item.predicted) == (truth, answer)]
+        kind = "right" if truth == answer else "wrong"
+        title = say(f"evaluate.photos.{kind}_title", truth=names[truth], answer=names[answer])
+        return title, say(f"evaluate.photos.{kind}_hint"), sorted_by_confidence(there, falling=kind == "wrong")
+    both = measured.comparison
+    places = {"first": both.only_first, "second": both.only_second, "neither": both.neither}[look["kind"]]
+    checkpoints = {"first": common.escape(both.first.checkpoint), "second": common.escape(both.second.checkpoint)}
+    return say(f"evaluate.photos.{look['kind']}_title", **checkpoints), say("evaluate.photos.both_hint"), list(places)
 
 
-def results_html(result: Evaluation) -> str:
-    """Headline, table, confusion matrix and reliability as cards, in the page's own colours."""
-    many = " many" if len(result.classes) > MANY else ""
-    cards = f"{_headline(result)}{_table(result)}{_matrix(result)}{_reliability(result)}{_gallery_title(result)}"
-    return f'<div class="evaluation{many}">{cards}</div>'
-
-
-def _headline(result: Evaluation) -> str:
-    count, wrong = len(result.outcomes), sum(item.wrong for item in result.outcomes)
-    present = [row.f1 for row in result.per_class if row.photos]
-    stats = {
-        "photos": f"{count:,}",
-        "mistakes": f"{wrong:,}",
-        "mean F1": f"{np.mean(present):.1%}",
-        "calibration error": f"{result.calibration_error:.1%}",
-    }
-    items = "".join(f'<div><dt>{name}</dt><dd class="value">{value}</dd></div>' for name, value in stats.items())
-    happy = "" if wrong else f"<p>{NO_MISTAKES}</p>"
-    low, high = result.interval
-    return (
-        f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
-        f'<p class="sub">accuracy, 95% interval {low:.1%} to {high:.1%}</p></div><dl class="stats">{items}</dl>'
-        f'{happy}<p class="facts">{_facts(result)}</p></section>'
+def _photos(
+    measured: Measured,
+    look: dict[str, Any],
+    *,
+    focus: int = 0,
+    classifier: Classifier | None = None,
+    progress: Callable[..., Any] | None = None,
+) -> str:
+    """The photos of a look, a page of them, as HTML; with reasons where there is a ``classifier`` to ask."""
+    title, hint, places = _selection(measured, look)
+    page = min(look.get("page", 0), max(0, (len(places) - 1) // PAGE))
+    shown = places[page * PAGE : (page + 1) * PAGE]
+    found: list[Reason | str] = []
+    for done, place in enumerate(shown if classifier else ()):
+        progress((done, len(shown)), desc=say("evaluate.progress.maps"), unit=say("evaluate.progress.unit"))
+        found.append(_reason(measured, place, classifier))
+    kept = {name: value for name, value in look.items() if name != "open"} | {"page": page}
+    second = measured.comparison.second if measured.comparison and look["kind"] in COMPARED else None
+    return results.photos_html(
+        measured.result, title, hint, kept, shown, page * PAGE, len(places), second=second, reasons=found, focus=focus
     )
 
 
-def _facts(result: Evaluation) -> str:
-    """What was measured, and how much it says about photos to come."""
-    part = {"val": "the held-back part of", "train": "the training part of", "all": "all of"}[result.split]
-    count = len(result.unreadable)
-    files = "One file of the set cannot" if count == 1 else f"{count} files of the set cannot"
-    left_out = f" {files} be read, and had to be left out." if count else ""
-    name, source = common.escape(result.checkpoint), common.escape(result.source)
-    return f"<b>{name}</b> on {part} <b>{source}</b>. {result.worth()}{left_out}"
+def _reason(measured: Measured, place: int, classifier: Classifier) -> Reason | str:
+    """Why a photo was answered so; a sentence where the photo is gone."""
+    result = measured.result
+    item = result.outcomes[place]
+    try:
+        return classifier.explain(result.root / item.photo, result.classes[item.predicted])
+    except DecodeError as error:
+        return str(error)
 
 
-def _table(result: Evaluation) -> str:
-    answered = result.confusion.sum(0)
-    rows = []
-    for row, called in zip(result.per_class, answered, strict=True):
-        precision = f"{row.precision:.1%}" if called else "–"
-        recall = f"{row.recall:.1%}" if row.photos else "–"
-        f1 = f"{row.f1:.1%}" if called or row.photos else "–"
-        cells = "".join(f"<td>{cell}</td>" for cell in (f"{row.photos:,}", precision, recall, f1))
-        rows.append(f'<tr><th scope="row">{common.escape(row.name)}</th>{cells}</tr>')
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Class", "Photos", "Precision", "Recall", "F1"))
-    return (
-        '<section class="card by-class"><h3 id="by-class">Class by class</h3>'
-        '<div class="scroll" tabindex="0" role="region" aria-labelledby="by-class">'
-        f'<table class="plain" aria-labelledby="by-class"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-        '<p class="hint"><b>Precision</b>: of the photos it called so, how many are. '
-        "<b>Recall</b>: of the photos that are, how many it called so. <b>F1</b> lies between the two.</p></section>"
-    )
-
-
-def _matrix(result: Evaluation) -> str:
-    confusion = result.confusion
-    svg = figure_svg(confusion_figure(confusion, result.classes), confusion_summary(confusion, result.classes))
-    only = f" Here the {SHOWN} classes with most mistakes." if len(result.classes) > SHOWN else ""
-    return (
-        '<section class="card figure"><h3 id="taken-for">What it takes for what</h3>'
-        f'<div class="scroll" tabindex="0" role="region" aria-labelledby="taken-for">{svg}</div>'
-        f'<p class="hint">The deeper the colour, the larger the share of a row. Pink is wrong.{only}</p></section>'
-    )
-
-
-def _reliability(result: Evaluation) -> str:
-    bins, error = result.reliability, result.calibration_error
-    svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error))
-    sure = result.mean_confidence
-    return (
-        f'<section class="card reliability"><h3>Is it as sure as it is right?</h3>{svg}'
-        f"<div><p>On average it is {sure:.1%} sure, and {result.accuracy:.1%} of its answers are right.</p>"
-        '<p class="hint">A green bar is as high as the share of right answers at that confidence; honest bars end at '
-        "the dashed line. Pink is what it promised and did not hold, deep green what it held beyond its promise; the "
-        "calibration error is the mean of both. Thin lines are 95% intervals: long where few photos stand behind a "
-        "bar.</p></div></section>"
-    )
-
-
-def _gallery_title(result: Evaluation) -> str:
-    wrong = sum(item.wrong for item in result.outcomes)
-    if not wrong:
-        return ""
-    shown = len(result.worst())
-    which = f"The {shown} it was most sure of." if wrong > shown else "The surest first."
-    return f'<div class="title"><h3>Its worst mistakes</h3><p class="hint">{which} Click one to enlarge it.</p></div>'
+def _one_photo(measured: Measured, look: dict[str, Any], classifier: Classifier) -> str:
+    result, place = measured.result, look["open"]
+    item = result.outcomes[place]
+    labels = dict.fromkeys((item.predicted, item.label))
+    reasons = [classifier.explain(result.root / item.photo, result.classes[label]) for label in labels]
+    second = measured.comparison.second if measured.comparison else None
+    return results.photo_html(result, place, look, reasons, second, next(_focus))

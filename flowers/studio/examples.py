@@ -31,6 +31,12 @@ def photos() -> list[str]:
     return [str(path) for path in sorted(_painted().iterdir())]
 
 
+def name_of(path: str | Path) -> str | None:
+    """The class of an example, or of a copy of it under its own name; None for any other photo."""
+    example = next((one for one in map(Path, photos()) if one.name == Path(path).name), None)
+    return example and (example.stem if example.stem in CLASSES else example.parent.name)
+
+
 def _painted() -> Path:
     folder = cache_dir() / "examples-v1"
     if not folder.exists():
@@ -46,6 +52,5 @@ def build(photo: gr.Image) -> None:
     gr.set_static_paths(photos())
     with gr.Row(elem_classes="examples"):
         for path in map(Path, photos()):
-            name = path.stem if path.stem in CLASSES else path.parent.name
-            button = gr.Button(name, icon=path, size="sm", min_width=0, elem_classes="example")
+            button = gr.Button(name_of(path), icon=path, size="sm", min_width=0, elem_classes="example")
             button.click(functools.partial(str, path), None, photo, api_visibility="private", queue=False)

@@ -1,5 +1,7 @@
 """The Augment tab: variants to look at, settings to train with."""
 
+import re
+
 from playwright.sync_api import expect
 
 
@@ -45,3 +47,40 @@ def test_settings_are_carried_to_train(open_page):
     page.get_by_role("button", name="Augmentation").click()
     expect(page.locator("#knob-rotation input[type=number]")).to_have_value("0")
     expect(page.locator("#knob-flip input[type=number]")).to_have_value("0.5")
+
+
+def test_a_preset_sets_the_controls_and_its_mixing_is_shown_in_words(open_page):
+    page = open_page()
+    open_augment(page)
+    expect(page.get_by_role("radio", name="Report")).to_be_checked()
+    expect(page.locator("#augment-second")).to_be_hidden()
+    before = pictures(page)
+    page.get_by_role("radio", name="Best").check()
+    wait_for_others(page, before)
+    expect(page.get_by_role("checkbox", name="Mixup")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="Slant and scale")).not_to_be_checked()
+    expect(page.locator("#augment-strength-rotation input[type=number]")).to_have_value("15")
+    together = page.locator("#augment-pictures .together figcaption")
+    expect(together).to_have_count(8)
+    for caption in together.all_inner_texts():
+        first, second = re.fullmatch(r"(\d+)% daisy, (\d+)% tulip", caption).groups()
+        assert int(first) + int(second) == 100
+    page.locator("#augment-second").get_by_role("button", name="Rose").click()
+    expect(together.first).to_contain_text("% rose")
+    page.get_by_role("checkbox", name="Cutmix").check()  # one's own now, no preset any more
+    expect(page.get_by_role("radio", name="Best")).not_to_be_checked()
+    page.locator("#augment-use").click()
+    page.get_by_role("button", name="Augmentation").click()
+    expect(page.locator("#knob-mixup input[type=number]")).to_have_value("0.2")
+    expect(page.locator("#knob-cutmix input[type=number]")).to_have_value("1")
+
+
+def test_as_taken_beside_what_the_network_sees_on_a_phone_too(open_page):
+    page = open_page(390)
+    open_augment(page)
+    seen = page.locator("#augment-pictures .seen")
+    expect(seen).to_contain_text("As taken")
+    expect(seen).to_contain_text("224 × 224 pixels")
+    sizes = seen.locator("img").evaluate_all("images => images.map(i => [i.naturalWidth, i.naturalHeight])")
+    assert sizes[1] == [224, 224] and len(sizes) == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

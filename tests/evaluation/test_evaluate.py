@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,3 +203,12 @@ def test_the_terminals_table_holds_every_number(everything):
     for row, counts in zip(everything.per_class, everything.confusion, strict=True):
         assert lines[row.name] == [row.name, *map(str, counts)]  # the matrix comes last
         assert f"{row.recall:.2%}" in text
+
+
+def test_a_part_may_be_that_of_another_checkpoint(classifier, garden_set):
+    other = replace(classifier.checkpoint, recipe={**classifier.checkpoint.recipe, "split_seed": 7})
+    theirs = evaluate(classifier, garden_set, "val", split_of=other)
+    assert [item.photo for item in theirs.outcomes] == [garden_set.photos[i].path for i in garden_set.split(7).val]
+    assert evaluate(classifier, garden_set, "val").held_back
+    assert not theirs.held_back  # this checkpoint has learnt from some of them
+    assert evaluate(classifier, garden_set, "val", split_of=classifier.checkpoint).held_back

@@ -22,6 +22,7 @@ from flowers.evaluation.figures import (
     learning_rate_figure,
     most_confused,
     rejection_figure,
+    rejection_scale,
     rejection_summary,
     reliability_figure,
     reliability_summary,
@@ -234,3 +235,24 @@ def test_plots_are_told_in_a_sentence_too():
 
 def test_a_long_rejection_curve_stays_small():
     assert len(draw_rejection(*answers(20_000))) < 200_000  # bytes
+
+
+def test_the_dot_of_the_rejection_curve_can_be_moved_to_any_of_its_points():
+    rng = np.random.default_rng(0)
+    confidences = rng.random(80)
+    curve = rejection_curve(confidences, rng.random(80) < confidences)
+    root = ElementTree.fromstring(figure_svg(rejection_figure(curve), "curve"))
+    (mark,) = (element for element in root.iter() if element.get("class") == "mark")
+
+    def points(element) -> np.ndarray:
+        return np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", element.find(f"{SVG}path").get("d")), dtype=float)
+
+    dot = points(mark)
+    centre = (dot.min(0) + dot.max(0)) / 2
+    line = max((points(g) for g in root.iter(f"{SVG}g") if g.find(f"{SVG}path") is not None), key=len)
+    across, up, _ = rejection_scale(curve)
+    moved = [
+        centre + np.array([across * (answered - 1), up * (curve.accuracy[-1] - accuracy)])
+        for answered, accuracy in zip(curve.answered, curve.accuracy, strict=True)
+    ]
+    assert all(np.abs(line - place).max(1).min() < 0.01 for place in (moved[0], moved[-1]))

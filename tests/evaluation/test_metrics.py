@@ -18,6 +18,7 @@ from flowers.evaluation.metrics import (
     class_metrics,
     confusion_matrix,
     expected_calibration_error,
+    mcnemar,
     negative_log_likelihood,
     rejection_curve,
     reliability,
@@ -192,3 +193,25 @@ def test_no_answers_have_no_error():
     assert (negative_log_likelihood(nothing, []), brier_score(nothing, [])) == (0, 0)
     assert expected_calibration_error([], []) == 0
     assert rejection_curve([], []).area == 0
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_mcnemar_is_scipys_exact_binomial_test(first, second):
+    expected = binomtest(first, first + second, 0.5).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+    assert mcnemar(first, second) == mcnemar(second, first)
+
+
+def test_mcnemar_of_very_many_photos_is_still_a_number():
+    assert mcnemar(10_000, 10_000) == 1
+    assert 0 <= mcnemar(0, 10_000) < 1e-300
+
+
+@given(st.lists(st.tuples(st.integers(0, 20).map(lambda n: n / 20), st.booleans()), min_size=1, max_size=60))
+def test_a_threshold_answers_those_at_least_so_sure(cases):
+    confidences, right = zip(*cases, strict=True)
+    curve = rejection_curve(confidences, right)
+    for level in (0.0, 0.25, 0.5, 0.55, 1.0):
+        given = [hit for sure, hit in cases if sure >= level]
+        expected = (len(given) / len(cases), sum(given) / len(given)) if given else (0, 0)
+        assert curve.when(level) == pytest.approx(expected)
