@@ -191,6 +191,18 @@ def bundled_checkpoints() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED_CHECKPOINTS.glob(f"*/{CARD}"))
 
 
+def weight_files(folder: Path) -> list[str]:
+    """Names of the files that hold a checkpoint folder's weights. Raises CheckpointError for a damaged index."""
+    try:
+        shards = _shards(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The weights of the checkpoint {folder.name} are damaged or incomplete: fetch or train it again."
+        ) from error
+    index = f"{WEIGHTS}.index.json"
+    return [index, *shards] if (folder / index).exists() else shards
+
+
 def _shards(folder: Path) -> list[str]:
     index = folder / f"{WEIGHTS}.index.json"
     if not index.exists():
