@@ -175,9 +175,8 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a checkpoint in another form")
     export.add_argument("checkpoint", metavar="CHECKPOINT")
-    export.add_argument(
-        "--to", choices=tuple(EXPORTS), required=True, help="; ".join(f"{name}: {text}" for name, text in EXPORTS.items())
-    )  # fmt: skip
+    forms = "; ".join(f"{name}: {text}" for name, text in EXPORTS.items())
+    export.add_argument("--to", choices=tuple(EXPORTS), required=True, help=forms)
     export.add_argument("target", type=Path, metavar="TARGET", help="the folder, or the file, to write")
     export.set_defaults(command=_export)
 

@@ -42,9 +42,7 @@ def model_card(checkpoint: Checkpoint) -> str:
 
 def body(card: str) -> str:
     """A card without its front matter."""
-    from huggingface_hub import ModelCard
-
-    return ModelCard(card, ignore_metadata_errors=True).text.strip()
+    return re.sub(r"\A---\n.*?^---\n", "", card, flags=re.DOTALL | re.MULTILINE).strip()
 
 
 def plain(text: object) -> str:

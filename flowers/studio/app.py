@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, train
+from flowers.studio import api, augment, classify, common, evaluate, examples, share, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
 from flowers.studio.visitors import Remember
@@ -47,6 +47,8 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
+            with gr.Tab(say("tab.share"), id="share") as sharing_tab:
+                sharing = share.build(sharing_tab)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
@@ -58,6 +60,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             **quiet,
         )
         answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
+        sharing_tab.select(common.refresh_checkpoints, None, sharing.checkpoint, **quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
     return page
 
@@ -71,11 +74,12 @@ def _refresh() -> tuple[dict, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the page: ``python app.py [--host H] [--port P] [--share]``."""
+    """Serve the page: ``python app.py [--host H] [--port P] [--share] [--mcp]``."""
     parser = argparse.ArgumentParser(prog="python app.py", description="The studio, in the browser.")
     parser.add_argument("--host", default=None, help="address to listen on (127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
+    parser.add_argument("--mcp", action="store_true", help="also serve the API's functions as MCP tools")
     options = parser.parse_args(arguments)
     opened = threading.Event()
     page = build(opened.set).queue(default_concurrency_limit=4, max_size=200)
@@ -84,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             server_name=options.host,
             server_port=options.port,
             share=options.share,
+            mcp_server=options.mcp or None,  # None: as GRADIO_MCP_SERVER says
             theme=theme(),
             css_paths=CSS,
             max_file_size=common.MAX_UPLOAD,

@@ -16,7 +16,7 @@ from PIL import Image
 from flowers.classifier import Classifier
 from flowers.data.sources import KNOWN, available, drop_unused_zips, drop_zip, zips_dir
 from flowers.errors import FlowersError, UsageError
-from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
+from flowers.models.checkpoint import Checkpoint, bundled_checkpoints, find_checkpoint
 from flowers.paths import runs_dir
 from flowers.studio.language import say
 from flowers.training.run import list_runs
@@ -69,7 +69,13 @@ def default_checkpoint() -> str | None:
 
 
 def load_classifier(name: str | None) -> Classifier:
-    """The classifier of one of ``checkpoint_choices``; a few are kept in memory. Raises UsageError, CheckpointError.
+    """The classifier of one of ``checkpoint_choices``; a few are kept in memory. Raises UsageError, CheckpointError."""
+    checkpoint = offered_checkpoint(name)
+    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
+
+
+def offered_checkpoint(name: str | None) -> Checkpoint:
+    """One of ``checkpoint_choices``, by its value. Raises UsageError, CheckpointError.
 
     The page may only name what it was offered: a visitor must not read folders of the server by their paths.
     """
@@ -77,8 +83,7 @@ def load_classifier(name: str | None) -> Classifier:
     if name not in [value for _, value in checkpoint_choices()]:
         raise UsageError(f"There is no checkpoint called {name!r} any more: choose another.")
     folder = runs_dir() / name if (runs_dir() / name).is_dir() and name not in bundled_checkpoints() else name
-    checkpoint = find_checkpoint(folder)
-    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
+    return find_checkpoint(folder)
 
 
 @functools.lru_cache(maxsize=KEPT_CLASSIFIERS)
