@@ -8,6 +8,7 @@
 Normalisation, mirror images and temperature are inside. Class names and the rest are in the file's metadata, as JSON.
 """
 
+import errno
 import json
 import os
 import subprocess
@@ -74,6 +75,8 @@ def export_onnx(checkpoint: Checkpoint, file: Path) -> Parity:
     """
     import tempfile
 
+    if not (folder := Path(file).absolute().parent).is_dir():  # told before the work is done
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
     classifier = Classifier(checkpoint, engine="eager")
     model = load_model(checkpoint)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,6 +1,7 @@
 """The page: header, tabs, and how it is served."""
 
 import argparse
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, share, train
+from flowers.studio import allow_mcp, api, augment, classify, common, evaluate, examples, share, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
 from flowers.studio.visitors import Remember
@@ -79,8 +80,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default=None, help="address to listen on (127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
-    parser.add_argument("--mcp", action="store_true", help="also serve the API's functions as MCP tools")
+    parser.add_argument(
+        "--mcp", action="store_true", default=os.environ.get("GRADIO_MCP_SERVER", "").lower() == "true",
+        help="also serve the API's functions as tools of the Model Context Protocol (or GRADIO_MCP_SERVER=true)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.mcp:
+        try:
+            allow_mcp()
+        except ImportError:
+            parser.error('--mcp needs the package mcp: pip install "mcp<2"')
     opened = threading.Event()
     page = build(opened.set).queue(default_concurrency_limit=4, max_size=200)
     try:
@@ -88,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             server_name=options.host,
             server_port=options.port,
             share=options.share,
-            mcp_server=options.mcp or None,  # None: as GRADIO_MCP_SERVER says
+            mcp_server=options.mcp,
             theme=theme(),
             css_paths=CSS,
             max_file_size=common.MAX_UPLOAD,

@@ -220,14 +220,14 @@ def _python(value: Any) -> str:
 
 def curl_example(address: str, endpoint: str, arguments: dict[str, Any]) -> str:
     """A shell script that calls the endpoint: it asks, gets the question's number, and waits for the answer."""
-    api = f"{address.rstrip('/')}/gradio_api"
     values = [{"path": "PHOTO", "meta": {"_type": "gradio.FileData"}} if v is PHOTO else v for v in arguments.values()]
     data = json.dumps({"data": values}).replace("'", "'\\''").replace('"PHOTO"', '"\'"$photo"\'"')
-    upload = f"photo=$(curl -s -F files=@photo.jpg {api}/upload | cut -d '\"' -f 2)\n"
+    upload = "photo=$(curl -s -F files=@photo.jpg $api/upload | cut -d '\"' -f 2)\n"
     return (
-        (upload if PHOTO in arguments.values() else "")
-        + f"question=$(curl -s {api}/call/{endpoint} -H 'Content-Type: application/json' \\\n"
-        f"  -d '{data}' | cut -d '\"' -f 4)\ncurl -sN {api}/call/{endpoint}/$question\n"
+        f"api={address.rstrip('/')}/gradio_api\n"
+        + (upload if PHOTO in arguments.values() else "")
+        + f"question=$(curl -s $api/call/{endpoint} \\\n  -H 'Content-Type: application/json' \\\n"
+        f"  -d '{data}' \\\n  | cut -d '\"' -f 4)\ncurl -sN $api/call/{endpoint}/$question\n"
     )
 
 

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from flowers.paths import PROJECT
 
-TABS = ("Classify", "Train", "Augment", "Evaluate")
+TABS = ("Classify", "Train", "Augment", "Evaluate", "Share")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
