@@ -13,7 +13,8 @@ class _Spared:
     ``gradio.component_meta`` writes no type stubs. For every component, at every start, Gradio parses its source and
     renders the .pyi file beside it anew, for editors: 40 % of its import.
 
-    ``mcp`` seems not to be installed. Gradio imports it whether it serves it or not: half a second. See ``allow_mcp``.
+    ``mcp`` seems not to be installed. Gradio imports it whether it serves it or not: a fifth of a second. See
+    ``allow_mcp``.
     """
 
     @classmethod

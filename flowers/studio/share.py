@@ -221,7 +221,7 @@ def _python(value: Any) -> str:
 def curl_example(address: str, endpoint: str, arguments: dict[str, Any]) -> str:
     """A shell script that calls the endpoint: it asks, gets the question's number, and waits for the answer."""
     values = [{"path": "PHOTO", "meta": {"_type": "gradio.FileData"}} if v is PHOTO else v for v in arguments.values()]
-    data = json.dumps({"data": values}).replace("'", "'\\''").replace('"PHOTO"', '"\'"$photo"\'"')
+    data = json.dumps({"data": values}).replace("'", "'\\''").replace('"path": "PHOTO"', '"path": "\'"$photo"\'"')
     upload = "photo=$(curl -s -F files=@photo.jpg $api/upload | cut -d '\"' -f 2)\n"
     return (
         f"api={address.rstrip('/')}/gradio_api\n"
@@ -235,7 +235,7 @@ def _mcp(address: str) -> str:
     """What there is to say of the MCP server, and how a client is told of it."""
     from gradio.context import LocalContext
 
-    page = LocalContext.blocks.get()
+    page = LocalContext.blocks.get(None)
     server = page.mcp_server_obj if page is not None and page.mcp_server else None
     if not server:
         return f'<div class="mcp"><h3>MCP</h3><p>{say("share.mcp_off")}</p></div>'
