@@ -57,10 +57,7 @@ def build(tab: gr.Tab) -> ShareTab:
             with gr.Accordion(say("share.hub_title"), open=False, elem_id="share-hub"):
                 hub = _hub()
             with gr.Accordion(say("share.link_title"), open=False, elem_id="share-link"):
-                link = gr.Textbox(
-                    label=say("share.link"), interactive=False, buttons=["copy"], elem_id="share-link-address"
-                )  # fmt: skip
-                about = gr.HTML(container=False, padding=False, elem_id="share-link-about")
+                link = gr.HTML(container=False, padding=False, elem_id="share-link-about")
         with gr.Column(elem_id="share-card"):
             gr.HTML(f'<h3 id="share-card-title">{say("share.card")}</h3>', container=False, padding=False)
             card = gr.Markdown(elem_id="share-card-text", container=True, max_height=620, padding=True)
@@ -76,7 +73,7 @@ def build(tab: gr.Tab) -> ShareTab:
     private = {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", **private}
     for event in (tab.select, checkpoint.change):
-        event(_show, [address, checkpoint, call], [card, link, about, examples, mcp], js=ADDRESS, **quiet)
+        event(_show, [address, checkpoint, call], [card, link, examples, mcp], js=ADDRESS, **quiet)
     checkpoint.input(lambda: common.note(say("share.empty")), None, taken, **quiet)
     call.input(_examples, [address, checkpoint, call], examples, js=ADDRESS, **quiet)
     made = {"show_progress_on": taken, **private}
@@ -152,13 +149,13 @@ def _problem(error: Exception) -> str:
 
 
 def _show(address: str, name: str | None, call: str) -> tuple[Any, ...]:
-    """The card, the link and what there is to say of it, the examples, and the MCP server."""
+    """The card, the link, the examples, and the MCP server."""
     try:
         checkpoint = common.offered_checkpoint(name)
     except FlowersError as error:
-        return common.escape(error), "", "", "", _mcp(address)
-    link = link_to(address, checkpoint)
-    return body(model_card(checkpoint)), link, _about_link(link), _examples(address, name, call), _mcp(address)
+        return common.escape(error), "", "", _mcp(address)
+    link = _link(link_to(address, checkpoint))
+    return body(model_card(checkpoint)), link, _examples(address, name, call), _mcp(address)
 
 
 def link_to(address: str, checkpoint: Checkpoint) -> str:
@@ -168,14 +165,16 @@ def link_to(address: str, checkpoint: Checkpoint) -> str:
     return f"{address}?tab=train&run={quote(checkpoint.name, safe='')}"
 
 
-def _about_link(link: str) -> str:
+def _link(link: str) -> str:
+    """The link to copy, to scan, and for whom it works."""
     import segno
 
     code = segno.make(link, error="m").svg_inline(scale=4, border=3, dark="#1f2a1e", light="#ffffff")
     host = urlsplit(link).hostname
     said = say("share.link_local" if host in HERE else "share.link_about")
     name = common.escape(say("share.link_code"))
-    return f'<div class="link"><div class="code" role="img" aria-label="{name}">{code}</div><p>{said}</p></div>'
+    scanned = f'<div class="link"><div class="qr" role="img" aria-label="{name}">{code}</div><p>{said}</p></div>'
+    return _code(say("share.link"), link) + scanned
 
 
 # For programs
@@ -189,8 +188,8 @@ EXAMPLES: dict[str, Any] = {
     "start_training": lambda c: {
         "preset": "quick", "source": "garden", "settings": {"backbone": c.backbone, "init": c.name, "epochs": 2}
     },
-    "training_status": lambda c: {},
-    "stop_training": lambda c: {},
+    "training_status": lambda c: {"run": None},  # the one at work, or else the latest
+    "stop_training": lambda c: {"run": None},
 }  # fmt: skip
 
 

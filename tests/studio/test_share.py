@@ -61,17 +61,17 @@ def test_a_run_has_a_link_of_its_own_and_a_bundled_checkpoint_the_studios(bundle
 
 
 def test_what_is_shown_of_a_checkpoint(run):
-    card, link, about, examples, mcp = share._show(ADDRESS, run.name, "/classify")
+    card, link, examples, mcp = share._show(ADDRESS, run.name, "/classify")
     assert card.startswith("# flowers-resnet18")
-    assert link == share.link_to(ADDRESS, run)
-    assert "<svg" in about
+    assert common.escape(share.link_to(ADDRESS, run)) in link
+    assert "<svg" in link
     assert "<b>$HOME" not in examples
     assert "mcp_off" in mcp, "no page is being served"
 
 
 def test_addresses_of_this_computer_alone_are_told_to_be_so():
-    assert "link_local" in share._about_link("http://127.0.0.1:7860/?tab=train")
-    assert "link_local" not in share._about_link("https://me-flowers.hf.space/?tab=train")
+    assert "link_local" in share._link("http://127.0.0.1:7860/?tab=train")
+    assert "link_local" not in share._link("https://me-flowers.hf.space/?tab=train")
 
 
 def test_only_what_was_offered_can_be_taken(bundled, tmp_path):
