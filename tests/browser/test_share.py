@@ -126,13 +126,12 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    for call, words in (
-        ("/classify", "confidences"), ("/explain", "heat"), ("/augment", "image"), ("/evaluate", "accuracy"),
-    ):  # fmt: skip
-        assert words in run(call, "Python"), call
+    assert "confidences" in run("/classify", "Python")
+    assert "heat" in run("/explain", "Python")
+    for call, words in (("/classify", "confidences"), ("/augment", "image"), ("/evaluate", "accuracy")):
         answer = run(call, "curl")
         assert "event: complete" in answer, answer
-        assert words in answer or call == "/augment"
+        assert words in answer
     started = ast.literal_eval(run("/start_training", "Python").splitlines()[-1])
     assert started["state"] in ("queued", "running")
     assert f'"run": "{started["run"]}"' in run("/training_status", "curl")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class Hub:
 def running_hub():
     """``with running_hub() as hub:`` serves a Hub on a free port of this machine."""
     hub = Hub()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -44,6 +45,12 @@ def running_hub():
     finally:
         server.shutdown()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):  # a client may leave
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,6 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self._content()
+        if self.path.count("/") < 4:  # what the client asks for its own interest
+            return self._refuse(404, "Not found")
         kind, repo, action = self._parts(self.path.partition("?")[0])
         files = self.hub.files.get(f"{kind} {repo}", {})
         if action == "tree":

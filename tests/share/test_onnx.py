@@ -15,7 +15,6 @@ from flowers.classifier import Classifier
 from flowers.data.garden import render_flower
 from flowers.errors import ShareError
 from flowers.models.calibration import UNFAMILIAR
-from flowers.models.checkpoint import read_checkpoint
 from flowers.share import onnx
 
 
@@ -81,17 +80,6 @@ def test_a_file_with_other_answers_is_refused_and_not_left_behind(exported, whol
     with pytest.raises(ShareError, match="was thrown away"):
         onnx.export_onnx(whole, tmp_path / "new.onnx")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_checkpoint_that_cannot_tell_gives_confidences_alone(whole, classifier, tmp_path):
-    folder = tmp_path / "plain"
-    shutil.copytree(whole.folder, folder)
-    card = json.loads((folder / "checkpoint.json").read_text())
-    (folder / "checkpoint.json").write_text(json.dumps({**card, "calibration": {}}))
-    parity = onnx.export_onnx(read_checkpoint(folder), tmp_path / "plain.onnx")
-    assert parity.familiarity_difference is None
-    [confidences] = ask(tmp_path / "plain.onnx", np.zeros((3, 3, 64, 64), np.uint8))
-    assert confidences.shape == (3, 3)
 
 
 def test_the_snippet_runs_as_shown_and_answers_as_the_classifier(exported, whole, classifier):
