@@ -118,6 +118,17 @@ def open_page(studio, chromium, request, tmp_path_factory):
         context.close()
 
 
+def open_tab(page, name: str) -> None:
+    """Press a tab, also one that found no room in the bar and stands behind "More tabs"."""
+    page.wait_for_timeout(500)  # until the bar has found its shape
+    tab = page.get_by_role("tab", name=name)
+    if tab.count():
+        tab.click()
+    else:
+        page.get_by_role("button", name="More tabs").click()
+        page.locator(".overflow-dropdown button").filter(has_text=name).click()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from flowers.paths import PROJECT
+from tests.browser.conftest import open_tab
 
 TABS = ("Classify", "Train", "Augment", "Evaluate", "Share")
 
@@ -16,7 +17,7 @@ TABS = ("Classify", "Train", "Augment", "Evaluate", "Share")
 def test_every_tab_fits_the_window(open_page, width, theme):
     page = open_page(width, f"?__theme={theme}")
     for tab in TABS:
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 

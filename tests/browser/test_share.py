@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
 from flowers.models.checkpoint import find_checkpoint
+from tests.browser.conftest import open_tab
 from tests.share.hub import TOKEN
 
 SECTIONS = ("Put it on the Hugging Face Hub", "A link to this studio", "For programs")
@@ -24,7 +25,7 @@ SECTIONS = ("Put it on the Hugging Face Hub", "A link to this studio", "For prog
 def share(open_page):
     def open_(width: int = 1280, section: str = ""):
         page = open_page(width)
-        page.get_by_role("tab", name="Share").click()
+        open_tab(page, "Share")
         expect(page.locator("#share-card-text h1")).to_have_text("flowers-resnet18")
         if section:
             page.get_by_role("button", name=section).click()
