@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
 from flowers.models.checkpoint import find_checkpoint
-from tests.browser.conftest import open_tab
+from tests.browser.conftest import SLOW, open_tab
 from tests.share.hub import TOKEN
 
 SECTIONS = ("Put it on the Hugging Face Hub", "A link to this studio", "For programs")
@@ -52,7 +52,7 @@ def test_the_zip_is_a_checkpoint_elsewhere(share, tmp_path):
 
 def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(share):
     page = share()
-    with page.expect_download() as download:
+    with page.expect_download(timeout=5 * SLOW) as download:
         page.get_by_role("button", name="Download ONNX").click()
     taken = page.locator("#share-taken")
     expect(taken).to_contain_text(re.compile(r"Checked with ONNX Runtime on 10 painted flowers.*0\.0000\d+ percentage"))
