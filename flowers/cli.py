@@ -18,6 +18,11 @@ from flowers.paths import DEFAULT_CHECKPOINT
 from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
 
 PLOTS = (".png", ".svg", ".pdf")
+EXPORTS = {
+    "half": "a checkpoint folder in half precision, in shards under 10 MB",
+    "zip": "the checkpoint and its card in one file",
+    "onnx": "one file that ONNX Runtime and others can run, once its answers have been compared with PyTorch's",
+}
 # Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
 AT_THE_END = {"learned": 100, "held_back": 400}
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
@@ -171,9 +176,22 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a checkpoint in another form")
     export.add_argument("checkpoint", metavar="CHECKPOINT")
-    export.add_argument("--to", choices=("half",), required=True, help="half: half precision, in shards under 10 MB")
-    export.add_argument("target", type=Path, metavar="FOLDER")
+    forms = "; ".join(f"{name}: {text}" for name, text in EXPORTS.items())
+    export.add_argument("--to", choices=tuple(EXPORTS), required=True, help=forms)
+    export.add_argument("target", type=Path, metavar="TARGET", help="the folder, or the file, to write")
     export.set_defaults(command=_export)
+
+    push = commands.add_parser(
+        "push", help="put a checkpoint on the Hugging Face Hub",
+        description="The token is taken from HF_TOKEN, from `hf auth login`, or asked for: it is never an option, for "
+        "others can see a command's options.",
+    )  # fmt: skip
+    push.add_argument("checkpoint", metavar="CHECKPOINT")
+    push.add_argument("repo", metavar="OWNER/NAME", help="where on the Hub; OWNER is your name there")
+    push.add_argument("--space", action="store_true", help="as a Space: this studio, answering with the checkpoint")
+    push.add_argument("--private", action="store_true", help="seen by you alone")
+    push.add_argument("--onnx", action="store_true", help="with the ONNX file beside it")
+    push.set_defaults(command=_push)
     return parser
 
 
@@ -658,14 +676,75 @@ def _where(chosen: Any) -> str:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from flowers.models.calibration import calibration_files, read_calibration
-    from flowers.models.checkpoint import MAX_SHARD, find_checkpoint, load_weights, save_checkpoint
+    from flowers.models.checkpoint import find_checkpoint
 
-    target = _new_checkpoint(options.target)
-    checkpoint = find_checkpoint(options.checkpoint)
+    write = {"half": _export_half, "zip": _export_zip, "onnx": _export_onnx}[options.to]
+    if options.to != "half":
+        _check_folder_of(f"--to {options.to}", options.target)
+        if options.target.is_dir():
+            raise UsageError(f"{options.target} is a folder: give the name of a file.")
+    write(find_checkpoint(options.checkpoint), options.target)
+
+
+def _export_half(checkpoint: Any, folder: Path) -> None:
+    from flowers.models.calibration import calibration_files, read_calibration
+    from flowers.models.checkpoint import MAX_SHARD, load_weights, save_checkpoint
+
+    target = _new_checkpoint(folder)
     kept = calibration_files(read_calibration(checkpoint))
     save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD, extra=kept)
     print(f"Wrote {target}.")
+
+
+def _export_zip(checkpoint: Any, file: Path) -> None:
+    from flowers.share.bundle import write_zip
+
+    target = file.expanduser().resolve()
+    write_zip(checkpoint, target)
+    print(f"Wrote {target}.")
+
+
+def _export_onnx(checkpoint: Any, file: Path) -> None:
+    from flowers.share.onnx import export_onnx, snippet
+
+    target = file.expanduser().resolve()
+    parity = export_onnx(checkpoint, target)
+    print(f"Wrote {target}. {parity.sentence()} To use it:\n\n{snippet(checkpoint, target.name)}", end="")
+
+
+def _push(options: argparse.Namespace) -> None:
+    import tempfile
+
+    from flowers.models.checkpoint import find_checkpoint
+    from flowers.share import hub
+    from flowers.share.bundle import file_name
+    from flowers.share.onnx import export_onnx
+
+    if options.space and options.onnx:
+        raise UsageError("A Space needs no ONNX file: leave --onnx or --space out.")
+    hub.check_name(options.repo)
+    checkpoint = find_checkpoint(options.checkpoint)
+    token = _hub_token()
+    if options.space:
+        print(f"It is at {hub.push_space(checkpoint, options.repo, token, private=options.private)}")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {}
+        if options.onnx:
+            files[f"{file_name(checkpoint)}.onnx"] = Path(scratch) / "network.onnx"
+            print(export_onnx(checkpoint, Path(scratch) / "network.onnx").sentence())
+        print(f"It is at {hub.push_model(checkpoint, options.repo, token, private=options.private, files=files)}")
+
+
+def _hub_token() -> str:
+    """The Hub's token: from HF_TOKEN or `hf auth login`, or asked for without showing it."""
+    import getpass
+
+    from huggingface_hub import get_token
+
+    from flowers.share.hub import check_token
+
+    return check_token(get_token() or (getpass.getpass("Token for the Hub: ") if sys.stdin.isatty() else ""))
 
 
 def _new_checkpoint(folder: Path) -> Path:

@@ -9,7 +9,7 @@ confidences by up to 0.015, and by more than TOLERANCE for a third of the 570 ph
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -89,7 +89,8 @@ def make(engine: str, model: "nn.Module", preprocessing: Preprocessing, head: st
     Not while other threads here use modules: the makers trace as torch.fx does.
     """
     makers = {"compiled": _compile, "onnxruntime": _export, "openvino": _convert}
-    makers[engine](_program(model, preprocessing, head, any_number=engine != "compiled"), folder)
+    network = from_pixels(model, preprocessing, head)
+    makers[engine](program(network, preprocessing.size, any_number=engine != "compiled"), folder)
 
 
 def open_made(engine: str, folder: Path) -> Engine:
@@ -97,10 +98,8 @@ def open_made(engine: str, folder: Path) -> Engine:
     return {"compiled": _compiled, "onnxruntime": _onnxruntime, "openvino": _openvino}[engine](folder)
 
 
-def _program(
-    model: "nn.Module", preprocessing: Preprocessing, head: str, any_number: bool
-) -> "torch.export.ExportedProgram":
-    """From pixels to scores and features, for any number of photos or for one."""
+def from_pixels(model: "nn.Module", preprocessing: Preprocessing, head: str) -> "nn.Module":
+    """A network from uint8 pixels (N, 3, size, size) to scores and features, as ``Engine``; ``model`` is its part."""
     import torch
     from torch import nn
 
@@ -114,17 +113,35 @@ def _program(
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return preprocessing.answer(self.network, preprocessing.normalise(pixels))
 
-    photos = torch.zeros(2 if any_number else 1, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+    return FromPixels().eval()
+
+
+def program(network: "nn.Module", size: int, any_number: bool = True) -> "torch.export.ExportedProgram":
+    """What ``network`` does with uint8 pixels (N, 3, size, size), for any number of photos or for one. As ``make``."""
+    import torch
+
+    photos = torch.zeros(2 if any_number else 1, 3, size, size, dtype=torch.uint8)
     shapes = ({0: torch.export.Dim.DYNAMIC},) if any_number else None
     with torch.no_grad():
-        return torch.export.export(FromPixels().eval(), (photos,), dynamic_shapes=shapes)
+        return torch.export.export(network, (photos,), dynamic_shapes=shapes)
+
+
+def save_onnx(
+    program: "torch.export.ExportedProgram", file: Path, outputs: Sequence[str], facts: Mapping[str, str] | None = None
+) -> None:
+    """Write ``program`` as one ONNX file with the input ``pixels``, these outputs, and ``facts`` as its metadata."""
+    import torch
+
+    names = {"input_names": ["pixels"], "output_names": list(outputs)}
+    made = torch.onnx.export(program, **names, dynamo=True, verbose=False)
+    made.model.metadata_props.update(facts or {})
+    for node in made.model.graph.all_nodes():
+        node.metadata_props.clear()  # where in the source, and in which folder of this machine, it was computed
+    made.save(file, external_data=False)
 
 
 def _export(program: "torch.export.ExportedProgram", folder: Path) -> None:
-    import torch
-
-    names = {"input_names": ["pixels"], "output_names": ["scores", "features"]}
-    torch.onnx.export(program, f=folder / "network.onnx", **names, dynamo=True, external_data=False, verbose=False)
+    save_onnx(program, folder / "network.onnx", ("scores", "features"))
 
 
 def _onnxruntime(folder: Path) -> Engine:

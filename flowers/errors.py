@@ -19,3 +19,7 @@ class DataError(FlowersError):
 
 class CheckpointError(FlowersError):
     """A checkpoint cannot be found, read or used."""
+
+
+class ShareError(FlowersError):
+    """A checkpoint cannot be exported or sent."""

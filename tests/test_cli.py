@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -26,6 +28,7 @@ from flowers.paths import PROJECT, cache_dir, runs_dir
 from flowers.recipe import KNOBS, PRESET_HELP
 from flowers.training.run import Run, list_runs
 from tests.conftest import TINY
+from tests.share.hub import TOKEN, running_hub
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
@@ -116,7 +119,7 @@ def assert_sentence(error: str) -> None:
         (["data", "check", "x", "--against", "gardn"], "There is no photo set named 'gardn'"),
         (["data", "clean", "x"], "required: FOLDER"),
         (["export", "x", "y"], "required: --to"),
-        (["export", "x", "--to", "onnx", "y"], "invalid choice: 'onnx'"),
+        (["export", "x", "--to", "jpeg", "y"], "invalid choice: 'jpeg'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -893,6 +896,70 @@ def test_an_export_replaces_a_checkpoint_but_no_other_folder(flowers, checkpoint
     for _ in range(2):
         assert flowers("export", checkpoint, "--to", "half", tmp_path / "empty")[0] == 0
     assert find_checkpoint(tmp_path / "empty").classes == CLASSES
+
+
+def test_a_zip_and_an_onnx_file_are_written_with_how_to_use_them(flowers, checkpoint, tmp_path):
+    status, out, err = flowers("export", checkpoint, "--to", "zip", tmp_path / "mine.zip")
+    assert (status, err) == (0, "")
+    assert out == f"Wrote {tmp_path / 'mine.zip'}.\n"
+    shutil.unpack_archive(tmp_path / "mine.zip", tmp_path)
+    assert find_checkpoint(tmp_path / "untaught").classes == CLASSES
+    status, out, err = flowers("export", checkpoint, "--to", "onnx", tmp_path / "mine.onnx")
+    assert status == 0, err
+    assert "no confidence differs from PyTorch's by more than" in out
+    assert "onnxruntime.InferenceSession('mine.onnx')" in out
+    pixels = np.zeros((3, 3, 64, 64), np.uint8)
+    [confidences] = onnxruntime.InferenceSession(tmp_path / "mine.onnx").run(None, {"pixels": pixels})
+    assert confidences.shape == (3, 5), "and no familiarity: it was never calibrated"
+
+
+@pytest.mark.parametrize("form", ["zip", "onnx"])
+def test_a_file_is_not_written_over_a_folder_or_into_none(flowers, checkpoint, tmp_path, form):
+    for target, said in ((tmp_path, "is a folder"), (tmp_path / "no" / "x", "is in a folder that does not exist")):
+        status, _, err = flowers("export", checkpoint, "--to", form, target)
+        assert status == 2
+        assert said in err
+        assert_sentence(err)
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+    with running_hub() as hub:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.url)
+        yield hub
+
+
+def test_a_checkpoint_is_pushed_with_the_token_of_the_environment(flowers, checkpoint, hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    status, out, err = flowers("push", checkpoint, "me/mine", "--private")
+    assert (status, out, err) == (0, f"It is at {hub.url}/me/mine\n", "")
+    assert "checkpoint.json" in hub.files["model me/mine"]
+    assert hub.repos["model me/mine"]["visibility"] == "private"
+    status, out, _ = flowers("push", checkpoint, "me/studio", "--space")
+    assert (status, out) == (0, f"It is at {hub.url}/spaces/me/studio\n")
+    assert "checkpoints/untaught/checkpoint.json" in hub.files["space me/studio"]
+
+
+def test_a_push_without_a_token_or_a_name_is_told(flowers, checkpoint, hub, monkeypatch, tmp_path):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    for arguments, status, said in (
+        (["me/mine"], 1, "The Hub asks for a token"), (["mine"], 1, "write OWNER/NAME"),
+        (["me/mine", "--space", "--onnx"], 2, "leave --onnx or --space out"),
+        (["me/mine", "--token", "hf_x"], 2, "nrecognized arguments"),
+    ):  # fmt: skip
+        got, _, err = flowers("push", checkpoint, *arguments)
+        assert got == status
+        assert said in err
+        assert_sentence(err)
+    assert not hub.repos
 
 
 def test_an_error_with_line_breaks_is_still_one_line(flowers, monkeypatch, tmp_path):

@@ -195,6 +195,18 @@ def _default_first(name: str) -> tuple[bool, str]:
     return name != DEFAULT_CHECKPOINT, name
 
 
+def weight_files(folder: Path) -> list[str]:
+    """Names of the files that hold a checkpoint folder's weights. Raises CheckpointError for a damaged index."""
+    try:
+        shards = _shards(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The weights of the checkpoint {folder.name} are damaged or incomplete: fetch or train it again."
+        ) from error
+    index = f"{WEIGHTS}.index.json"
+    return [index, *shards] if (folder / index).exists() else shards
+
+
 def _shards(folder: Path) -> list[str]:
     index = folder / f"{WEIGHTS}.index.json"
     if not index.exists():

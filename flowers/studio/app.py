@@ -1,6 +1,7 @@
 """The page: header, tabs, and how it is served."""
 
 import argparse
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, photos, train
+from flowers.studio import allow_mcp, api, augment, classify, common, evaluate, examples, photos, share, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, theme
 from flowers.studio.visitors import Remember
@@ -49,6 +50,8 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
+            with gr.Tab(say("tab.share"), id="share") as sharing_tab:
+                sharing = share.build(sharing_tab)
         train.follow(training)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
@@ -66,16 +69,22 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
         training_tab.select(lambda: gr.update(choices=common.source_choices()), None, training.source, **quiet)
         training_tab.select(train.opened, None, None, queue=False, **quiet)
-        _connect_training(training, tabs, answering, evaluating, quiet)
+        _connect_training(training, tabs, answering, evaluating, sharing, quiet)
+        sharing_tab.select(common.refresh_checkpoints, None, sharing.checkpoint, **quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
         gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, None, evaluating.against, **quiet)
     return page
 
 
 def _connect_training(
-    training: train.TrainTab, tabs: gr.Tabs, answering: gr.Dropdown, evaluating: evaluate.EvaluateTab, quiet: dict
+    training: train.TrainTab,
+    tabs: gr.Tabs,
+    answering: gr.Dropdown,
+    evaluating: evaluate.EvaluateTab,
+    sharing: share.ShareTab,
+    quiet: dict,
 ) -> None:
-    """What a finished run offers: to be tried and to be evaluated, in those tabs."""
+    """What a finished run offers: to be tried, evaluated and shared, in those tabs."""
 
     def to(tab: str) -> dict:
         return gr.Tabs(selected=tab)
@@ -86,10 +95,14 @@ def _connect_training(
     def evaluate_it(run: str) -> tuple:
         return *train.evaluation_choices(run), to("evaluate")
 
+    def share_it(run: str) -> tuple:
+        return train.checkpoint_choice(run), to("share")
+
     training.parts["try"].click(try_it, training.current, [answering, tabs], **quiet)
     training.parts["evaluate"].click(
         evaluate_it, training.current, [evaluating.checkpoint, evaluating.source, tabs], **quiet
     )
+    training.parts["share"].click(share_it, training.current, [sharing.checkpoint, tabs], **quiet)
     training.parts["photos"].click(lambda: to("photos"), None, tabs, **quiet)
 
 
@@ -102,12 +115,21 @@ def _refresh() -> tuple[dict, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve the page: ``python app.py [--host H] [--port P] [--share]``."""
+    """Serve the page: ``python app.py [--host H] [--port P] [--share] [--mcp]``."""
     parser = argparse.ArgumentParser(prog="python app.py", description="The studio, in the browser.")
     parser.add_argument("--host", default=None, help="address to listen on (127.0.0.1, or GRADIO_SERVER_NAME)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (7860, or GRADIO_SERVER_PORT)")
     parser.add_argument("--share", action="store_true", help="also make a public link, for three days")
+    parser.add_argument(
+        "--mcp", action="store_true", default=os.environ.get("GRADIO_MCP_SERVER", "").lower() == "true",
+        help="also serve the API's functions as tools of the Model Context Protocol (or GRADIO_MCP_SERVER=true)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.mcp:
+        try:
+            allow_mcp()
+        except ImportError:
+            parser.error('--mcp needs the package mcp: pip install "mcp<2"')
     opened = threading.Event()
     page = build(opened.set).queue(default_concurrency_limit=4, max_size=200)
     try:
@@ -115,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             server_name=options.host,
             server_port=options.port,
             share=options.share,
+            mcp_server=options.mcp,
             theme=theme(),
             css_paths=CSS,
             max_file_size=common.MAX_UPLOAD,

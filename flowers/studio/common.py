@@ -16,7 +16,7 @@ from flowers.classifier import Classifier
 from flowers.data.album import Album
 from flowers.data.sources import KNOWN, available
 from flowers.errors import FlowersError, UsageError
-from flowers.models.checkpoint import bundled_checkpoints, find_checkpoint
+from flowers.models.checkpoint import Checkpoint, bundled_checkpoints, find_checkpoint
 from flowers.paths import albums_dir
 from flowers.studio.language import say
 from flowers.studio.visitors import visitor
@@ -70,7 +70,13 @@ def default_checkpoint() -> str | None:
 
 
 def load_classifier(name: str | None) -> Classifier:
-    """The classifier of one of ``checkpoint_choices``; a few are kept in memory. Raises UsageError, CheckpointError.
+    """The classifier of one of ``checkpoint_choices``; a few are kept in memory. Raises UsageError, CheckpointError."""
+    checkpoint = offered_checkpoint(name)
+    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
+
+
+def offered_checkpoint(name: str | None) -> Checkpoint:
+    """One of ``checkpoint_choices``, by its value. Raises UsageError, CheckpointError.
 
     The page may only name what it was offered: a visitor must not read folders of the server by their paths.
     """
@@ -78,8 +84,7 @@ def load_classifier(name: str | None) -> Classifier:
     run = find_run(name) if name not in bundled_checkpoints() else None
     if name not in bundled_checkpoints() and not (run and run.has_checkpoint()):
         raise UsageError(f"There is no checkpoint called {name!r} any more: choose another.")
-    checkpoint = find_checkpoint(run.folder if run else name)
-    return _load(checkpoint.folder, f"{checkpoint.created} {checkpoint.calibration.get('made')}")
+    return find_checkpoint(run.folder if run else name)
 
 
 @functools.lru_cache(maxsize=KEPT_CLASSIFIERS)

@@ -324,6 +324,7 @@ class Training:
                 "epoch": self.position.epoch,
                 "best_epoch": self.position.best_epoch,
                 "val_accuracy": self.position.best_val_accuracy,
+                "val_photos": len(self.split.val),
                 "seconds": round(self.position.seconds, 1),
             },
             photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},

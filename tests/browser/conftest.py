@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.share.hub import Hub, running_hub
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -28,7 +31,14 @@ class Studio:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory) -> Studio:
+def hub() -> Iterator[Hub]:
+    """The Hugging Face Hub that the studio knows."""
+    with running_hub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory, hub) -> Studio:
     """The app, as on a bare machine: no photos, no ImageNet weights, an empty cache."""
     home = tmp_path_factory.mktemp("studio")
     (home / "tmp").mkdir()
@@ -44,10 +54,16 @@ def studio(tmp_path_factory) -> Studio:
         "GRADIO_TEMP_DIR": str(home / "gradio"),
         "TMPDIR": str(home / "tmp"),  # Gradio serves what lies in the temporary folder: the cache must not
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_DISABLE_XET": "1",  # its storage is not played
     }
     with open(log, "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stdout=output, stderr=output
+            [sys.executable, "app.py", "--port", str(port), "--mcp"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
         )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -100,6 +116,17 @@ def open_page(studio, chromium, request, tmp_path_factory):
             folder.mkdir(exist_ok=True)
             page.screenshot(path=folder / f"{request.node.name}-{number}.png", full_page=True)
         context.close()
+
+
+def open_tab(page, name: str) -> None:
+    """Press a tab, also one that found no room in the bar and stands behind "More tabs"."""
+    page.wait_for_timeout(500)  # until the bar has found its shape
+    tab = page.get_by_role("tab", name=name)
+    if tab.count():
+        tab.click()
+    else:
+        page.get_by_role("button", name="More tabs").click()
+        page.locator(".overflow-dropdown button").filter(has_text=name).click()
 
 
 @pytest.hookimpl(hookwrapper=True)

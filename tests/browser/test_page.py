@@ -7,18 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from flowers.paths import PROJECT
+from tests.browser.conftest import open_tab
 
-TABS = ("Classify", "Photos", "Train", "Augment", "Evaluate")
-
-
-def show(page, tab: str) -> None:
-    """Go to a tab; on a phone it may be behind the three dots."""
-    if not page.get_by_role("tab", name=tab).is_visible():
-        page.get_by_role("button", name="More tabs").click()
-        page.locator(".overflow-dropdown").get_by_text(tab).click()
-    else:
-        page.get_by_role("tab", name=tab).click()
-    page.wait_for_timeout(500)
+TABS = ("Classify", "Photos", "Train", "Augment", "Evaluate", "Share")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -26,14 +17,15 @@ def show(page, tab: str) -> None:
 def test_every_tab_fits_the_window(open_page, width, theme):
     page = open_page(width, f"?__theme={theme}")
     for tab in TABS:
-        show(page, tab)
+        open_tab(page, tab)
+        page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
 
 
 def test_every_visible_control_has_a_name(open_page):
     page = open_page()
     for tab in TABS:
-        show(page, tab)
+        open_tab(page, tab)
         nameless = page.evaluate(
             """() => [...document.querySelectorAll('button, input, select, textarea')]
                 .filter(e => e.offsetParent && e.type !== 'file' && e.type !== 'hidden')

@@ -1,0 +1,106 @@
+"""The Share tab's own part: files, links and examples for programs."""
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from flowers.models.checkpoint import find_checkpoint, read_checkpoint
+from flowers.paths import runs_dir
+from flowers.studio import common, share
+
+ADDRESS = "http://flowers.example:7860/studio/"
+
+
+@pytest.fixture
+def bundled():
+    return find_checkpoint("flowers-resnet18")
+
+
+@pytest.fixture
+def run(bundled):
+    """A run's checkpoint whose name is full of what shells, URLs and HTML read as something else."""
+    folder = runs_dir() / "it's & <b>$HOME" / "best"
+    shutil.copytree(bundled.folder, folder)
+    (folder.parent / "recipe.json").write_text("{}")
+    return read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("endpoint", share.EXAMPLES)
+def test_examples_say_what_is_meant_whatever_the_names(endpoint, run):
+    arguments = share.EXAMPLES[endpoint](run)
+    python = ast.parse(share.python_example(ADDRESS, endpoint, arguments))
+    [call] = [
+        node for node in ast.walk(python) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "predict"
+    ]
+    given = {word.arg: word.value for word in call.keywords}
+    assert given.keys() == {*arguments, "api_name"}
+    for name, value in arguments.items():
+        if value is not share.PHOTO:
+            assert ast.literal_eval(given[name]) == value
+    curl = share.curl_example(ADDRESS, endpoint, arguments)
+    shown = subprocess.run(  # with a curl that only shows what it is given
+        ["bash", "-c", f'curl() {{ printf "%s\\n" "$@" >&2; echo \'["/tmp/a.jpg"]\'; }}\n{curl}'],
+        capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    data = json.loads(next(line for line in shown.splitlines() if line.startswith('{"data"')))["data"]
+    assert [value for value in data if not isinstance(value, dict) or "path" not in value] == [
+        value for value in arguments.values() if value is not share.PHOTO
+    ]
+    if share.PHOTO in arguments.values():
+        assert data[0] == {"path": "/tmp/a.jpg", "meta": {"_type": "gradio.FileData"}}
+    assert f"{ADDRESS}gradio_api/call/{endpoint}" in shown
+
+
+def test_a_run_has_a_link_of_its_own_and_a_bundled_checkpoint_the_studios(bundled, run):
+    assert share.link_to(ADDRESS, bundled) == f"{ADDRESS}?tab=classify"
+    assert share.link_to(ADDRESS, run) == f"{ADDRESS}?tab=train&run=it%27s%20%26%20%3Cb%3E%24HOME"
+
+
+def test_what_is_shown_of_a_checkpoint(run):
+    card, link, examples, mcp = share._show(ADDRESS, run.name, "/classify")
+    assert card.startswith("# flowers-resnet18")
+    assert common.escape(share.link_to(ADDRESS, run)) in link
+    assert "<svg" in link
+    assert "<b>$HOME" not in examples
+    assert "mcp_off" in mcp, "no page is being served"
+
+
+def test_addresses_of_this_computer_alone_are_told_to_be_so():
+    assert "link_local" in share._link("http://127.0.0.1:7860/?tab=train")
+    assert "link_local" not in share._link("https://me-flowers.hf.space/?tab=train")
+
+
+def test_only_what_was_offered_can_be_taken(bundled, tmp_path):
+    for take in (share._take_zip, share._take_onnx):
+        for name in (str(bundled.folder), "../checkpoints/flowers-resnet18", "nothing"):
+            said, file = take(name)
+            assert file is None
+            assert "no checkpoint called" in said
+
+
+def test_a_token_is_emptied_from_its_field_at_once_and_never_said(monkeypatch):
+    from flowers.share import hub
+
+    token = "hf_" + "x" * 30
+
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(hub, "push_model", fails)
+    steps = list(share._press_send("flowers-resnet18", "me/mine", "model", False, False, token))
+    assert [field for field, _ in steps] == ["", ""]
+    assert not any(token in said for _, said in steps)
+    [(field, said)] = share._press_send("flowers-resnet18", "mine", "model", False, False, token)
+    assert field == ""
+    assert "write OWNER/NAME" in said
+
+
+def test_code_is_shown_as_it_is():
+    shown = share._code("a<b", "if a < b & c:\n    pass\n")
+    code = re.search(r"<code>(.*)</code>", shown, re.DOTALL)[1]
+    assert code == "if a &lt; b &amp; c:\n    pass"
+    assert common.escape("a<b") in shown
