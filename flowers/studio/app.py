@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, train
+from flowers.studio import api, augment, classify, common, evaluate, examples, help, train
 from flowers.studio.language import COOKIE, InLanguage, say
-from flowers.studio.theme import CSS, theme
+from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.visitors import Remember
 from flowers.training.process import stop_all_started_here
 
@@ -47,6 +47,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
+        gr.HTML(help.html(), container=False, padding=False)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             share=options.share,
             theme=theme(),
             css_paths=CSS,
+            head=HEAD,
             max_file_size=common.MAX_UPLOAD,
             allowed_paths=examples.photos(),  # these files alone: they may lie outside the temporary folder
             footer_links=["api", "gradio", "settings"],
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
-            app_kwargs={"middleware": [Middleware(InLanguage), Middleware(Remember)]},
+            app_kwargs={"routes": help.routes(), "middleware": [Middleware(InLanguage), Middleware(Remember)]},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()
