@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import api, augment, classify, common, evaluate, examples, help, train
+from flowers.studio import api, augment, classify, common, evaluate, examples, help, links, tour, train
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.visitors import Remember
@@ -24,11 +24,12 @@ SWITCH = (  # to the other language, for a year
     " + '; path=/; max-age=31536000; SameSite=Lax'; location.reload()"
 )
 HEADER = f"""
+<a id="skip" href="#tabs">{say("page.skip")}</a>
 <header id="header">{LOGO}
 <div><h1>flowers</h1><p>{say("page.tagline")}</p></div>
 <nav><button type="button" id="language" onclick="{SWITCH}">{say("page.language")}</button>
 <button type="button" id="dark" aria-label="{say("page.dark")}"
- onclick="document.body.classList.toggle('dark')">◐</button></nav></header>
+ onclick="document.body.classList.toggle('dark')">◐</button>{tour.button()}</nav></header>
 """
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
@@ -38,6 +39,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
     """The whole page, not yet served. ``opened`` is called each time that a browser has drawn it."""
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
+        link_note = links.note()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab.classify"), id="classify") as answering_tab:
                 answering = classify.build()
@@ -47,17 +49,18 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
                 evaluating = evaluate.build()
-        gr.HTML(help.html(), container=False, padding=False)
+        gr.HTML(help.html() + tour.html(), container=False, padding=False)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         page.load(opened, queue=False, **quiet)
-        page.load(
+        refreshed = page.load(
             _refresh,
             None,
             [answering, evaluating.checkpoint, training.knobs["init"], evaluating.source, training.source],
             **quiet,
         )
+        links.build(tabs, link_note, refreshed.then)
         answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
         evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
     return page

@@ -101,6 +101,11 @@ def build() -> TrainTab:
     return TrainTab(source, knobs)
 
 
+def select(name: str) -> dict[str, Any]:
+    """An update of the list of runs that chooses one by its name."""
+    return gr.update(choices=_run_choices(list_runs()), value=name)
+
+
 # What the page, and the API, can ask for
 
 
