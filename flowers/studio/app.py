@@ -30,6 +30,7 @@ HEADER = f"""
 <nav><button type="button" id="language" onclick="{SWITCH}">{say("page.language")}</button>
 <button type="button" id="dark" aria-label="{say("page.dark")}"
  onclick="document.body.classList.toggle('dark')">◐</button>{tour.button()}</nav></header>
+<h2 id="open-tab" class="unseen"></h2>
 """
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported

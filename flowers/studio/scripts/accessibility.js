@@ -2,9 +2,12 @@
 (() => {
   const mend = () => {
     const selected = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+    const name = (selected ?? document.querySelector("#tabs .overflow-item-selected"))?.textContent.trim();
     for (const panel of document.querySelectorAll("#tabs > [role=tabpanel]")) {
-      if (panel.offsetParent && selected) panel.setAttribute("aria-label", selected.textContent.trim());
+      if (panel.offsetParent && name) panel.setAttribute("aria-label", name);
     }
+    const heading = document.getElementById("open-tab"); // the headings of a tab are below its name
+    if (heading && name && heading.textContent !== name) heading.textContent = name;
     // An accordion's button says whether it is open.
     for (const button of document.querySelectorAll("button.label-wrap")) {
       button.setAttribute("aria-expanded", button.classList.contains("open"));
