@@ -47,7 +47,6 @@ def choose(page, selector: str, words: str) -> None:
 def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     page = open_page()
     expect(page.locator("#classify-checkpoint")).to_be_visible()  # the whole tab is drawn
-    page.wait_for_load_state("networkidle")
     page.keyboard.press("Tab")
     assert focused(page, "#skip")
     expect(page.locator("#skip")).to_be_in_viewport()

@@ -51,7 +51,6 @@
     next.dataset.next ??= next.textContent;
     next.textContent = last ? next.dataset.last : next.dataset.next;
     target()?.scrollIntoView({ block: "nearest" });
-    place();
     next.focus();
   };
 
@@ -59,6 +58,14 @@
     window.scrollTo(0, 0);
     if (!dialog().open) dialog().showModal(); // keeps the focus inside, and gives it back
     show(0);
+    follow();
+  };
+
+  // The page may still be finding its shape: fonts and pictures arrive.
+  const follow = () => {
+    if (!dialog().open) return;
+    place();
+    requestAnimationFrame(follow);
   };
 
   document.addEventListener("click", (event) => {
@@ -69,8 +76,6 @@
     else if (on("#tour .next")) number === steps().length - 1 ? dialog().close() : show(number + 1);
   });
   document.addEventListener("close", (event) => event.target.id === "tour" && remember(), true);
-  window.addEventListener("resize", () => dialog()?.open && place());
-  window.addEventListener("scroll", () => dialog()?.open && place(), true);
 
   let offered = false;
   onDrawn(() => {
