@@ -60,7 +60,7 @@ def test_escape_skips_it_for_good_and_the_header_brings_it_back(newcomer):
         assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('#tour')")
     page.keyboard.press("Escape")
     expect(page.locator("#tour")).to_be_hidden()
-    assert page.evaluate("localStorage.getItem('flowers-tour')")
+    page.wait_for_function("localStorage.getItem('flowers-tour')")
     page.get_by_role("button", name="Take the tour").click()
     expect(page.locator("#tour")).to_contain_text("Step 1 of 4")
     page.get_by_role("button", name="Skip the tour").click()
