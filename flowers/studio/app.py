@@ -9,9 +9,23 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.studio import allow_mcp, api, augment, classify, common, evaluate, examples, photos, share, train
+from flowers.studio import (
+    allow_mcp,
+    api,
+    augment,
+    classify,
+    common,
+    evaluate,
+    examples,
+    help,
+    links,
+    photos,
+    share,
+    tour,
+    train,
+)
 from flowers.studio.language import COOKIE, InLanguage, say
-from flowers.studio.theme import CSS, theme
+from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.visitors import Remember
 from flowers.training.process import stop_all_started_here
 
@@ -25,11 +39,13 @@ SWITCH = (  # to the other language, for a year
     " + '; path=/; max-age=31536000; SameSite=Lax'; location.reload()"
 )
 HEADER = f"""
+<a id="skip" href="#tabs">{say("page.skip")}</a>
 <header id="header">{LOGO}
 <div><h1>flowers</h1><p>{say("page.tagline")}</p></div>
 <nav><button type="button" id="language" onclick="{SWITCH}">{say("page.language")}</button>
 <button type="button" id="dark" aria-label="{say("page.dark")}"
- onclick="document.body.classList.toggle('dark')">◐</button></nav></header>
+ onclick="document.body.classList.toggle('dark')">◐</button>{tour.button()}</nav></header>
+<h2 id="open-tab" class="unseen"></h2>
 """
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
@@ -39,6 +55,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
     """The whole page, not yet served. ``opened`` is called each time that a browser has drawn it."""
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
+        link_note = links.note()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab.classify"), id="classify") as answering_tab:
                 answering = classify.build()
@@ -53,16 +70,18 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             with gr.Tab(say("tab.share"), id="share") as sharing_tab:
                 sharing = share.build(sharing_tab)
         train.follow(training)
+        gr.HTML(help.html() + tour.html(), container=False, padding=False)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         page.load(opened, queue=False, **quiet)
-        page.load(
+        refreshed = page.load(
             _refresh,
             None,
             [answering, evaluating.checkpoint, training.knobs["init"], evaluating.source, training.source],
             **quiet,
         )
+        links.build(tabs, link_note, refreshed.then)
         answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
         photos.connect(collecting, tabs, training.source)
         collecting.show(page.load)
@@ -140,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             mcp_server=options.mcp,
             theme=theme(),
             css_paths=CSS,
+            head=HEAD,
             max_file_size=common.MAX_UPLOAD,
             allowed_paths=examples.photos(),  # these files alone: they may lie outside the temporary folder
             footer_links=["api", "gradio", "settings"],
@@ -148,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
-            app_kwargs={"middleware": [Middleware(InLanguage), Middleware(Remember)]},
+            app_kwargs={"routes": help.routes(), "middleware": [Middleware(InLanguage), Middleware(Remember)]},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()

@@ -1,0 +1,132 @@
+"""Links that open the studio at a tab, a run, a checkpoint or an example photo; and the address that follows the page.
+
+``?tab=train&run=NAME`` ``?tab=classify&photo=EXAMPLE&checkpoint=NAME`` ``?tab=evaluate&checkpoint=NAME``
+``?tab=share&checkpoint=NAME``
+
+A link names only what the studio has: runs, checkpoints, the example photos. It cannot name a photo elsewhere on the
+web: our server would have to fetch whatever address a stranger's link says, also from the network behind it
+(server-side request forgery).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context
+
+from flowers.models.checkpoint import bundled_checkpoints
+from flowers.studio import common, examples
+from flowers.studio.language import say
+from flowers.training.run import list_runs
+
+# What of a tab a link can fill in, and the elem_id of its control.
+FILLED = {
+    "classify": {"checkpoint": "classify-checkpoint", "photo": "classify-photo"},
+    "train": {"run": "train-run"},
+    "evaluate": {"checkpoint": "evaluate-checkpoint"},
+    "share": {"checkpoint": "share-checkpoint"},
+}
+LATEST = "latest"  # Train's choice of whatever run is at work: it is no run's name
+QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+# What a control's value is in an address; nothing where it has no name there.
+PHOTO_NAME = "(photo) => linked.chose('classify', 'photo', (%s)[(photo?.path ?? '').split(/[\\\\/]/).pop()])"
+CHOICE = "(value) => linked.chose(%s, %s, value === %s ? undefined : value)"
+
+
+def note() -> gr.HTML:
+    """Where a link that leads nowhere is explained: above the tabs."""
+    return gr.HTML("", elem_id="link-note", container=False, padding=False)
+
+
+def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> None:
+    """Wire it all. Call inside the page's ``gr.Blocks`` when all tabs are laid out.
+
+    ``loaded`` is the ``then`` of the event that brings the page's lists up to date, and ``told`` the place of ``note``.
+    """
+    by_id = {block.elem_id: block for block in Context.root_block.blocks.values() if block.elem_id}
+    ids = [tab.id for tab in tabs.children]
+    controls = {(tab, name): by_id[elem] for tab in ids for name, elem in FILLED.get(tab, {}).items()}
+
+    photo = controls.pop(("classify", "photo"))
+
+    def follow(request: gr.Request) -> list[Any]:
+        """Updates of the note, the tabs and every control for the address that the page was opened with."""
+        problem, tab, changes = read(dict(request.query_params), ids)
+        said = common.note(problem, "problem") if problem else ""
+        return [said, gr.Tabs(selected=tab) if tab else gr.skip(), *(changes.get(at, gr.skip()) for at in controls)]
+
+    def show_photo(request: gr.Request) -> Any:
+        return read(dict(request.query_params), ids)[2].get(("classify", "photo"), gr.skip())
+
+    # The photo last: it is answered as it comes, by the checkpoint that is chosen then.
+    followed = loaded(follow, None, [told, tabs, *controls.values()], **QUIET).then(show_photo, None, photo, **QUIET)
+    followed.then(None, None, None, js="() => linked.settle()", **QUIET)
+    for tab in tabs.children:
+        tab.select(None, None, None, js=f"() => linked.opened({json.dumps(tab.id)})", **QUIET)
+    names = {Path(path).name: name for name, path in example_photos().items()}
+    photo.change(None, photo, None, js=PHOTO_NAME % json.dumps(names), **QUIET)
+    for (tab, name), control in controls.items():
+        js = CHOICE % (json.dumps(tab), json.dumps(name), json.dumps(LATEST))
+        control.change(None, control, None, js=js, **QUIET)
+
+
+def read(asked: dict[str, str], tabs: list[str]) -> tuple[str, str | None, dict[tuple[str, str], dict]]:
+    """What an address asks for: a sentence about what is not there, the tab, and updates by (tab, name).
+
+    A link without a tab opens the first that has what it names. Nothing of an address ends up anywhere but in lookups
+    and, escaped, in that sentence.
+    """
+    wanted = {name: asked[name] for name in ("run", "checkpoint", "photo") if asked.get(name)}
+    tab = asked.get("tab") or next(
+        (tab for tab in tabs if wanted and wanted.keys() <= FILLED.get(tab, {}).keys()), None
+    )
+    if not tab:
+        return "", None, {}
+    if tab not in tabs:
+        return say("link.no_tab", name=tab), None, {}
+    problems, changes = [], {}
+    for name, value in wanted.items():
+        if name in FILLED.get(tab, {}):
+            change = UPDATES[name](value)
+            if change is None:
+                problems.append(say(f"link.no_{name}", name=value))
+            else:
+                changes[tab, name] = change
+    return " ".join(problems), tab, changes
+
+
+def example_photos() -> dict[str, str]:
+    """The paths of the example photos by their names in a link."""
+    classes = examples.CLASSES
+    return {
+        Path(path).stem if Path(path).stem in classes else Path(path).parent.name: path for path in examples.photos()
+    }
+
+
+def _run(name: str) -> dict | None:
+    """Whoever has a run's link may see it, also where lists do not show it."""
+    run = next((run for run in list_runs() if run.name == name), None)
+    if run is None:
+        return None
+    from flowers.studio import train
+
+    return train.select(name)
+
+
+def _checkpoint(name: str) -> dict | None:
+    choices = common.checkpoint_choices()
+    if name not in [value for _, value in choices]:
+        run = next((run for run in list_runs() if run.name == name and run.has_checkpoint()), None)
+        if run is None or name in bundled_checkpoints():
+            return None
+        choices = [*choices, (name, name)]
+    return gr.update(choices=choices, value=name)
+
+
+def _photo(name: str) -> str | None:
+    return example_photos().get(name)
+
+
+UPDATES: dict[str, Callable[[str], Any]] = {"run": _run, "checkpoint": _checkpoint, "photo": _photo}

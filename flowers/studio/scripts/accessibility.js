@@ -1,0 +1,32 @@
+// What Gradio's own markup leaves untold to screen readers and keyboards.
+(() => {
+  const mend = () => {
+    const selected = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
+    const name = (selected ?? document.querySelector("#tabs .overflow-item-selected"))?.textContent.trim();
+    for (const panel of document.querySelectorAll("#tabs > [role=tabpanel]")) {
+      if (panel.offsetParent && name) panel.setAttribute("aria-label", name);
+    }
+    const heading = document.getElementById("open-tab"); // the headings of a tab are below its name
+    if (heading && name && heading.textContent !== name) heading.textContent = name;
+    // An accordion's button says whether it is open.
+    for (const button of document.querySelectorAll("button.label-wrap")) {
+      button.setAttribute("aria-expanded", button.classList.contains("open"));
+    }
+    // What a chart draws under the mouse alone is no picture of its own.
+    for (const mark of document.querySelectorAll("svg [role=graphics-symbol]:not([aria-label])")) {
+      mark.setAttribute("aria-hidden", "true");
+      mark.removeAttribute("role");
+    }
+    for (const icon of document.querySelectorAll("footer img")) icon.alt = ""; // the words stand beside it
+  };
+
+  document.addEventListener("click", (event) => {
+    requestAnimationFrame(mend);
+    if (event.target.id !== "skip") return;
+    event.preventDefault(); // the address stays as it is
+    const panel = [...document.querySelectorAll("#tabs > [role=tabpanel]")].find((one) => one.offsetParent);
+    panel?.setAttribute("tabindex", "-1");
+    panel?.focus();
+  });
+  onDrawn(mend);
+})();

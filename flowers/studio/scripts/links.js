@@ -1,0 +1,36 @@
+// The address follows the open tab and what is chosen in it, so that it can be copied, sent and reloaded. The other
+// way, from an address to the page, is links.py's.
+const linked = (() => {
+  const NAMES = ["tab", "run", "checkpoint", "photo"];
+  const asked = Object.fromEntries(new URLSearchParams(location.search));
+  const FIRST = "classify";
+  let open = asked.tab ?? FIRST;
+  const chosen = { [open]: asked }; // by tab: what its part of the address says
+  let settled = !NAMES.some((name) => name in asked); // while a link is followed, controls change by themselves
+
+  const write = () => {
+    const address = new URL(location);
+    const said = { ...chosen[open], tab: open };
+    for (const name of NAMES) {
+      if (said[name]) address.searchParams.set(name, said[name]);
+      else address.searchParams.delete(name);
+    }
+    history.replaceState(history.state, "", address);
+  };
+
+  return {
+    asked,
+    settle: () => { settled = true; },
+    opened: (tab) => {
+      if (!settled || tab === open) return;
+      open = tab;
+      document.querySelector("#link-note .card")?.remove(); // it spoke of the tab that is left
+      write();
+    },
+    chose: (tab, name, value) => {
+      if (!settled) return;
+      chosen[tab] = { ...chosen[tab], [name]: value };
+      if (tab === open) write();
+    },
+  };
+})();

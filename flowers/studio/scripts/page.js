@@ -1,0 +1,17 @@
+// What the other scripts share. Gradio draws a tab when it is first opened, and redraws parts as they change.
+const onDrawn = (() => {
+  const calls = [];
+  let waiting = false;
+  const run = () => {
+    waiting = false;
+    for (const call of calls) call();
+  };
+  new MutationObserver(() => {
+    if (!waiting) requestAnimationFrame(run);
+    waiting = true;
+  }).observe(document.documentElement, { childList: true, subtree: true });
+  return (call) => {
+    calls.push(call);
+    call();
+  };
+})();

@@ -1,0 +1,157 @@
+"""Without good eyes or a mouse: axe-core finds nothing serious in any tab, and the keyboard does everything."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+AXE = Axe()
+GRAVE = ("serious", "critical")
+ORDERED = ("heading-order", "landmark-one-main", "page-has-heading-one", "region")  # of less weight, and kept as well
+
+
+def findings(page) -> list[str]:
+    """What axe-core holds against the page as it is now: rule, and the elements that break it."""
+    violations = AXE.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{found['id']}: {[node['html'][:200] for node in found['nodes'][:5]]}"
+        for found in violations
+        if found["impact"] in GRAVE or found["id"] in ORDERED
+    ]
+
+
+def focused(page, selector: str) -> bool:
+    return page.evaluate("selector => !!document.activeElement.closest(selector)", selector)
+
+
+def go_to(page, selector: str, key: str = "Tab") -> None:
+    """Press ``key`` until the focus is on, or in, what ``selector`` finds."""
+    for _ in range(160):
+        page.keyboard.press(key)
+        if focused(page, selector):
+            return
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+def choose(page, selector: str, words: str) -> None:
+    """Choose in a dropdown by typing a part of what is wanted."""
+    go_to(page, selector)
+    page.keyboard.press("Control+A")
+    page.keyboard.type(words)
+    option = page.get_by_role("option", name=words)
+    expect(option).to_have_count(1)
+    wanted = option.get_attribute("aria-label")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(option).to_have_count(0)
+    expect(page.locator(f"{selector} input")).to_have_value(wanted)
+
+
+def test_the_keyboard_alone_answers_trains_and_stops(open_page):
+    page = open_page()
+    expect(page.locator("#classify-checkpoint")).to_be_visible()  # the whole tab is drawn
+    page.keyboard.press("Tab")
+    assert focused(page, "#skip")
+    expect(page.locator("#skip")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    assert focused(page, "[role=tabpanel]")
+    go_to(page, "#classify .examples button")
+    page.keyboard.press("Enter")
+    expect(page.locator("#classify-answer h2")).to_be_visible()
+
+    go_to(page, "[role=tab][data-tab-id=train]", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#train-start")).to_be_visible()
+    choose(page, "#train-source", "garden")
+    go_to(page, "#train-knobs .label-wrap")
+    page.keyboard.press("Enter")
+    choose(page, "#knob-init", "flowers-resnet18 (bundled)")
+    go_to(page, "#knob-frozen")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("4")
+    go_to(page, "#train-start", "Shift+Tab")
+    page.keyboard.press("Space")
+    expect(page.locator("#train-stop")).to_be_enabled()
+    go_to(page, "#train-stop")
+    page.keyboard.press("Space")
+    expect(page.locator("#train-status h2")).to_have_text("Stopped", timeout=200_000)
+
+
+@pytest.mark.parametrize(
+    ("locale", "theme", "full"),
+    [
+        ("en", "light", True),
+        ("zh-CN", "dark", True),
+        ("en", "dark", False),
+        ("zh-CN", "light", False),
+    ],
+)
+def test_axe_finds_nothing_serious_in_any_tab(studio, chromium, locale, theme, full):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale=locale)
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto(f"{studio.url}/?__theme={theme}")
+    page.get_by_role("tab").first.wait_for()
+    assert page.evaluate("document.documentElement.lang") == locale
+    found = {}
+    for tab in [tab.get_attribute("data-tab-id") for tab in page.locator("#tabs [role=tab]").all()]:
+        page.locator(f"[role=tab][data-tab-id={tab}]").click()
+        page.wait_for_timeout(800)
+        if full:
+            fill(page, tab)
+        if problems := findings(page):
+            found[tab] = problems
+    context.close()
+    assert found == {}
+
+
+def fill(page, tab: str) -> None:
+    """Put content into a tab and open everything that is folded."""
+    if tab == "classify":
+        page.locator("#classify .examples button").first.click()
+        expect(page.locator("#classify-answer h2")).to_be_visible()
+    if tab == "evaluate":
+        page.locator("#evaluate-start").click()
+        expect(page.locator("#evaluate-results table").first).to_be_visible(timeout=200_000)
+    folded = page.locator("button.label-wrap[aria-expanded=false]:visible")
+    while folded.count():
+        folded.first.click()
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(800)
+
+
+@pytest.mark.parametrize("opener", [".knob-more", "#tour-start"])
+def test_axe_finds_nothing_serious_in_the_dialogs(open_page, opener):
+    page = open_page(query="?__theme=dark&tab=train")
+    page.locator(f"{opener}:visible").first.click()
+    expect(page.locator("dialog[open] h2:visible")).to_be_visible()
+    assert findings(page) == []
+
+
+def test_the_focus_is_seen_wherever_it_is(open_page):
+    page = open_page()
+    faint = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        outline, width, name = page.evaluate(
+            """() => { const one = document.activeElement, style = getComputedStyle(one);
+                return [style.outlineStyle !== 'none', parseFloat(style.outlineWidth), one.outerHTML.slice(0, 120)] }"""
+        )
+        if name.startswith("<body"):
+            break
+        if not outline or width < 2:
+            faint.append(name)
+    assert faint == []
+
+
+def test_who_wants_no_motion_gets_none(studio, chromium):
+    context = chromium.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(studio.url)
+    page.get_by_role("tab", name="Train").click()
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll('*')].filter(one => { const style = getComputedStyle(one);
+            return parseFloat(style.transitionDuration) > 0.01 || parseFloat(style.animationDuration) > 0.01 })
+            .map(one => one.outerHTML.slice(0, 100))"""
+    )
+    context.close()
+    assert moving == []

@@ -1,0 +1,61 @@
+"""The "?" beside every hyperparameter, by mouse and by keyboard."""
+
+import pytest
+from playwright.sync_api import expect
+
+from flowers.recipe import KNOBS
+from flowers.studio.language import texts
+
+DIALOG = "#knob-help"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_question_mark_opens_a_paragraph_with_a_picture(open_page, width):
+    page = open_page(width)
+    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("button", name="More about Learning rate").click()
+    dialog = page.get_by_role("dialog", name="Learning rate")
+    expect(dialog).to_contain_text(" ".join(texts("en")["knob.learning_rate.more"].split()[-8:]))
+    expect(dialog.get_by_role("img")).to_be_visible()
+    expect(dialog).to_contain_text("a number from 0.0000001 to 10")
+    box = dialog.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    page.get_by_role("button", name="Close").click()
+    expect(dialog).to_be_hidden()
+
+
+def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Train").click()
+    button = page.get_by_role("button", name="More about Epochs", exact=True)
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="Epochs")).to_be_visible()
+    for _ in range(6):  # the page behind cannot be reached
+        page.keyboard.press("Tab")
+        assert page.evaluate(
+            f"document.activeElement === document.body || !!document.activeElement.closest('{DIALOG}')"
+        )
+    page.keyboard.press("Escape")
+    expect(page.locator(DIALOG)).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_every_control_of_a_hyperparameter_has_one_button(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Train").click()
+    expect(page.locator("#knob-epochs .knob-more")).to_be_attached()
+    counts = {name: page.locator(f"#knob-{name} .knob-more").count() for name in KNOBS}
+    drawn = {name for name in KNOBS if page.locator(f"#knob-{name}").count()}
+    assert {name: count for name, count in counts.items() if count != (name in drawn)} == {}
+    page.get_by_role("tab", name="Augment").click()
+    expect(page.locator("#augment-rotation .knob-more")).to_be_visible()
+    assert page.locator("#augment-seed .knob-more").count() == 0
+
+
+def test_without_an_answer_it_says_so(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Train").click()
+    page.route("**/help/*", lambda route: route.abort())
+    page.get_by_role("button", name="More about Momentum").click()
+    expect(page.locator(DIALOG).get_by_role("alert")).to_contain_text("try again")

@@ -1,0 +1,52 @@
+"""Links into the studio, and the address that follows what is open."""
+
+import re
+import shutil
+
+from playwright.sync_api import expect
+
+from flowers.recipe import Recipe
+from flowers.training.run import Run
+
+
+def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_page):
+    page = open_page(query="?tab=classify&photo=rose&checkpoint=flowers-resnet18-report")
+    facts = page.locator("#classify-answer .facts")
+    expect(facts).to_contain_text("flowers-resnet18-report")
+    page.get_by_role("tab", name="Evaluate").click()
+    expect(page).to_have_url(re.compile(r"\?tab=evaluate$"))
+    page.get_by_role("tab", name="Classify").click()
+    expect(page).to_have_url(re.compile("photo=rose"))
+    page.locator("#classify .examples button", has_text="tulip").click()
+    expect(page).to_have_url(re.compile("photo=tulip"))
+    page.get_by_role("tab", name="Augment").click()
+    page.reload()
+    expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
+
+
+def test_an_address_keeps_what_is_not_ours(open_page):
+    page = open_page(query="?__theme=dark")
+    page.get_by_role("tab", name="Train").click()
+    expect(page).to_have_url(re.compile("__theme=dark.*tab=train"))
+
+
+def test_a_link_opens_a_run(open_page, studio):
+    run = Run.create(studio.runs / "a link's run", Recipe(epochs=3), "garden")
+    run.set_status("stopped")
+    page = open_page(query=f"?tab=train&run={run.name}")
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
+    page.reload()
+    expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
+    page.close()
+    shutil.rmtree(run.folder)
+
+
+def test_a_link_that_leads_nowhere_says_so_as_text(open_page):
+    page = open_page(query="?tab=train&run=<img src=x onerror=document.title='hacked'>")
+    note = page.locator("#link-note .problem")
+    expect(note).to_contain_text("<img src=x onerror=document.title='hacked'>")
+    expect(page.locator("#train-start")).to_be_visible()
+    assert page.title() != "hacked"
+    page.get_by_role("tab", name="Classify").click()
+    expect(note).to_have_count(0)
