@@ -16,10 +16,8 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from flowers.models.checkpoint import bundled_checkpoints
-from flowers.studio import common, examples
+from flowers.studio import common, examples, train
 from flowers.studio.language import say
-from flowers.training.run import list_runs
 
 # What of a tab a link can fill in, and the elem_id of its control.
 FILLED = {
@@ -107,21 +105,16 @@ def example_photos() -> dict[str, str]:
 
 def _run(name: str) -> dict | None:
     """Whoever has a run's link may see it, also where lists do not show it."""
-    run = next((run for run in list_runs() if run.name == name), None)
-    if run is None:
-        return None
-    from flowers.studio import train
-
-    return train.select(name)
+    return train.select(name) if common.find_run(name) else None
 
 
 def _checkpoint(name: str) -> dict | None:
     choices = common.checkpoint_choices()
     if name not in [value for _, value in choices]:
-        run = next((run for run in list_runs() if run.name == name and run.has_checkpoint()), None)
-        if run is None or name in bundled_checkpoints():
+        run = common.find_run(name)
+        if run is None or not run.has_checkpoint():
             return None
-        choices = [*choices, (name, name)]
+        choices = [*choices, (run.title, name)]
     return gr.update(choices=choices, value=name)
 
 

@@ -228,11 +228,6 @@ def _script(name: str) -> str:
     return (SCRIPTS / f"{name}.js").read_text(encoding="utf-8")
 
 
-def select(name: str) -> dict[str, Any]:
-    """An update of the list of runs that chooses one by its name."""
-    return gr.update(choices=_run_choices(list_runs()), value=name)
-
-
 # What the page, and the API, can ask for
 
 
