@@ -9,7 +9,6 @@ from flowers.recipe import PRESET_HELP, PRESETS
 from flowers.training.run import Run, list_runs
 from tests.studio.finished import finished_run
 
-
 PAINTING = 240_000  # milliseconds: the first run paints the garden
 
 
