@@ -9,6 +9,8 @@ from flowers.recipe import PRESET_HELP, PRESETS
 from flowers.training.run import Run, list_runs
 from tests.studio.finished import finished_run
 
+PAINTING = 240_000  # milliseconds: the first run paints the garden
+
 
 @pytest.fixture
 def train_page(open_page):
@@ -80,7 +82,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     first = train_page()
     start_on_the_garden(first, epochs=2, batch_size=16)
     expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
-    expect(headline(first)).to_have_text(re.compile("Epoch . of 2"))
+    expect(headline(first)).to_have_text(re.compile("Epoch . of 2"), timeout=PAINTING)
     expect(first.locator("#train-stop")).to_be_enabled()
     # The curve moves within the first epoch, how long it will take is told, and the browser's tab says how far it is.
     expect(first.locator("#train-curves g.batches .line").first).to_have_attribute("d", re.compile("M.*L"))
@@ -154,7 +156,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
 def test_stop_then_resume(train_page, studio):
     page = train_page()
     start_on_the_garden(page, epochs=1)
-    expect(headline(page)).to_have_text("Epoch 1 of 1")
+    expect(headline(page)).to_have_text("Epoch 1 of 1", timeout=PAINTING)
     expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
     page.locator("#train-stop").click()
     expect(headline(page)).to_have_text("Stopped")

@@ -26,7 +26,9 @@ def finished_run(
             Epoch(epoch, 0.01, 1.5 - reached, reached / 2, 1.2 - reached, reached, True, 60.0 * (epoch + 1), confusion)
         )
         # One photo more is right after every epoch.
-        answers = [Prediction(photos[n], n, n if n <= epoch else (n + 1) % 5, 0.4 + 0.1 * epoch) for n in range(5)]
+        answers = [
+            Prediction(photos[n], n, n if n <= epoch else (n + 1) % 5, min(0.99, 0.4 + 0.1 * epoch)) for n in range(5)
+        ]
         run.append(Samples(epoch, answers))
     run.append(Finished(False, epochs, epochs - 1, accuracy, 60.0 * epochs))
     run.set_status("done")
