@@ -233,7 +233,7 @@ def _controls() -> tuple[dict[str, gr.Checkbox], dict[str, gr.Slider | gr.Dropdo
 
 
 def _strength(knob: Knob, value: float | str) -> gr.Slider | gr.Dropdown:
-    unit = f" ({say('augment.unit.' + knob.unit.replace(' ', '_'))})" if knob.unit else ""
+    unit = f" ({say('unit.' + knob.unit.replace(' ', '_'))})" if knob.unit else ""
     said = {
         "label": say(f"knob.{knob.name}.title") + unit, "info": say(f"knob.{knob.name}.help"),
         "elem_id": f"augment-strength-{knob.name}", "elem_classes": "strength",
