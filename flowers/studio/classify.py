@@ -67,6 +67,7 @@ element.addEventListener("submit", (event) => {
 watch("value", () => element.querySelectorAll("button").forEach((button) => { button.disabled = false; }));
 """
 CHOOSE = """
+watch("value", () => { document.getElementById("classify-sending").textContent = ""; });
 element.addEventListener("click", (event) => {
   if (event.target.closest(".close")) trigger("clear");
   const row = event.target.closest("[data-row]");
@@ -76,6 +77,7 @@ element.addEventListener("click", (event) => {
   document.getElementById("classify-see").scrollIntoView({ block: "nearest" });
 });
 """
+WAITING = "() => { const line = document.getElementById('classify-sending'); line.textContent = line.dataset.waiting; }"
 STRIP = (
     '<section class="recent" hidden><header><h3>${title}</h3><span>${help}</span>'
     '<button type="button" class="clear">${clear}</button></header><ul></ul></section>'
@@ -102,7 +104,9 @@ def build() -> gr.Dropdown:
                 format="png",  # a picture that we draw for the browser comes back as input: it must lose nothing
             )  # fmt: skip
             limits = say("classify.limits", count=AT_ONCE, size=MAX_BYTES // 1_000_000)
-            gr.HTML(f'<p class="hint">{limits}</p><p id="classify-sending" role="status"></p>', padding=False)
+            gr.HTML(f'<p class="hint">{limits}</p>', padding=False)
+            line = f'<p id="classify-sending" role="status" data-waiting="{say("classify.waiting")}"></p>'
+            sending = gr.HTML(line, elem_id="classify-line", padding=False)
             several = SeveralPhotos("several", file_count="multiple", visible="hidden", elem_id="classify-several")
         with gr.Column(elem_id="classify-read", min_width=0):
             answer = gr.HTML(common.note(say("classify.empty")), elem_id="classify-answer", padding=False)
@@ -152,8 +156,9 @@ def build() -> gr.Dropdown:
     correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
     correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)
 
-    several.upload(None, js="() => { document.getElementById('classify-sending').textContent = '' }", **QUIET)
-    several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **QUIET)
+    several.upload(None, js=WAITING, **QUIET)
+    in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
+    several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **in_line)
     checkpoint.input(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, **QUIET)
     many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)

@@ -160,9 +160,8 @@ def _show(address: str, name: str | None, call: str) -> tuple[Any, ...]:
 
 def link_to(address: str, checkpoint: Checkpoint) -> str:
     """A link that opens the studio at the checkpoint's run, or at Classify for one that came along."""
-    if checkpoint.name in bundled_checkpoints():
-        return f"{address}?tab=classify"
-    return f"{address}?tab=train&run={quote(checkpoint.name, safe='')}"
+    at = "tab=classify&checkpoint" if checkpoint.name in bundled_checkpoints() else "tab=train&run"
+    return f"{address}?{at}={quote(checkpoint.name, safe='')}"
 
 
 def _link(link: str) -> str:

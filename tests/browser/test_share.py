@@ -107,7 +107,9 @@ def test_a_space_is_made_from_the_page(share, hub):
 
 def test_the_link_is_this_page_and_can_be_scanned(share, studio):
     page = share(section=SECTIONS[1])
-    expect(page.locator("#share-link-about code").first).to_have_text(f"{studio.url}/?tab=classify")
+    expect(page.locator("#share-link-about code").first).to_have_text(
+        f"{studio.url}/?tab=classify&checkpoint=flowers-resnet18"
+    )
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
     expect(page.locator("#share-link-about")).to_contain_text("on this computer alone")
 

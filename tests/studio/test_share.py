@@ -56,7 +56,7 @@ def test_examples_say_what_is_meant_whatever_the_names(endpoint, run):
 
 
 def test_a_run_has_a_link_of_its_own_and_a_bundled_checkpoint_the_studios(bundled, run):
-    assert share.link_to(ADDRESS, bundled) == f"{ADDRESS}?tab=classify"
+    assert share.link_to(ADDRESS, bundled) == f"{ADDRESS}?tab=classify&checkpoint=flowers-resnet18"
     assert share.link_to(ADDRESS, run) == f"{ADDRESS}?tab=train&run=it%27s%20%26%20%3Cb%3E%24HOME"
 
 
