@@ -49,7 +49,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
             pictures = gr.HTML(elem_id="augment-pictures", container=False)
         with gr.Column(elem_id="augment-controls", min_width=0):
             chosen_preset = gr.Radio(
-                [(name.capitalize(), name) for name in PRESETS], value="report", label=say("augment.preset"),
+                [(say(f"preset.{name}.title"), name) for name in PRESETS], value="report", label=say("augment.preset"),
                 info=say("augment.preset_info"), elem_id="augment-preset",
             )  # fmt: skip
             switches, strengths = _controls()
