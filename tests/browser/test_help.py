@@ -54,8 +54,8 @@ def test_every_control_of_a_hyperparameter_has_one_button(open_page):
     drawn = {name for name in KNOBS if page.locator(f"#knob-{name}").count()}
     assert {name: count for name, count in counts.items() if count != (name in drawn)} == {}
     page.get_by_role("tab", name="Augment").click()
-    expect(page.locator("#augment-rotation .knob-more")).to_be_visible()
-    assert page.locator("#augment-seed .knob-more").count() == 0
+    expect(page.locator("#augment-strength-rotation .knob-more")).to_be_visible()
+    assert page.locator(".switch .knob-more, #augment-seed .knob-more").count() == 0
 
 
 def test_without_an_answer_it_says_so(open_page):
