@@ -49,7 +49,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
             pictures = gr.HTML(elem_id="augment-pictures", container=False)
         with gr.Column(elem_id="augment-controls", min_width=0):
             chosen_preset = gr.Radio(
-                [(name.capitalize(), name) for name in PRESETS], value="report", label=say("augment.preset"),
+                [(say(f"preset.{name}.title"), name) for name in PRESETS], value="report", label=say("augment.preset"),
                 info=say("augment.preset_info"), elem_id="augment-preset",
             )  # fmt: skip
             switches, strengths = _controls()
@@ -233,7 +233,7 @@ def _controls() -> tuple[dict[str, gr.Checkbox], dict[str, gr.Slider | gr.Dropdo
 
 
 def _strength(knob: Knob, value: float | str) -> gr.Slider | gr.Dropdown:
-    unit = f" ({say('augment.unit.' + knob.unit.replace(' ', '_'))})" if knob.unit else ""
+    unit = f" ({say('unit.' + knob.unit.replace(' ', '_'))})" if knob.unit else ""
     said = {
         "label": say(f"knob.{knob.name}.title") + unit, "info": say(f"knob.{knob.name}.help"),
         "elem_id": f"augment-strength-{knob.name}", "elem_classes": "strength",

@@ -236,12 +236,12 @@ def _mcp(address: str) -> str:
     page = LocalContext.blocks.get(None)
     server = page.mcp_server_obj if page is not None and page.mcp_server else None
     if not server:
-        return f'<div class="mcp"><h3>MCP</h3><p>{say("share.mcp_off")}</p></div>'
+        return f'<div class="mcp"><h2>MCP</h2><p>{say("share.mcp_off")}</p></div>'
     tools = ", ".join(f"<code>{common.escape(name)}</code>" for name in server.tool_to_endpoint)
     url = f"{address.rstrip('/')}/gradio_api/mcp/"
     said = say("share.mcp_on", url=f"<code>{common.escape(url)}</code>", tools=tools)
     client = json.dumps({"mcpServers": {"flowers": {"url": url}}}, indent=2)
-    return f'<div class="mcp"><h3>MCP</h3><p>{said}</p>{_code(say("share.mcp_client"), client)}</div>'
+    return f'<div class="mcp"><h2>MCP</h2><p>{said}</p>{_code(say("share.mcp_client"), client)}</div>'
 
 
 def _code(title: str, text: str) -> str:

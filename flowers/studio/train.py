@@ -318,7 +318,8 @@ def _controls() -> dict[str, gr.components.Component]:
 
 
 def _control(knob: Knob) -> gr.components.Component:
-    title = say(f"knob.{knob.name}.title") + (f" ({knob.unit})" if knob.unit not in knob.title.lower() else "")
+    unit = f" ({say('unit.' + knob.unit.replace(' ', '_'))})" if knob.unit not in knob.title.lower() else ""
+    title = say(f"knob.{knob.name}.title") + unit
     said = {
         "value": knob.default,
         "label": title,

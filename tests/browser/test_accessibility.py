@@ -19,17 +19,21 @@ def findings(page) -> list[str]:
     ]
 
 
-def focused(page, selector: str) -> bool:
-    return page.evaluate("selector => !!document.activeElement.closest(selector)", selector)
+def focused(page, selector: str, words: str = "") -> bool:
+    """Whether the focus is on, or in, what ``selector`` finds and says ``words``."""
+    return page.evaluate(
+        "([selector, words]) => !!document.activeElement.closest(selector)?.textContent.includes(words)",
+        [selector, words],
+    )
 
 
-def go_to(page, selector: str, key: str = "Tab") -> None:
-    """Press ``key`` until the focus is on, or in, what ``selector`` finds."""
+def go_to(page, selector: str, key: str = "Tab", words: str = "") -> None:
+    """Press ``key`` until the focus is there."""
     for _ in range(160):
         page.keyboard.press(key)
-        if focused(page, selector):
+        if focused(page, selector, words):
             return
-    raise AssertionError(f"the keyboard does not reach {selector}")
+    raise AssertionError(f"the keyboard does not reach {selector} {words}")
 
 
 def choose(page, selector: str, words: str) -> None:
@@ -62,15 +66,16 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     page.keyboard.press("Enter")
     expect(page.locator("#train-start")).to_be_visible()
     choose(page, "#train-source", "garden")
-    go_to(page, "#train-knobs .label-wrap")
-    page.keyboard.press("Enter")
+    for folded in ("More", "Model"):
+        go_to(page, "#train-knobs .label-wrap", words=folded)
+        page.keyboard.press("Enter")
     choose(page, "#knob-init", "flowers-resnet18 (bundled)")
     go_to(page, "#knob-frozen")
     page.keyboard.press("Control+A")
     page.keyboard.type("4")
     go_to(page, "#train-start", "Shift+Tab")
     page.keyboard.press("Space")
-    expect(page.locator("#train-stop")).to_be_enabled()
+    expect(page.locator("#train-stop")).to_be_visible()
     go_to(page, "#train-stop")
     page.keyboard.press("Space")
     expect(page.locator("#train-status h2")).to_have_text("Stopped", timeout=200_000)
@@ -122,6 +127,8 @@ def fill(page, tab: str) -> None:
 @pytest.mark.parametrize("opener", [".knob-more", "#tour-start"])
 def test_axe_finds_nothing_serious_in_the_dialogs(open_page, opener):
     page = open_page(query="?__theme=dark&tab=train")
+    if opener == ".knob-more":
+        page.locator("#train-more > button").click()
     page.locator(f"{opener}:visible").first.click()
     expect(page.locator("dialog[open] h2:visible")).to_be_visible()
     assert findings(page) == []

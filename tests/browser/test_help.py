@@ -9,10 +9,15 @@ from flowers.studio.language import texts
 DIALOG = "#knob-help"
 
 
+def show_knobs(page) -> None:
+    page.get_by_role("tab", name="Train").click()
+    page.locator("#train-more > button").click()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_question_mark_opens_a_paragraph_with_a_picture(open_page, width):
     page = open_page(width)
-    page.get_by_role("tab", name="Train").click()
+    show_knobs(page)
     page.get_by_role("button", name="More about Learning rate").click()
     dialog = page.get_by_role("dialog", name="Learning rate")
     expect(dialog).to_contain_text(" ".join(texts("en")["knob.learning_rate.more"].split()[-8:]))
@@ -26,7 +31,7 @@ def test_a_question_mark_opens_a_paragraph_with_a_picture(open_page, width):
 
 def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(open_page):
     page = open_page()
-    page.get_by_role("tab", name="Train").click()
+    show_knobs(page)
     button = page.get_by_role("button", name="More about Epochs", exact=True)
     button.focus()
     page.keyboard.press("Enter")
@@ -43,19 +48,19 @@ def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(open_page):
 
 def test_every_control_of_a_hyperparameter_has_one_button(open_page):
     page = open_page()
-    page.get_by_role("tab", name="Train").click()
+    show_knobs(page)
     expect(page.locator("#knob-epochs .knob-more")).to_be_attached()
     counts = {name: page.locator(f"#knob-{name} .knob-more").count() for name in KNOBS}
     drawn = {name for name in KNOBS if page.locator(f"#knob-{name}").count()}
     assert {name: count for name, count in counts.items() if count != (name in drawn)} == {}
     page.get_by_role("tab", name="Augment").click()
-    expect(page.locator("#augment-rotation .knob-more")).to_be_visible()
-    assert page.locator("#augment-seed .knob-more").count() == 0
+    expect(page.locator("#augment-strength-rotation .knob-more")).to_be_visible()
+    assert page.locator(".switch .knob-more, #augment-seed .knob-more").count() == 0
 
 
 def test_without_an_answer_it_says_so(open_page):
     page = open_page()
-    page.get_by_role("tab", name="Train").click()
+    show_knobs(page)
     page.route("**/help/*", lambda route: route.abort())
     page.get_by_role("button", name="More about Momentum").click()
     expect(page.locator(DIALOG).get_by_role("alert")).to_contain_text("try again")

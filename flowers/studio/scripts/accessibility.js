@@ -17,6 +17,10 @@
       mark.setAttribute("aria-hidden", "true");
       mark.removeAttribute("role");
     }
+    // What is wider than its place can be scrolled with the arrow keys.
+    for (const code of document.querySelectorAll("pre:not([tabindex])")) {
+      if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
+    }
     for (const icon of document.querySelectorAll("footer img")) icon.alt = ""; // the words stand beside it
   };
 

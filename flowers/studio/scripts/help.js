@@ -3,8 +3,7 @@
   const place = () => {
     for (const button of document.querySelectorAll("#knob-buttons > button")) {
       const name = button.dataset.knob;
-      // In Augment a switch, and the seed, may bear a hyperparameter's name: only strengths are hyperparameters there.
-      for (const block of document.querySelectorAll(`#knob-${name}, #augment-${name}.strength`)) {
+      for (const block of document.querySelectorAll(`#knob-${name}, #augment-strength-${name}`)) {
         if (!block.querySelector(".knob-more")) block.append(button.cloneNode(true));
       }
     }
