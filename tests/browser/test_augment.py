@@ -44,7 +44,8 @@ def test_settings_are_carried_to_train(open_page):
     wait_for_others(page, before)
     page.locator("#augment-use").click()
     expect(page.locator("#train-start")).to_be_visible()
-    page.get_by_role("button", name="Augmentation").click()
+    page.locator("#train-more > button").click()
+    page.locator("#train-more").get_by_role("button", name=re.compile("^Augmentation")).click()
     expect(page.locator("#knob-rotation input[type=number]")).to_have_value("0")
     expect(page.locator("#knob-flip input[type=number]")).to_have_value("0.5")
 
@@ -70,7 +71,8 @@ def test_a_preset_sets_the_controls_and_its_mixing_is_shown_in_words(open_page):
     page.get_by_role("checkbox", name="Cutmix").check()  # one's own now, no preset any more
     expect(page.get_by_role("radio", name="Best")).not_to_be_checked()
     page.locator("#augment-use").click()
-    page.get_by_role("button", name="Augmentation").click()
+    page.locator("#train-more > button").click()
+    page.locator("#train-more").get_by_role("button", name=re.compile("^Augmentation")).click()
     expect(page.locator("#knob-mixup input[type=number]")).to_have_value("0.2")
     expect(page.locator("#knob-cutmix input[type=number]")).to_have_value("1")
 

@@ -42,7 +42,7 @@ def test_an_example_is_answered_with_all_confidences(open_page):
     assert sum(shares.values()) == pytest.approx(100, abs=0.5)
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
     assert f" {next(iter(shares))}" in page.locator("#classify-answer h2").inner_text()
-    expect(page.locator("#classify-answer .facts")).to_contain_text("flowers-resnet18")
+    expect(page.locator("#classify-answer .facts")).to_contain_text("flowers-lite0")
     expect(page.locator("#classify-answer .facts")).to_contain_text("Answered in")
 
 
