@@ -537,8 +537,8 @@ PRESETS: dict[str, Recipe] = {
 }
 
 PRESET_HELP: dict[str, str] = {
-    "report": "The student's report, step for step: 25 epochs, 20 minutes on two fast cores and hours on slow ones.",
-    "fast": "The shortest way to a good network: the last layer first, then the rest; 3 minutes on two fast cores.",
+    "report": "The student's report, step for step: 25 epochs of everything the report did.",
+    "fast": "The shortest way to a good network: the last layer first, then the rest.",
     "balanced": "More of the network, for longer, up to full size.",
     "best": "The longest: the whole network, mixed and mirrored photos.",
     "quick": "Three epochs of the report's training, with milder changes to the photos: a first look.",

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock
 
 from flowers.data.archive import extract, is_litter
-from flowers.data.dataset import CLASS_NAMES, PhotoDataset, class_names, clean_name, forget
+from flowers.data.dataset import CLASS_NAMES, HELD_BACK, PhotoDataset, class_names, clean_name, forget
 from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.doctor import PARTS
 from flowers.data.download import Progress, storage_error
@@ -46,7 +46,8 @@ ZIP_LIMITS = {"max_files": 2 * MAX_PHOTOS, "max_bytes": 2 * MAX_ALBUM_BYTES, "ma
 THREADS = min(4, os.cpu_count() or 1)  # as dataset.THREADS
 INCOMING = "incoming-"
 HASH_DIGITS = 12  # of a photo's SHA-256 in its file name: 5,000 photos meet by chance once in 20 million albums
-RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}  # on Windows
+WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
+RESERVED = {*WINDOWS, Path(CLASS_NAMES).stem, Path(HELD_BACK).stem}  # and what a photo set's own files are called
 
 Source = Path | str | tuple[str, bytes]  # a file, or its name and its bytes
 
@@ -151,7 +152,11 @@ class Album:
 
         self._make()
         with self._room() as room:
-            root = class_root(extract(Path(archive), Path(room) / "zip", **ZIP_LIMITS))
+            room_left = shutil.disk_usage(self.folder).free - SPARE_BYTES
+            if room_left <= 0:
+                raise UsageError("The disk of this machine has no room for photos now: try again later.")
+            limits = {**ZIP_LIMITS, "max_bytes": min(ZIP_LIMITS["max_bytes"], room_left // 2)}  # two at a time
+            root = class_root(extract(Path(archive), Path(room) / "zip", **limits))
             found = list(_photos_by_class(root))
             if not found:
                 raise DataError(
@@ -247,14 +252,15 @@ class Album:
         classes = self.classes
         if not any(classes.values()):
             raise UsageError("There are no photos to export yet: add some first.")
+        places = self._paths()
         folders: dict[str, str] = {}
         for name in classes:
             folders[_free_folder(name, folders)] = name
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # photos do not get smaller
             for folder, name in folders.items():
                 for photo in classes[name]:
-                    with contextlib.suppress(UsageError):  # removed meanwhile, in another tab
-                        archive.write(self.path(photo), f"{folder}/{photo}")
+                    with contextlib.suppress(FileNotFoundError, KeyError):  # moved or removed meanwhile, in another tab
+                        archive.write(places[photo], f"{folder}/{photo}")
             if told := {folder: name for folder, name in folders.items() if folder != name}:
                 archive.writestr(CLASS_NAMES, json.dumps(told, ensure_ascii=False))
         return Path(file)

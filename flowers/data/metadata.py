@@ -21,6 +21,7 @@ def without_place(content: bytes) -> bytes:
         return _bare_jpeg(content) or _as_jpeg(content)
     try:
         has_place = bool(open_header(io.BytesIO(content)).getexif().get_ifd(ExifTags.IFD.GPSInfo))
+        has_place = has_place or b"GPSLatitude" in content  # XMP says it in words
     except Exception:  # as many kinds as there are ways to break EXIF: nothing can be ruled out
         has_place = True
     return _as_jpeg(content) if has_place else content

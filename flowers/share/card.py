@@ -134,8 +134,8 @@ def _seen(checkpoint: Checkpoint) -> str:
         return "**What it saw.** Not recorded."
     rows = "".join(f"| {plain(name)} | {count:,} |\n" for name, count in list(counts.items())[:ROWS])
     more = f"\n… and {len(counts) - ROWS} classes more.\n" if len(counts) > ROWS else ""
-    held = checkpoint.recipe.get("val_fraction")
-    part = f", of which {held:.0%} were held back to check on" if isinstance(held, float) else ""
+    held = checkpoint.metrics.get("val_photos")  # checkpoints of before it was recorded do not say
+    part = f", of which {held:,} were held back to check on" if isinstance(held, int) else ""
     digest = checkpoint.photos.get("digest")
     mark = f" The set's digest is `{digest}`." if digest else ""
     known = _known_source(checkpoint)

@@ -86,7 +86,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         photos.connect(collecting, tabs, training.source)
         collecting.show(page.load)
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
-        training_tab.select(lambda: gr.update(choices=common.source_choices()), None, training.source, **quiet)
+        training_tab.select(lambda: gr.update(choices=common.training_choices()), None, training.source, **quiet)
         training_tab.select(train.opened, None, None, queue=False, **quiet)
         _connect_training(training, tabs, answering, evaluating, sharing, quiet)
         sharing_tab.select(common.refresh_checkpoints, None, sharing.checkpoint, **quiet)
@@ -130,7 +130,8 @@ def _refresh() -> tuple[dict, ...]:
     checkpoints = common.checkpoint_choices()
     weights = gr.update(choices=train.init_choices(checkpoints))
     sources = gr.update(choices=common.source_choices())
-    return gr.update(choices=checkpoints), gr.update(choices=checkpoints), weights, sources, sources
+    learning = gr.update(choices=common.training_choices())
+    return gr.update(choices=checkpoints), gr.update(choices=checkpoints), weights, sources, learning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -157,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             server_port=options.port,
             share=options.share,
             mcp_server=options.mcp,
+            run_history=False,
             theme=theme(),
             css_paths=CSS,
             head=HEAD,

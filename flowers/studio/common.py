@@ -23,6 +23,7 @@ from flowers.studio.visitors import visitor
 from flowers.training.run import Run, list_runs
 
 MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
+CHECKED_ON = "flowers5-everyday"  # all of it is held back
 COMPUTE = "compute"  # the queue of everything that keeps a core busy
 KEPT_CLASSIFIERS = 3  # about 45 MB each of a ResNet18, twice as much once it has told a reason
 
@@ -163,6 +164,11 @@ def source_choices() -> list[tuple[str, str]]:
         where = "" if available(name) else f", {say('photos.away')}"
         choices.append((f"{say(f'set.{name}.title')} ({photos_in_words(known.count)}{where})", name))
     return choices
+
+
+def training_choices() -> list[tuple[str, str]]:
+    """Those of ``source_choices`` that hold photos to learn from, and not only photos to check on."""
+    return [(title, value) for title, value in source_choices() if value != CHECKED_ON]
 
 
 def photos_in_words(count: int) -> str:

@@ -8,6 +8,7 @@ puts the visitor's words in its place as the page goes out. While an event is an
 import functools
 import json
 import re
+import secrets
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -21,12 +22,10 @@ from flowers.recipe import KNOBS, PRESET_HELP
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
 COOKIE = "flowers_language"  # set by the header's switch; without it the browser's own languages decide
-TRANSLATED = (
-    "/",
-    "/config",
-    "/gradio_api/info",
-)  # what carries marks: the page, and its parts as programs ask for them
-MARK = re.compile(r"~~([a-z0-9_.-]+)(?:\?([\w.%=;-]*))?~~")
+# What carries marks: the page, and what programs ask about it.
+TRANSLATED = ("/", "/config", "/config/", "/gradio_api/info", "/gradio_api/info/", "/gradio_api/openapi.json")
+NONCE = secrets.token_hex(8)  # of this process, and never sent to anybody: no stranger's words can be taken for a mark
+MARK = re.compile(rf"~~{NONCE}:([a-z0-9_.-]+)(?:\?([\w.%=;-]*))?~~")
 # Gradio's own words follow the browser's language, which we therefore settle before it looks.
 SETTLE = '<script>Object.defineProperty(navigator, "language", {{get: () => "{0}"}})</script>'
 
@@ -47,7 +46,7 @@ def say(key: str, **values: object) -> str:
     if request is None:
         texts("en")[key]
         filled = ";".join(f"{name}={quote(str(value), safe='').replace('~', '%7E')}" for name, value in values.items())
-        return f"~~{key}?{filled}~~" if filled else f"~~{key}~~"
+        return f"~~{NONCE}:{key}?{filled}~~" if filled else f"~~{NONCE}:{key}~~"
     return text(chosen(request.headers), key, **values)
 
 
@@ -139,7 +138,7 @@ def _translated(body: bytes, language: str) -> bytes:
 def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
     flat = {}
     for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value.strip()}
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value.strip("\n")}
     return flat
 
 

@@ -5,6 +5,7 @@ import binascii
 import contextlib
 import dataclasses
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ def connect(tab: PhotosTab, tabs: gr.Tabs, source: gr.Dropdown) -> None:
     """Have "Train on these photos" open the Train tab, whose dropdown of photo sets is ``source``."""
 
     def chosen(which: str) -> tuple[dict, dict]:
-        return gr.update(selected="train"), gr.update(choices=common.source_choices(), value=which)
+        return gr.update(selected="train"), gr.update(choices=common.training_choices(), value=which)
 
     tab.train.click(chosen, tab.which, [tabs, source], api_visibility="private", show_progress="hidden")
 
@@ -301,7 +302,7 @@ def _view(
             value=say("photos.paint" if which == "garden" else "photos.fetch"),
         ),
         sheet.bars_html(classes, held),
-        gr.update(visible=dataset is not None),
+        gr.update(visible=dataset is not None and len(held) < len(dataset)),
         gr.update(visible=mine),
         gr.update(visible=mine),
         gr.update(value=_undo_words(step), visible=step is not None),
@@ -518,16 +519,27 @@ def _names(paths: Any) -> list[str]:
     return names
 
 
+_exported: dict[Path, Path] = {}  # by album: a new export takes the place of the last
+
+
 def _export(progress: gr.Progress = gr.Progress()) -> tuple[str, dict]:  # noqa: B008
     """What there is to say, and the download."""
     progress(0, desc=say("photos.exporting"))
     # Whoever knows a file's address may read it: nobody guesses this one.
     file = Path(get_upload_folder()) / secrets.token_hex(20) / "my-photos.zip"
+    album = my_album()
+    if last := _exported.pop(album.folder, None):
+        shutil.rmtree(last.parent, ignore_errors=True)
     try:
+        if shutil.disk_usage(album.folder.parent).free < album.nbytes + albums.SPARE_BYTES:
+            raise UsageError(say("photos.no_room"))
         file.parent.mkdir(parents=True)
-        my_album().export(file)
-    except FlowersError as error:
-        return note(str(error), "problem"), gr.update(visible=False)
+        album.export(file)
+    except (FlowersError, OSError) as error:
+        shutil.rmtree(file.parent, ignore_errors=True)
+        said = str(error) if isinstance(error, FlowersError) else say("photos.no_room")
+        return note(said, "problem"), gr.update(visible=False)
+    _exported[album.folder] = file
     words = say("photos.download", name=file.name, megabytes=f"{max(0.1, file.stat().st_size / 1e6):,.1f}")
     return _said(say("photos.exported")), gr.update(value=str(file), label=words, visible=True)
 

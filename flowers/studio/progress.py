@@ -256,7 +256,8 @@ def _sample(run: Run, sample: dict, classes: Sequence[str]) -> str:
 def _thumb(run: Run, photo: str) -> str:
     """The ``src`` of a small square picture; empty where the photo is no longer here."""
     try:
-        return _thumb_of(_root(run.source) / photo)
+        path = _root(run.source) / photo
+        return _thumb_of(path, path.stat().st_mtime_ns)
     except (OSError, FlowersError):
         return ""
 
@@ -274,7 +275,7 @@ def _resolved(source: str | None) -> Path:
 
 
 @functools.lru_cache(maxsize=1000)  # about 4 MB
-def _thumb_of(path: Path) -> str:
+def _thumb_of(path: Path, _changed: int) -> str:
     image = decode_image(path, min_side=THUMB)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -112,13 +112,14 @@ def _line(row: Row, letter: str | None) -> str:
 def _overlay(letters: dict[str, str]) -> str:
     if not letters:
         return f'<p class="hint">{say("train.overlay_hint")}</p>'
-    stories = {name: read_story(run) for name in letters if (run := common.find_run(name))}
+    found = {name: run for name in letters if (run := common.find_run(name))}
+    stories = {name: read_story(run) for name, run in found.items()}
     epochs = max((story.epochs for story in stories.values()), default=1) or 1
 
     def lines(what: str) -> list[Line]:
         return [
             Line(
-                f"{letters[name]} {common.find_run(name).title}",
+                f"{letters[name]} {found[name].title}",
                 f"run-{letters[name].lower()}",
                 [(point.x, point.y) for point in getattr(story, what) if point.series == "validation"],
             )

@@ -11,8 +11,6 @@ from gradio.themes.utils import colors, fonts, sizes
 CSS = Path(__file__).with_name("studio.css")
 SCRIPTS = ("page", "links", "help", "tour", "accessibility")  # in this order: they use those before them
 HEAD = f"<script>{''.join((CSS.parent / 'scripts' / f'{name}.js').read_text('utf-8') for name in SCRIPTS)}</script>"
-# One colour a curve, legible on paper and on the dark ground alike; the charts' legends name them.
-TRAINING, VALIDATION, BATCHES = "#3f8f4f", "#d9486e", "#b9bfae"
 
 LEAF = colors.Color(
     name="leaf", c50="#f0f6ee", c100="#dfecdb", c200="#bfdab8", c300="#97c18f", c400="#68a366", c500="#43864a",

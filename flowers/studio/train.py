@@ -69,7 +69,7 @@ def build() -> TrainTab:
     with gr.Row(elem_id="train-grid"):
         with gr.Column(elem_id="train-choose"):
             source = gr.Dropdown(
-                common.source_choices(), value=common.default_choice(), label=say("train.photos"),
+                common.training_choices(), value=common.default_choice(), label=say("train.photos"),
                 elem_id="train-source", info=say("train.photos_info"),
             )  # fmt: skip
             with gr.Row(elem_id="train-own"):
@@ -94,6 +94,7 @@ def build() -> TrainTab:
 
     cards.choose(_choose_preset, None, [chosen, *knobs.values()], **PRIVATE)
     source.change(presets.cards, [chosen, source], cards, **PRIVATE)
+    knobs["init"].input(_backbone_of, knobs["init"], knobs["backbone"], **PRIVATE)
     knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **PRIVATE)
     _wire_finder(finder, chosen, source, knobs)
     _wire_watched(tab, message)
@@ -201,13 +202,14 @@ def _watched_parts() -> dict[str, gr.components.Component]:
 def _wire_watched(tab: TrainTab, message: gr.HTML) -> None:
     parts, current, told = tab.parts, tab.current, [message, tab.shown]
     asked = [parts["delete"], parts["sure"]]
+    doomed = gr.State(None)  # the clock may show another run before Yes is pressed
     _then_watch(tab, parts["stop"].click(_press_stop, current, told, **PRIVATE))
     _then_watch(tab, parts["resume"].click(_press_resume, current, told, **PRIVATE))
     _then_watch(tab, parts["prolong"].click(_press_prolong, [current, parts["epochs"]], told, **PRIVATE))
     _then_watch(tab, parts["save"].click(_press_save, [current, parts["title"], parts["note"]], told, **PRIVATE))
-    _then_watch(tab, parts["yes"].click(_press_delete, current, [*told, *asked], **PRIVATE))
+    _then_watch(tab, parts["yes"].click(_press_delete, doomed, [*told, *asked], **PRIVATE))
     _then_watch(tab, tab.shown.input(lambda: ("", *_ask(False)), None, [message, *asked], **PRIVATE))
-    parts["delete"].click(lambda: _ask(True), None, asked, **PRIVATE)
+    parts["delete"].click(lambda name: (name, *_ask(True)), current, [doomed, *asked], **PRIVATE)
     parts["keep"].click(lambda: _ask(False), None, asked, **PRIVATE)
 
 
@@ -246,6 +248,8 @@ def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, 
 def stop(run_name: str | None = None) -> dict[str, Any]:
     """Ask a run to stop after its current batch, or to leave the line. Raises UsageError when it is in neither."""
     run = _find(run_name)
+    if run and run_name in (None, "", LATEST) and run.visitor not in ("", visitor()):
+        raise UsageError("The run at work is somebody else's: to stop it all the same, say which by its name.")
     if run is None or not run.status().active:
         what = f"The run {run.title} is not being trained" if run else "No training is going on"
         raise UsageError(f"{what}, so there is nothing to stop.")
@@ -355,6 +359,16 @@ def _weights_hint(name: str) -> dict[str, Any]:
     return {"value": text, "visible": not chosen.has_local_weights()}
 
 
+def _backbone_of(init: str) -> Any:
+    """A checkpoint can only be gone on from with its own network: an update that chooses that."""
+    if init in ("imagenet", "scratch"):
+        return gr.skip()
+    try:
+        return common.offered_checkpoint(init).backbone
+    except FlowersError:
+        return gr.skip()
+
+
 def init_choices(checkpoints: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """(what is shown, value) of the starting weights; ``checkpoints`` as ``common.checkpoint_choices`` has them."""
     return [("ImageNet", "imagenet"), (say("train.scratch"), "scratch"), *checkpoints]
@@ -400,20 +414,22 @@ def _press_stop(name: str | None) -> tuple:
 
 
 def _press_resume(name: str | None) -> tuple:
+    presets.stop_measuring()
     return _told(lambda: process.resume(_chosen(name)))
 
 
 def _press_prolong(name: str | None, epochs: float) -> tuple:
+    presets.stop_measuring()
     return _told(lambda: process.prolong(_chosen(name), epochs, visitor()).name)
 
 
 def _press_save(name: str | None, title: str, note: str) -> tuple:
-    return _told(lambda: _chosen(name).describe(title, note))
+    return _told(lambda: _mine(name).describe(title, note))
 
 
 def _press_delete(name: str | None) -> tuple:
     try:
-        run = _chosen(name)
+        run = _mine(name)
         if any(other.recipe.init == run.name for other in queue.waiting()):
             raise UsageError(f"A run in line is to begin from {run.title}: wait until that has begun, then delete it.")
         run.delete()
@@ -427,6 +443,14 @@ def _chosen(name: str | None) -> Run:
     run = common.find_run(name)
     if run is None:
         raise UsageError("There is no such run any more: choose another.")
+    return run
+
+
+def _mine(name: str | None) -> Run:
+    """A run that the visitor, or nobody at the page, has started. Raises UsageError for somebody else's."""
+    run = _chosen(name)
+    if run.visitor not in ("", visitor()):
+        raise UsageError(f"The run {run.title} is somebody else's: you may watch, try and prolong it.")
     return run
 
 

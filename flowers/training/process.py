@@ -123,7 +123,7 @@ def start(recipe: Recipe, source: str | None, preset: str, visitor: str = "", co
     Raises UsageError when too many are in line.
     """
     with _one_at_a_time():
-        queue.check_room()
+        queue.check_room(visitor)
         run = Run.create(None, recipe, source, preset, visitor, continues)
         queue.join(run)
         _spawn(run)
@@ -141,7 +141,7 @@ def resume(run: Run) -> None:
             raise UsageError(f"The run {run.title} is at work or in line already: watch it, or stop it first.")
         if now.state == "done":
             raise UsageError(f"The run {run.title} is complete: train more epochs, which makes a new run from it.")
-        queue.check_room()
+        queue.check_room(run.visitor)
         run.clear_stop()
         run.set_status("queued")
         queue.join(run)

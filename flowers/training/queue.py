@@ -15,6 +15,7 @@ from flowers.errors import UsageError
 from flowers.paths import cache_dir, runs_dir
 from flowers.training.run import Run, is_held
 
+MAX_WAITING_OF_ONE = 3  # so that nobody fills the line; the one at work does not count
 MAX_WAITING = 20  # each is a process of about 60 MB
 POLL_SECONDS = 0.5
 TELL_SECONDS = 5  # between two signs of life of a process that waits
@@ -37,8 +38,10 @@ def place(run: Run) -> int:
     return line.index(run) + 1 + is_taken() if run in line else 1
 
 
-def check_room() -> None:
-    """Raises UsageError when the line is too long for one more."""
+def check_room(visitor: str = "") -> None:
+    """Raises UsageError when the line is too long for one more, or holds enough of this visitor's runs."""
+    if visitor and sum(run.visitor == visitor for run in waiting()) >= MAX_WAITING_OF_ONE:
+        raise UsageError(f"{MAX_WAITING_OF_ONE} of your runs are in line already: wait until one has begun.")
     if (length := len(waiting())) >= MAX_WAITING:
         raise UsageError(f"{length} runs are in line already: wait until one has ended, and start again.")
 

@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,7 @@ from filelock import FileLock, Timeout
 from flowers.errors import FlowersError, UsageError
 from flowers.files import recover_folder, remove_leftovers, write_json, write_whole
 from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
-from flowers.paths import runs_dir
+from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
 from flowers.training.events import Event
 
@@ -125,7 +126,7 @@ class Run:
 
         Raises UsageError when the folder already holds something.
         """
-        folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset)
+        folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset, _is_private(source))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"The folder {folder} is not empty: choose another, or go on with the run in it by "
@@ -395,8 +396,15 @@ def _can_share(file: BinaryIO) -> bool:
         return False
 
 
-def _new_folder(preset: str) -> Path:
+def _is_private(source: str | None) -> bool:
+    """Whether the photos are a visitor's own."""
+    return source is not None and Path(source).is_relative_to(albums_dir())
+
+
+def _new_folder(preset: str, private: bool) -> Path:
     stem = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{re.sub(r'[^A-Za-z0-9-]+', '-', preset)}"
+    if private:  # whoever has its name may open it: nobody shall guess that
+        stem += f"-{secrets.token_hex(6)}"
     for suffix in ("", *(f"-{n}" for n in range(2, 100))):
         if not (folder := runs_dir() / (stem + suffix)).exists():
             return folder

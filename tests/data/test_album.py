@@ -20,6 +20,7 @@ from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import albums_dir
 
 STRANGE = [
+    "class-names.json", "held-back.txt",
     "Löwenzahn", "蒲公英", "AC/DC", "..", "...", ".hidden", "a\\b", "CON", "nul.txt", "rose", "Rose", "ROSE ", "🌻👩‍🌾",
     "x" * 200, "花" * 200, '<img src=x onerror="alert(1)">', "a\nb", "%2e%2e%2f", "-rf", "__MACOSX", "Thumbs.db", "a:b",
     "zu\u0308rich", " padded ", "?*|", "\u202egpj", "~", "$HOME", "{names}", "tab\tbed",

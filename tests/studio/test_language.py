@@ -47,7 +47,7 @@ def test_a_mark_becomes_the_text_however_strange_its_values(monkeypatch):
 
 
 def test_the_page_says_which_language_it_is_in():
-    page = _translated(b'<html lang="en"><head></head>~~tab.train~~', "zh-CN").decode()
+    page = _translated(f'<html lang="en"><head></head>{say("tab.train")}'.encode(), "zh-CN").decode()
     assert 'lang="zh-CN"' in page and "navigator" in page
     assert re.search(r"[\u4e00-\u9fff]|\\u", page)
 
@@ -59,3 +59,8 @@ def test_a_word_without_english_is_a_mistake():
 
 def test_recipe_words_are_there_for_the_page():
     assert text("en", "knob.learning_rate.title") == "Learning rate"
+
+
+def test_what_a_stranger_writes_is_never_taken_for_a_mark():
+    for words in ("~~x~~", "~~page.tagline~~", "~~link.no_tab?name=%3Cimg%20src%3Dx%3E~~", "~~a?b~~"):
+        assert _translated(words.encode(), "en").decode() == words

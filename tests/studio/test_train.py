@@ -185,6 +185,18 @@ def test_a_name_a_note_and_an_end():
 # What it says
 
 
+def test_nobody_renames_or_deletes_what_is_somebody_elses():
+    with visit("first"):
+        run = make_run("run", visitor=visitor())
+    with visit("second"):
+        assert "somebody else" in train._press_delete("run")[0]
+        assert "somebody else" in train._press_save("run", "mine", "")[0]
+    assert run.folder.exists()
+    with visit("first"):
+        train._press_delete("run")
+    assert not run.folder.exists()
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

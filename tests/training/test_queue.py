@@ -115,3 +115,12 @@ def test_a_line_has_an_end():
         asked_for(f"run-{number}")
     with pytest.raises(UsageError, match=rf"^{queue.MAX_WAITING} runs are in line already: wait.*\.$"):
         queue.check_room()
+
+
+def test_one_visitor_does_not_fill_the_line():
+    for number in range(queue.MAX_WAITING_OF_ONE):
+        queue.check_room("somebody")
+        queue.join(Run.create(runs_dir() / f"run{number}", Recipe(), "garden", visitor="somebody"))
+    with pytest.raises(UsageError, match=r"of your runs are in line.*\.$"):
+        queue.check_room("somebody")
+    queue.check_room("somebody else")

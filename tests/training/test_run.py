@@ -610,3 +610,10 @@ def test_who_asked_for_it_and_what_it_prolongs_are_kept(tmp_path):
     assert (run.visitor, run.continues, run.preset) == ("a visitor", "earlier", "fast")
     (run.folder / "data.json").write_text('{"source": "garden", "preset": "fast"}')  # of before these were kept
     assert (run.visitor, run.continues) == ("", None)
+
+
+def test_a_run_on_somebodys_own_photos_has_a_name_that_nobody_guesses():
+    from flowers.paths import albums_dir
+
+    private = Run.create(None, Recipe(), str(albums_dir() / ("0" * 32)))
+    assert len(private.name) >= len(Run.create(None, Recipe(), "garden").name) + 12
