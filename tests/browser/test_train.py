@@ -101,6 +101,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
 
     # After the first epoch: the photos with their answers, and the confusion matrix, while the run goes on.
     second.reload()
+    expect(second.locator("#classify-answer h2")).to_be_visible()  # its address names the tab and the photo
     show_train(second)
     expect(second.locator("#train-look figure")).to_have_count(12)
     expect(second.locator("#train-look figure img")).to_have_count(12)
