@@ -444,7 +444,7 @@ def test_evaluate_writes_a_report_and_says_where(flowers, checkpoint, garden, tm
 
 
 def test_evaluate_calls_a_known_set_by_its_name(flowers, checkpoint, garden, tmp_path, monkeypatch):
-    monkeypatch.setattr("flowers.data.sources._local", lambda name: garden)
+    monkeypatch.setattr("flowers.data.sources.local", lambda name: garden)
     for chosen in (["--data", "flowers5"], []):  # flowers5 is the default where it is here
         assert flowers("evaluate", checkpoint, *chosen, "--json", tmp_path / "n.json")[0] == 0
         assert json.loads((tmp_path / "n.json").read_text())["source"] == "flowers5"
