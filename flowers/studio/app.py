@@ -129,9 +129,9 @@ def _refresh() -> tuple[dict, ...]:
     """Updates for every dropdown of checkpoints, starting weights and photo sets."""
     checkpoints = common.checkpoint_choices()
     weights = gr.update(choices=train.init_choices(checkpoints))
-    sources = gr.update(choices=common.source_choices())
-    learning = gr.update(choices=common.training_choices())
-    return gr.update(choices=checkpoints), gr.update(choices=checkpoints), weights, sources, learning
+    sources = common.source_choices()  # lists the visitor's album: once
+    learning = gr.update(choices=common.training_choices(sources))
+    return *[gr.update(choices=checkpoints)] * 2, weights, gr.update(choices=sources), learning
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -166,9 +166,9 @@ def source_choices() -> list[tuple[str, str]]:
     return choices
 
 
-def training_choices() -> list[tuple[str, str]]:
-    """Those of ``source_choices`` that hold photos to learn from, and not only photos to check on."""
-    return [(title, value) for title, value in source_choices() if value != CHECKED_ON]
+def training_choices(sources: list[tuple[str, str]] | None = None) -> list[tuple[str, str]]:
+    """Those of ``source_choices``, or of ``sources``, that hold photos to learn from, and not only to check on."""
+    return [(title, value) for title, value in sources or source_choices() if value != CHECKED_ON]
 
 
 def photos_in_words(count: int) -> str:

@@ -26,7 +26,6 @@ FILLED = {
     "evaluate": {"checkpoint": "evaluate-checkpoint"},
     "share": {"checkpoint": "share-checkpoint"},
 }
-LATEST = "latest"  # Train's choice of whatever run is at work: it is no run's name
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 # What a control's value is in an address; nothing where it has no name there.
 PHOTO_NAME = "(photo) => linked.chose('classify', 'photo', (%s)[(photo?.path ?? '').split(/[\\\\/]/).pop()])"
@@ -66,7 +65,7 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> None:
     names = {Path(path).name: name for name, path in example_photos().items()}
     photo.change(None, photo, None, js=PHOTO_NAME % json.dumps(names), **QUIET)
     for (tab, name), control in controls.items():
-        js = CHOICE % (json.dumps(tab), json.dumps(name), json.dumps(LATEST))
+        js = CHOICE % (json.dumps(tab), json.dumps(name), json.dumps(train.LATEST))
         control.change(None, control, None, js=js, **QUIET)
 
 
@@ -97,10 +96,7 @@ def read(asked: dict[str, str], tabs: list[str]) -> tuple[str, str | None, dict[
 
 def example_photos() -> dict[str, str]:
     """The paths of the example photos by their names in a link."""
-    classes = examples.CLASSES
-    return {
-        Path(path).stem if Path(path).stem in classes else Path(path).parent.name: path for path in examples.photos()
-    }
+    return {examples.name_of(path): path for path in examples.photos()}
 
 
 def _run(name: str) -> dict | None:
@@ -110,12 +106,10 @@ def _run(name: str) -> dict | None:
 
 def _checkpoint(name: str) -> dict | None:
     choices = common.checkpoint_choices()
-    if name not in [value for _, value in choices]:
-        run = common.find_run(name)
-        if run is None or not run.has_checkpoint():
-            return None
-        choices = [*choices, (run.title, name)]
-    return gr.update(choices=choices, value=name)
+    if name in [value for _, value in choices]:
+        return gr.update(choices=choices, value=name)
+    run = common.find_run(name)
+    return train.checkpoint_choice(name) if run and run.has_checkpoint() else None
 
 
 def _photo(name: str) -> str | None:

@@ -244,8 +244,8 @@ def _sample(run: Run, sample: dict, classes: Sequence[str]) -> str:
     shown = f'<img src="{picture}" alt="{truth}" width="{THUMB}" height="{THUMB}">' if picture else "<i></i>"
     return (
         f'<figure class="{"right" if right else "wrong"}">{shown}<figcaption>'
-        f'<b><span class="sign-right">✓<span class="sr"> {say("train.right")}: </span></span>'
-        f'<span class="sign-wrong">✗<span class="sr"> {say("train.wrong")}: </span></span> '
+        f'<b><span class="sign-right">✓<span class="unseen"> {say("train.right")}: </span></span>'
+        f'<span class="sign-wrong">✗<span class="unseen"> {say("train.wrong")}: </span></span> '
         f'<span class="answer">{escape(classes[sample["predicted"]])}</span></b>'
         f'<span class="truth">{say("train.it_is", truth=truth)}</span>'
         f'<span class="meter" aria-hidden="true"><span style="width:{sure}%"></span></span>'

@@ -53,12 +53,16 @@ def photos(garden, tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(checkpoint) -> str:
+def make_run(name: str, checkpoint: Path) -> str:
     """A run with a best checkpoint."""
-    made = Run.create(runs_dir() / "wild-run", Recipe(), None)
+    made = Run.create(runs_dir() / name, Recipe(), None)
     shutil.copytree(checkpoint, made.folder / "best")
     return made.name
+
+
+@pytest.fixture
+def run(checkpoint) -> str:
+    return make_run("wild-run", checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +78,7 @@ def second_checkpoint(garden, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def other_run(second_checkpoint) -> str:
-    made = Run.create(runs_dir() / "other-run", Recipe(), None)
-    shutil.copytree(second_checkpoint, made.folder / "best")
-    return made.name
+    return make_run("other-run", second_checkpoint)
 
 
 def press(run, part="all", against="", who="me", reported=False):

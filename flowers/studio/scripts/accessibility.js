@@ -12,11 +12,6 @@
     for (const button of document.querySelectorAll("button.label-wrap")) {
       button.setAttribute("aria-expanded", button.classList.contains("open"));
     }
-    // What a chart draws under the mouse alone is no picture of its own.
-    for (const mark of document.querySelectorAll("svg [role=graphics-symbol]:not([aria-label])")) {
-      mark.setAttribute("aria-hidden", "true");
-      mark.removeAttribute("role");
-    }
     // What is wider than its place can be scrolled with the arrow keys.
     for (const code of document.querySelectorAll("pre:not([tabindex])")) {
       if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
