@@ -248,11 +248,11 @@ def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, 
 def stop(run_name: str | None = None) -> dict[str, Any]:
     """Ask a run to stop after its current batch, or to leave the line. Raises UsageError when it is in neither."""
     run = _find(run_name)
-    if run and run_name in (None, "", LATEST) and run.visitor not in ("", visitor()):
-        raise UsageError("The run at work is somebody else's: to stop it all the same, say which by its name.")
     if run is None or not run.status().active:
         what = f"The run {run.title} is not being trained" if run else "No training is going on"
         raise UsageError(f"{what}, so there is nothing to stop.")
+    if run_name in (None, "", LATEST) and run.visitor not in ("", visitor()):
+        raise UsageError("The run at work is somebody else's: to stop it all the same, say which by its name.")
     run.request_stop()
     return describe(run)
 

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
 from flowers.models.checkpoint import find_checkpoint
+from flowers.paths import DEFAULT_CHECKPOINT
 from tests.browser.conftest import SLOW, open_tab
 from tests.share.hub import TOKEN
 
@@ -26,7 +27,7 @@ def share(open_page):
     def open_(width: int = 1280, section: str = ""):
         page = open_page(width)
         open_tab(page, "Share")
-        expect(page.locator("#share-card-text h1")).to_have_text("flowers-resnet18")
+        expect(page.locator("#share-card-text h1")).to_have_text(DEFAULT_CHECKPOINT)
         if section:
             page.get_by_role("button", name=section).click()
         return page
@@ -38,11 +39,11 @@ def test_the_zip_is_a_checkpoint_elsewhere(share, tmp_path):
     page = share()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download zip").click()
-    assert download.value.suggested_filename == "flowers-resnet18.zip"
-    expect(page.locator("#share-taken")).to_contain_text(re.compile(r"flowers-resnet18\.zip, \d+\.\d MB"))
+    assert download.value.suggested_filename == f"{DEFAULT_CHECKPOINT}.zip"
+    expect(page.locator("#share-taken")).to_contain_text(re.compile(rf"{DEFAULT_CHECKPOINT}\.zip, \d+\.\d MB"))
     with zipfile.ZipFile(download.value.path()) as archive:
         archive.extractall(tmp_path)
-    found = find_checkpoint(tmp_path / "flowers-resnet18")
+    found = find_checkpoint(tmp_path / DEFAULT_CHECKPOINT)
     assert found.classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the card").click()
@@ -56,7 +57,7 @@ def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(share):
         page.get_by_role("button", name="Download ONNX").click()
     taken = page.locator("#share-taken")
     expect(taken).to_contain_text(re.compile(r"Checked with ONNX Runtime on 10 painted flowers.*0\.0000\d+ percentage"))
-    expect(taken.locator("code")).to_contain_text("onnxruntime.InferenceSession('flowers-resnet18.onnx')")
+    expect(taken.locator("code")).to_contain_text(f"onnxruntime.InferenceSession('{DEFAULT_CHECKPOINT}.onnx')")
     session = onnxruntime.InferenceSession(download.value.path())
     classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
     pictures = [np.asarray(render_flower(name, 5, 224)) for name in classes]
@@ -108,7 +109,7 @@ def test_a_space_is_made_from_the_page(share, hub):
 def test_the_link_is_this_page_and_can_be_scanned(share, studio):
     page = share(section=SECTIONS[1])
     expect(page.locator("#share-link-about code").first).to_have_text(
-        f"{studio.url}/?tab=classify&checkpoint=flowers-resnet18"
+        f"{studio.url}/?tab=classify&checkpoint={DEFAULT_CHECKPOINT}"
     )
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
     expect(page.locator("#share-link-about")).to_contain_text("on this computer alone")

@@ -197,6 +197,20 @@ def test_nobody_renames_or_deletes_what_is_somebody_elses():
     assert not run.folder.exists()
 
 
+def test_what_somebody_else_trains_is_stopped_only_by_its_name():
+    with visit("first"):
+        run = make_run("run", "running", visitor=visitor())
+    with visit("second"):
+        with run.lock(), pytest.raises(UsageError, match="somebody else's: to stop it all the same"):
+            train.stop()
+        with run.lock():
+            train.stop("run")
+        assert run.stop_requested()
+        run.set_status("stopped")
+        with pytest.raises(UsageError, match="nothing to stop"):
+            train.stop()
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
