@@ -363,6 +363,7 @@ def _presets(options: argparse.Namespace) -> None:
 def _find_lr(options: argparse.Namespace) -> None:
     from flowers.data.download import progress_bar
     from flowers.files import write_json
+    from flowers.training import queue
     from flowers.training.lr_finder import STEPS, find_learning_rate
 
     if options.plot and options.plot.suffix.lower() not in PLOTS:
@@ -376,7 +377,7 @@ def _find_lr(options: argparse.Namespace) -> None:
             write_json(options.json, {"steps": STEPS, "rates": search.rates, "losses": search.losses, **found})
 
     dataset = _open_photos(options.data)
-    with progress_bar("Trying learning rates", unit=" steps") as progress:
+    with queue.at_once(), progress_bar("Trying learning rates", unit=" steps") as progress:
         search = find_learning_rate(recipe, dataset, progress=progress, told=write)
     write(search, suggested=search.valley, steepest=search.steepest, ran_off=search.ran_off)
     end = ", where the loss ran off" if search.ran_off else ""

@@ -57,6 +57,24 @@ def line_chart(
     )
 
 
+def number_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The numbers of a chart as a table called ``name``, for who cannot see that; the first cell of a row heads it."""
+    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+        for first, *cells in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}"><table class="plain">'
+        f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
+    )
+
+
+def folded(name: str, content: str) -> str:
+    """``content`` behind a line to press."""
+    return f"<details><summary>{escape(name)}</summary>{content}</details>"
+
+
 def round_up(value: float) -> float:
     """The next of 1, 1.5, 2, 3, 4, 5, 6, 8, 10 times a power of ten: an axis that ends there rarely has to change."""
     if value <= 0 or not math.isfinite(value):

@@ -60,8 +60,8 @@ def in_words(function: Callable) -> Callable:
 
 def checkpoint_choices() -> list[tuple[str, str]]:
     """(what is shown, value) of the bundled checkpoints and of every run that has one, newest first."""
-    bundled = [(f"{name} (bundled)", name) for name in bundled_checkpoints()]
-    runs = [(f"{run.title} (my run)", run.name) for run in visible_runs() if run.has_checkpoint()]
+    bundled = [(say("checkpoint.bundled", name=name), name) for name in bundled_checkpoints()]
+    runs = [(say("checkpoint.run", title=run.title), run.name) for run in visible_runs() if run.has_checkpoint()]
     return [*bundled, *runs]
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from flowers.cores import available_cores
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError
+from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT, cache_dir
-from flowers.recipe import PRESETS
+from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
 from flowers.training import queue
@@ -42,6 +43,19 @@ MEASURED = {
 }
 
 
+@functools.cache  # what is downloaded meanwhile is begun with after the next start of the studio
+def for_here(name: str) -> Recipe:
+    """A preset as the page begins with it: with a network whose ImageNet weights are on this machine, where one is.
+
+    So the first Start needs no download. ``report`` stays what the report did. Raises UsageError for another name.
+    """
+    recipe = preset(name)
+    here = [chosen for chosen in BACKBONES.values() if chosen.has_local_weights()]
+    if name == "report" or not here or BACKBONES[recipe.backbone] in here:
+        return recipe
+    return recipe.replace(backbone=min(here, key=lambda chosen: chosen.parameters).name)
+
+
 def cards(chosen: str, source: str | None) -> str:
     """The cards, with ``chosen`` chosen, for the photos of that choice."""
     return (
@@ -52,7 +66,7 @@ def cards(chosen: str, source: str | None) -> str:
 
 def _card(name: str, chosen: bool, source: str | None) -> str:
     facts = [say("train.takes", time=in_words(seconds)) if (seconds := seconds_of(name, source)) else ""]
-    if source in FIVE_FLOWERS and name in MEASURED:
+    if source in FIVE_FLOWERS and name in MEASURED and for_here(name) == PRESETS[name]:
         measured = MEASURED[name]
         facts.append(say("train.measured", accuracy=f"{measured.accuracy:.1%}", photos=measured.photos))
     return (
@@ -96,7 +110,7 @@ def measure() -> None:
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         _process.append(
             subprocess.Popen(
-                [*low, sys.executable, "-m", "flowers.training.forecast", str(_file())],
+                [*low, sys.executable, "-m", "flowers.training.forecast", str(_file()), _recipes()],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -125,8 +139,12 @@ def _wait(process: subprocess.Popen) -> None:
 
 def _file() -> Path:
     """One for each machine and version of the presets: a cache may be shared by several."""
-    told = json.dumps([{name: recipe.to_dict() for name, recipe in PRESETS.items()}, _cpu(), available_cores()])
+    told = f"{_recipes()} {_cpu()} {available_cores()}"
     return cache_dir() / "paces" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+
+
+def _recipes() -> str:
+    return json.dumps({name: for_here(name).to_dict() for name in PRESETS})
 
 
 @functools.cache

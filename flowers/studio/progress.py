@@ -9,7 +9,7 @@ from flowers.data.decode import decode_image
 from flowers.data.sources import KNOWN, local, resolve
 from flowers.errors import FlowersError
 from flowers.recipe import KNOBS
-from flowers.studio.charts import Line, Mark, line_chart, round_up
+from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.common import data_url, escape, note
 from flowers.studio.language import say
 from flowers.studio.presets import in_words
@@ -182,18 +182,14 @@ def numbers(story: Story) -> str:
         for point in getattr(story, what):
             if point.series != "batches":
                 by_epoch.setdefault(point.x, {})[f"{what} {point.series}"] = point.y
-    rows = "".join(
-        f'<tr><th scope="row">{epoch:g}</th><td>{row["loss training"]:.4f}</td><td>{row["loss validation"]:.4f}</td>'
-        f"<td>{row['accuracy training']:.2%}</td><td>{row['accuracy validation']:.2%}</td></tr>"
+    rows = [
+        (f"{epoch:g}", f"{row['loss training']:.4f}", f"{row['loss validation']:.4f}",
+         f"{row['accuracy training']:.2%}", f"{row['accuracy validation']:.2%}")
         for epoch, row in sorted(by_epoch.items())
-    )
+    ]  # fmt: skip
     heads = ("train.epoch", "train.training_loss", "train.validation_loss", "train.training_accuracy",
              "train.validation_accuracy")  # fmt: skip
-    head = "".join(f'<th scope="col">{say(name)}</th>' for name in heads)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{say("train.numbers")}"><table class="plain">'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    return number_table(say("train.numbers"), [say(name) for name in heads], rows)
 
 
 # A few photos, and what it takes for what

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
 from flowers.studio import common
-from flowers.studio.charts import Line, line_chart, round_up
+from flowers.studio.charts import Line, folded, line_chart, number_table, round_up
 from flowers.studio.common import escape
 from flowers.studio.language import say
 from flowers.training.run import Run, Status
@@ -126,14 +126,27 @@ def _overlay(letters: dict[str, str]) -> str:
             for name, story in stories.items()
         ]
 
-    losses = lines("loss")
+    losses, accuracies = lines("loss"), lines("accuracy")
     highest = max((y for line in losses for _, y in line.points), default=0.0)
     return (
         '<div class="charts">'
         + line_chart(say("train.overlaid_loss"), losses, (0, epochs), (0, round_up(highest)))
-        + line_chart(say("train.overlaid_accuracy"), lines("accuracy"), (0, epochs), (0, 1), percent=True)
+        + line_chart(say("train.overlaid_accuracy"), accuracies, (0, epochs), (0, 1), percent=True)
         + "</div>"
+        + folded(say("train.overlaid_numbers"), _numbers(losses, accuracies))
     )
+
+
+def _numbers(losses: Sequence[Line], accuracies: Sequence[Line]) -> str:
+    """The overlaid curves as a table: a row an epoch, of each run its loss and its accuracy."""
+    columns = [
+        (f"{line.name}: {what}", {x: f"{y:{form}}" for x, y in line.points})
+        for pair in zip(losses, accuracies, strict=True)
+        for line, what, form in zip(pair, (say("train.loss"), say("train.accuracy")), (".4f", ".2%"), strict=True)
+    ]
+    epochs = sorted({x for _, column in columns for x in column})
+    rows = [(f"{x:g}", *(column.get(x, "–") for _, column in columns)) for x in epochs]
+    return number_table(say("train.overlaid_numbers"), [say("train.epoch"), *(name for name, _ in columns)], rows)
 
 
 def version(run: Run, now: Status | None) -> str:

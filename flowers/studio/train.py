@@ -20,7 +20,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
 from flowers.studio import common, presets, progress, runs
-from flowers.studio.charts import Line, Mark, line_chart, round_up
+from flowers.studio.charts import Line, Mark, folded, line_chart, number_table, round_up
 from flowers.studio.language import say
 from flowers.studio.visitors import visitor
 from flowers.training import process, queue
@@ -32,7 +32,7 @@ TICK_SECONDS = 0.8
 LOG_LINES = 12
 LISTED_RUNS = 50
 RECENT_RUNS = queue.MAX_WAITING + 5  # those at work and in line are among them: heartbeats rewrite their status
-FIRST_PRESET = "report"
+FIRST_PRESET = "fast"
 NO_RUN = "No run yet: press Start, and the curves appear here."
 MORE_EPOCHS = 10
 FINDER_POLL_SECONDS = 0.5
@@ -75,7 +75,7 @@ def build() -> TrainTab:
             with gr.Row(elem_id="train-own"):
                 gr.Markdown(say("train.own_photos"), elem_classes="hint")
                 photos = gr.Button(say("train.to_photos"), size="sm", min_width=0, elem_id="train-photos")
-            weights = _weights_hint(KNOBS["backbone"].default)
+            weights = _weights_hint(presets.for_here(FIRST_PRESET).backbone)
             hint = gr.Markdown(elem_classes="hint", elem_id="train-weights", **weights)
             start = gr.Button(say("train.start"), variant="primary", size="lg", elem_id="train-start")
             message = gr.HTML(elem_id="train-message", container=False, padding=False)
@@ -85,7 +85,7 @@ def build() -> TrainTab:
         with gr.Column(elem_id="train-knobs"), gr.Accordion(say("train.more"), open=False, elem_id="train-more"):
             gr.Markdown(say("train.more_hint"), elem_classes="hint")
             finder = _finder_parts()
-            knobs = _controls()
+            knobs = _controls(presets.for_here(FIRST_PRESET))
     with gr.Accordion(say("train.compare"), open=False, elem_id="train-compare"):
         table = gr.HTML(elem_id="train-runs", js_on_load=_script("runs"))
     current, seen, order, overlaid = gr.State(None), gr.State({}), gr.State(runs.NEWEST), gr.State([])
@@ -238,9 +238,7 @@ def start(preset_name: str, source: str, settings: dict[str, Any]) -> dict[str, 
 
     Raises UsageError for bad settings, and when too many are in line.
     """
-    recipe = preset(preset_name).replace(**settings)
-    if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
-        raise UsageError(f"There are no starting weights called {recipe.init!r}: choose one of those in the list.")
+    recipe = _recipe(preset_name, settings)
     presets.stop_measuring()
     return describe(process.start(recipe, common.source_of(source), preset_name, visitor()))
 
@@ -274,6 +272,14 @@ def hidden_title(name: str) -> str:
     """The page's title while nobody sees the page."""
     run = common.find_run(name)
     return progress.page_title(run.status(), read_story(run)) if run else ""
+
+
+def _recipe(preset_name: str, settings: dict[str, Any]) -> Recipe:
+    """A preset with other settings. Raises UsageError for bad ones, and for starting weights that are not offered."""
+    recipe = preset(preset_name).replace(**settings)
+    if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
+        raise UsageError(f"There are no starting weights called {recipe.init!r}: choose one of those in the list.")
+    return recipe
 
 
 def _find(name: str | None) -> Run | None:
@@ -311,21 +317,21 @@ def _recent(found: list[Run]) -> dict[Run, Status]:
 # Controls
 
 
-def _controls() -> dict[str, gr.components.Component]:
-    """One control for each hyperparameter, by group, made from the recipe's fields."""
+def _controls(recipe: Recipe) -> dict[str, gr.components.Component]:
+    """One control for each hyperparameter, by group, made from the recipe's fields, with the values of ``recipe``."""
     controls = {}
     for group, knobs in knobs_by_group().items():
         with gr.Accordion(say(f"train.group_{group.lower()}"), open=group == OPEN_GROUP), gr.Row():
             for knob in knobs:
-                controls[knob.name] = _control(knob)
+                controls[knob.name] = _control(knob, getattr(recipe, knob.name))
     return {name: controls[name] for name in KNOBS}
 
 
-def _control(knob: Knob) -> gr.components.Component:
+def _control(knob: Knob, value: Any) -> gr.components.Component:
     unit = f" ({say('unit.' + knob.unit.replace(' ', '_'))})" if knob.unit not in knob.title.lower() else ""
     title = say(f"knob.{knob.name}.title") + unit
     said = {
-        "value": knob.default,
+        "value": value,
         "label": title,
         "info": say(f"knob.{knob.name}.help"),
         "elem_id": f"knob-{knob.name}",
@@ -385,7 +391,7 @@ def _run_choices(found: list[Run], also: Run | None = None) -> list[tuple[str, s
 
 
 def _choose_preset(event: gr.EventData) -> list:
-    return [event.name, *preset(event.name).to_dict().values()]
+    return [event.name, *presets.for_here(event.name).to_dict().values()]
 
 
 def _sort(order: str, event: gr.EventData) -> str:
@@ -576,19 +582,24 @@ def _wire_finder(
     finder: dict[str, gr.components.Component], chosen: gr.State, source: gr.Dropdown, knobs: dict[str, Any]
 ) -> None:
     suggested = gr.State(None)
-    finder["find"].click(
+    # In a line of its own: whoever waits for a training's end must not keep others from evaluating.
+    pressed = finder["find"].click(
+        lambda: common.note(say("train.finder_waits")), None, finder["plot"], queue=False, **PRIVATE
+    )
+    pressed.then(
         _press_find, [chosen, source, *knobs.values()], [finder["plot"], suggested, finder["use"]],
-        concurrency_id=common.COMPUTE, concurrency_limit=1, **PRIVATE,
+        concurrency_id="finder", concurrency_limit=1, **PRIVATE,
     )  # fmt: skip
     finder["use"].click(lambda rate: float(f"{rate:.2g}"), suggested, knobs["learning_rate"], **PRIVATE)
 
 
 def _press_find(preset_name: str, source: str, *values: Any) -> Iterator[tuple]:
-    yield common.note(say("train.finding")), None, gr.update(visible=False)
     try:
-        recipe = preset(preset_name).replace(**dict(zip(KNOBS, values, strict=True)))
-        if recipe.init not in [value for _, value in init_choices(common.checkpoint_choices())]:
-            raise UsageError("There are no such starting weights: choose one of those in the list.")
+        recipe = _recipe(preset_name, dict(zip(KNOBS, values, strict=True)))
+        while queue.is_taken():
+            yield common.note(say("train.finder_waits")), None, gr.update(visible=False)
+            time.sleep(FINDER_POLL_SECONDS)
+        yield common.note(say("train.finding")), None, gr.update(visible=False)
         presets.stop_measuring()
         for search in _search(recipe, common.source_of(source)):
             rate = search.get("suggested")
@@ -639,14 +650,7 @@ def _search_plot(search: dict[str, Any]) -> str:
         if rate
         else say("train.searching", done=len(rates), total=search["steps"])
     )
-    rows = "".join(
-        f'<tr><th scope="row">{rate:.2g}</th><td>{loss:.4f}</td></tr>' for rate, loss in zip(rates, losses, strict=True)
-    )
-    head = "".join(f'<th scope="col">{say(name)}</th>' for name in ("train.rate", "train.loss"))
-    table = (
-        f"<details><summary>{say('train.finder_table')}</summary>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{say("train.finder_table")}">'
-        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>'
-    )
+    name, head = say("train.finder_table"), (say("train.rate"), say("train.loss"))
+    numbers = [(f"{x:.2g}", f"{y:.4f}") for x, y in zip(rates, losses, strict=True)]
     chart = line_chart(title, [line], (1e-7, 10.0), (0, top), logarithmic=True, marks=marks)
-    return f'<div class="charts">{chart}</div>{table if rate else ""}'
+    return f'<div class="charts">{chart}</div>{folded(name, number_table(name, head, numbers)) if rate else ""}'

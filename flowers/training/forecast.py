@@ -1,8 +1,10 @@
 """How long a recipe's training will take here, from what a trial step takes.
 
-``python -m flowers.training.forecast FILE`` measures every preset for the studio, in a process of its own.
+``python -m flowers.training.forecast FILE RECIPES`` measures recipes in a process of its own; ``RECIPES`` is JSON, the
+fields of each by its name.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from flowers.data.dataset import PhotoDataset, Split
 from flowers.data.preprocess import Preprocessing
 from flowers.files import write_json
 from flowers.models.backbones import backbone
-from flowers.recipe import PRESETS, Recipe
+from flowers.recipe import Recipe
 from flowers.training.learner import freeze
 from flowers.training.machine import Machine, choose_machine, pick_device
 from flowers.training.schedule import picture_size, probe_epochs
@@ -66,15 +68,15 @@ def checking_seconds(machine: Machine, split: Split, preprocessing: Preprocessin
     return machine.seconds(looks, preprocessing.size, learning=False) / processes
 
 
-def _measure_presets(file: Path) -> None:
-    """Seconds for each photo by preset, as JSON. Given up when the studio that asked is gone: nobody would stop it."""
+def _measure(file: Path, recipes: dict[str, dict]) -> None:
+    """Seconds for each photo by recipe, as JSON. Given up when the studio that asked is gone: nobody would stop it."""
     asked_by, paces = os.getppid(), {}
-    for name, recipe in PRESETS.items():
+    for name, fields in recipes.items():
         if os.getppid() != asked_by:
             return
-        paces[name] = seconds_a_photo(recipe)
+        paces[name] = seconds_a_photo(Recipe(**fields))
     write_json(file, paces)
 
 
 if __name__ == "__main__":
-    _measure_presets(Path(sys.argv[1]))
+    _measure(Path(sys.argv[1]), json.loads(sys.argv[2]))

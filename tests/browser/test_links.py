@@ -24,6 +24,13 @@ def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_p
     expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
 
 
+def test_who_presses_a_tab_while_a_link_is_followed_gets_that_tab(open_page):
+    page = open_page(query="?tab=train")
+    page.get_by_role("tab", name="Augment").click()
+    expect(page).to_have_url(re.compile("tab=augment"))
+    expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
+
+
 def test_an_address_keeps_what_is_not_ours(open_page):
     page = open_page(query="?__theme=dark")
     page.get_by_role("tab", name="Train").click()

@@ -45,6 +45,10 @@ def choose(page, dropdown: str, option: str) -> None:
     page.get_by_role("option", name=option).first.click()
 
 
+def choose_preset(page, name: str) -> None:
+    page.locator(f"#train-preset input[value={name}]").check()
+
+
 def headline(page):
     return page.locator("#train-status h2")
 
@@ -60,8 +64,10 @@ def press_start(page) -> None:
 
 def start_on_the_garden(page, **knobs: float) -> None:
     """Start a run that needs no network and little time: painted flowers, the bundled weights, few that learn."""
+    choose_preset(page, "report")
     choose(page, "train-source", "The garden")
     show_more(page)
+    expect(page.locator("#knob-epochs input")).to_have_value("25")
     page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
     choose(page, "knob-init", "flowers-resnet18")
     for knob, value in {"frozen": 4, **knobs}.items():
@@ -222,6 +228,9 @@ def test_runs_are_named_annotated_laid_over_each_other_sorted_and_deleted(train_
         rows.filter(has_text=name).get_by_role("checkbox").check()
         expect(page.locator("#train-runs .legend").first).to_contain_text(name)
     expect(page.locator("#train-runs g.curve.run-b .line").first).to_have_attribute("d", re.compile("M.*L"))
+    page.locator("#train-runs summary").click()
+    numbers = page.locator("#train-runs details tbody tr").last.locator("td")
+    expect(numbers).to_have_text(["0.3000", "90.00%", "0.7500", "45.00%"])
     rows.filter(has_text="Roses").get_by_role("checkbox").uncheck()
     expect(page.locator("#train-runs .legend").first).not_to_contain_text("Roses")
 
@@ -284,17 +293,27 @@ def test_bad_values_are_told_in_a_sentence_and_nothing_starts(train_page, studio
 
 def test_without_imagenet_weights_the_run_says_what_to_choose(train_page):
     page = train_page()
+    choose_preset(page, "report")
+    expect(page.locator("#train-weights")).to_contain_text("downloads the ImageNet weights of ResNet18")
     choose(page, "train-source", "The garden")
     press_start(page)
     expect(headline(page)).to_have_text("That did not work", timeout=300_000)  # a slow network says no slowly
     expect(page.locator("#train-status")).to_contain_text("init=scratch")
 
 
+def test_the_first_start_needs_no_choice_and_no_network(train_page):
+    page = train_page()
+    expect(page.locator("#train-weights")).to_be_hidden()
+    press_start(page)
+    expect(headline(page)).to_have_text("Trained", timeout=PAINTING)
+    expect(page.locator("#train-done")).to_be_visible()
+
+
 def test_a_preset_is_a_card_that_sets_every_control(train_page):
     page = train_page()
     show_more(page)
     for name, recipe in PRESETS.items():
-        page.locator(f"#train-preset input[value={name}]").check()
+        choose_preset(page, name)
         expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
     expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
     page.locator("#train-preset input[value=quick]").press("ArrowUp")

@@ -12,9 +12,9 @@ import gradio as gr
 import pytest
 
 from flowers.errors import UsageError
-from flowers.models.backbones import BACKBONES
+from flowers.models.backbones import BACKBONES, Backbone
 from flowers.paths import albums_dir, runs_dir
-from flowers.recipe import KNOBS, PRESETS, Recipe
+from flowers.recipe import KNOBS, PRESETS, Recipe, preset
 from flowers.studio import common, presets, progress, runs, train
 from flowers.studio.visitors import visitor
 from flowers.training import queue
@@ -278,6 +278,26 @@ def test_names_of_strangers_are_text():
     assert "&lt;script&gt;" in change["table"]
 
 
+def test_the_numbers_of_overlaid_curves_stand_in_a_table():
+    for name, epochs in (("long", 3), ("short", 1)):
+        finished_run(runs_dir() / name, accuracy=0.5, epochs=epochs)
+    table = tick(overlaid=("long", "short"))["table"].split("<details>")[1].split("</details>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)", row) for row in table.split("<tr>")[1:]]
+    assert rows[0][1:] == ["A long: Loss", "A long: Accuracy", "B short: Loss", "B short: Accuracy"]
+    assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
+    assert rows[1][2] != rows[3][2] == rows[1][4] == "50.00%"
+    assert rows[3][3:5] == ["–", "–"]
+
+
+def test_the_finder_waits_until_no_run_is_trained(monkeypatch):
+    work = iter([True, True, False])
+    monkeypatch.setattr(train, "FINDER_POLL_SECONDS", 0)
+    monkeypatch.setattr(queue, "is_taken", lambda: next(work))
+    monkeypatch.setattr(train, "_search", lambda *_: iter([]))
+    said = [step[0] for step in train._press_find("fast", "garden", *Recipe().to_dict().values())]
+    assert ["In line" in text for text in said] == [True, True, False]
+
+
 # The photos, and what it takes for what
 
 
@@ -398,6 +418,7 @@ def test_curves_of_ticked_runs_lie_over_each_other_each_with_its_letter():
 
 def test_a_card_tells_only_what_was_measured(monkeypatch):
     monkeypatch.setattr(presets, "_read", lambda *_: {"fast": 0.05})
+    monkeypatch.setattr(presets, "for_here", preset)
     page = presets.cards("fast", "flowers5")
     cards = dict(zip(PRESETS, page.split("<label>")[1:], strict=True))
     assert "about 2 minutes on this machine" in cards["fast"]  # 2,848 photos
@@ -418,10 +439,27 @@ def test_the_accuracies_are_those_of_the_readme_and_the_scoreboard():
         assert f"{measured.accuracy:.2%}"[:-1].rstrip("0") in told
 
 
+@pytest.mark.parametrize(
+    ("here", "begun_with"),
+    [
+        ((), "resnet18"),
+        (("resnet18", "efficientnet_lite0"), "resnet18"),
+        (("vit_b_16", "efficientnet_lite0"), "efficientnet_lite0"),
+    ],
+)
+def test_the_page_begins_with_a_network_whose_weights_are_here(monkeypatch, here, begun_with):
+    monkeypatch.setattr(Backbone, "has_local_weights", lambda self: self.name in here)
+    presets.for_here.cache_clear()
+    assert presets.for_here("fast").backbone == begun_with
+    assert presets.for_here("fast").replace(backbone="resnet18") == PRESETS["fast"]
+    assert presets.for_here("report") == PRESETS["report"]
+    presets.for_here.cache_clear()
+
+
 def controls() -> dict:
     async def laid_out() -> dict:  # inside a running loop: outside, Gradio would start one and never close it
         with gr.Blocks():
-            return train._controls()
+            return train._controls(Recipe())
 
     return asyncio.run(laid_out())
 

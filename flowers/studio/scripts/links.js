@@ -7,6 +7,10 @@ const linked = (() => {
   let open = asked.tab ?? FIRST;
   const chosen = { [open]: asked }; // by tab: what its part of the address says
   let settled = !NAMES.some((name) => name in asked); // while a link is followed, controls change by themselves
+  let pressed; // a tab that somebody pressed meanwhile: that is newer than the link
+  addEventListener("click", (event) => {
+    if (!settled && event.isTrusted) pressed = event.target.closest("[role=tab]") ?? pressed;
+  }, true);
 
   const write = () => {
     const address = new URL(location);
@@ -20,7 +24,10 @@ const linked = (() => {
 
   return {
     asked,
-    settle: () => { settled = true; },
+    settle: () => {
+      settled = true;
+      pressed?.click();
+    },
     opened: (tab) => {
       if (!settled || tab === open) return;
       open = tab;
