@@ -18,6 +18,17 @@ from flowers.recipe import Recipe
 hypothesis.settings.register_profile("shared machine", deadline=None)  # timings belong in benchmarks/
 hypothesis.settings.load_profile("shared machine")
 
+
+def _take_own_cores() -> None:
+    """A worker of pytest-xdist keeps to its share of the cores, with all that it starts: torch's threads spin."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        number, workers = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.sched_setaffinity(0, cores[number::workers] or cores)
+
+
+_take_own_cores()
 PHOTOS = os.environ.get("FLOWERS_DATA")  # read before a test may change it
 SMALL = {"size": 64, "resize": 72}
 # The report's training, but on the CPU alone, reproducible, and short.

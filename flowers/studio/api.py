@@ -30,6 +30,7 @@ def build() -> None:
 
     def start_training(preset: str = "report", source: str = "garden", settings: dict[str, Any] | None = None) -> dict:
         """Start a run: a preset, a photo set, and hyperparameters that differ. Answers as /training_status."""
+        # A program has no cookie to be known by: its runs are nobody's, so that it may stop them.
         return train.start(preset, source, settings or {})
 
     def training_status(run: str | None = None) -> dict:
