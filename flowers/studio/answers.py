@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
 from flowers.classifier import Answer
 from flowers.models.checkpoint import Checkpoint
 from flowers.reason import Reason
@@ -18,7 +16,6 @@ from flowers.studio.words import called, in_words
 
 SHOWN = 12  # classes of an answer, the likeliest first
 FAINT = 0.2  # of the strongest evidence: less is hard to see in a picture
-THUMBNAIL = 128  # pixels a side
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet may take a cell that starts so for
 
 
@@ -35,11 +32,6 @@ class Row:
     def name(self) -> str:
         """The file's name."""
         return Path(self.path).name
-
-
-def thumbnail(image: Image.Image, side: int = THUMBNAIL) -> str:
-    """The middle square of a photo, small, as the ``src`` of an ``<img>``: about 4 KB."""
-    return common.data_url(ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR))
 
 
 # One answer

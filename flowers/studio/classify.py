@@ -18,7 +18,6 @@ from flowers.errors import DecodeError, FlowersError, UsageError
 from flowers.studio import common, examples
 from flowers.studio.answers import (
     SHOWN,
-    THUMBNAIL,
     Row,
     answer_card,
     corrected,
@@ -26,15 +25,16 @@ from flowers.studio.answers import (
     facts,
     reason_html,
     table,
-    thumbnail,
 )
 from flowers.studio.language import say
+from flowers.studio.thumbnails import square
 from flowers.studio.words import in_words
 
 # Formats that browsers do not draw: the page is sent a JPEG of what was understood.
 NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff"}
 AT_ONCE = 200  # photos: their answers took 28 s on one core of a busy machine, and the table 700 KB
 RECENT = 12  # answers that a browser keeps, about 6 KB each
+LISTED_SIDE, KEPT_SIDE = 64, 128  # pixels of a photo in the table, and beside an answer that is kept
 SCRIPT = Path(__file__).with_name("classify.js")
 REASONS = {"concurrency_id": "reasons", "concurrency_limit": 1}  # not among the answers, which would wait for them
 ROWS = {"concurrency_id": "several", "concurrency_limit": 1}  # nor do those of one photo wait for somebody's hundred
@@ -299,7 +299,7 @@ def _row(path: str, answer: Answer | DecodeError) -> Row:
     if isinstance(answer, DecodeError):
         return Row(path, None, str(answer))
     try:  # a second time, small: a photo's answer comes without its pixels
-        return Row(path, answer, thumbnail=thumbnail(decode_image(path, min_side=THUMBNAIL), THUMBNAIL // 2))
+        return Row(path, answer, thumbnail=square(decode_image(path, min_side=LISTED_SIDE), LISTED_SIDE))
     except DecodeError as error:  # gone since
         return Row(path, None, str(error))
 
@@ -318,7 +318,7 @@ def remembered(answer: Answer, image: Image.Image, path: str, checkpoint: str) -
     """What a browser keeps of an answer, as JSON."""
     kept = {
         "path": path,
-        "thumb": thumbnail(image),
+        "thumb": square(image, KEPT_SIDE),
         "words": in_words(answer),
         "label": answer.label,
         "known": answer.known,

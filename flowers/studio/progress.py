@@ -5,14 +5,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowers.data.decode import decode_image
 from flowers.data.sources import KNOWN, local, resolve
 from flowers.errors import FlowersError
 from flowers.recipe import KNOBS
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
-from flowers.studio.common import data_url, escape, note
+from flowers.studio.common import escape, note
 from flowers.studio.language import say
 from flowers.studio.presets import in_words
+from flowers.studio.thumbnails import thumbnail
 from flowers.training.log import duration
 from flowers.training.run import Run, Status
 from flowers.training.story import Look, Point, Story, read_story
@@ -252,9 +252,8 @@ def _sample(run: Run, sample: dict, classes: Sequence[str]) -> str:
 def _thumb(run: Run, photo: str) -> str:
     """The ``src`` of a small square picture; empty where the photo is no longer here."""
     try:
-        path = _root(run.source) / photo
-        return _thumb_of(path, path.stat().st_mtime_ns)
-    except (OSError, FlowersError):
+        return thumbnail(_root(run.source) / photo)
+    except FlowersError:
         return ""
 
 
@@ -268,14 +267,6 @@ def _root(source: str | None) -> Path:
 @functools.lru_cache(maxsize=64)
 def _resolved(source: str | None) -> Path:
     return resolve(source)
-
-
-@functools.lru_cache(maxsize=1000)  # about 4 MB
-def _thumb_of(path: Path, _changed: int) -> str:
-    image = decode_image(path, min_side=THUMB)
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return data_url(image.crop((left, top, left + side, top + side)).resize((THUMB, THUMB)))
 
 
 def _confusion(confusion: list[list[int]], classes: Sequence[str]) -> str:

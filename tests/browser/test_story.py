@@ -1,0 +1,76 @@
+"""The ten minutes that the page is made for: one trains on their own photos, understands a mistake, sends the link."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flowers.data.garden import render_flower
+from tests.browser.conftest import open_tab
+
+ENOUGH = 240_000  # milliseconds for a short training on a busy machine
+CLASSES = ("my daisies", "your daisies")  # nobody can tell these apart: there will be mistakes
+
+
+@pytest.fixture
+def painted(tmp_path) -> dict[str, list[Path]]:
+    """Twenty photos for each of two classes."""
+    photos = {}
+    for seed in range(40):
+        path = tmp_path / f"{seed}.jpg"
+        render_flower("daisy", seed, 160).save(path)
+        photos.setdefault(CLASSES[seed % 2], []).append(path)
+    return photos
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_from_own_photos_to_a_link(open_page, painted, width):
+    page = open_page(width)
+    friend = lambda link: open_page(width, link[link.index("?") :])  # noqa: E731
+    tell(page, painted, friend)
+
+
+def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page], see=lambda page, name: None) -> None:
+    """Walk it all; ``friend(link)`` opens the studio for somebody else, ``see`` may take a picture at every step."""
+    open_tab(page, "Photos")
+    for count, (name, paths) in enumerate(photos.items(), 1):
+        into = page.locator("#photos-into input")
+        into.fill(name)
+        into.press("Enter")
+        page.locator("#photos-files input[type=file]").set_input_files([str(path) for path in paths])
+        expect(page.locator("#photos-message")).to_contain_text(f"Added {len(paths)} photos to {name}.")
+        expect(page.locator("#photos-bars li")).to_have_count(count)
+    see(page, "photos")
+    page.locator("#photos-train").click()
+    expect(page.locator("#train-source input")).to_have_value(re.compile("^My photos"))
+    see(page, "before")
+    page.locator("#train-start").click()
+    expect(page.locator("#train-status h2")).to_have_text("Trained", timeout=ENOUGH)
+    expect(page.locator("#train-look figure").first).to_be_visible()
+    see(page, "trained")
+    page.locator("#train-evaluate").click()
+    expect(page.locator("#evaluate-source input")).to_have_value(re.compile("^My photos"))
+    page.locator("#evaluate-start").click()
+    wrong = page.locator("table.matrix td.wrong button")
+    expect(wrong.first).to_be_visible(timeout=ENOUGH)
+    see(page, "evaluated")
+    wrong.first.click()
+    expect(page.locator("#evaluate-photos h3")).to_contain_text(re.compile("daisies, named .* daisies"))
+    page.get_by_role("button", name="Show where it looked").click()
+    expect(page.get_by_role("img", name="Where the network found evidence for").first).to_be_visible()
+    see(page, "mistake")
+    open_tab(page, "Train")
+    page.locator("#train-share").click()
+    page.get_by_role("button", name="A link to this studio").click()
+    link = page.locator("#share-link-about code").first
+    expect(link).to_contain_text("tab=train&run=")
+    see(page, "link")
+    other = friend(link.inner_text())
+    expect(other.locator("#train-status h2")).to_have_text("Trained")
+    see(other, "friend")
+    other.locator("#train-try").click()
+    other.locator("#classify input[type=file]").first.set_input_files(str(photos[CLASSES[0]][0]))
+    expect(other.locator("#classify-answer h2")).to_contain_text("daisies")
+    see(other, "answered")
