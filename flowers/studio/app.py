@@ -69,7 +69,6 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
                 evaluating = evaluate.build()
             with gr.Tab(say("tab.share"), id="share") as sharing_tab:
                 sharing = share.build(sharing_tab)
-        train.follow(training)
         gr.HTML(help.html() + tour.html(), container=False, padding=False)
         api.build()
         # Runs and photo sets come and go: whoever opens the page or the tab sees those of now.
@@ -81,17 +80,20 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             [answering, evaluating.checkpoint, training.knobs["init"], evaluating.source, training.source],
             **quiet,
         )
-        links.build(tabs, link_note, refreshed.then)
-        answering_tab.select(common.refresh_checkpoints, None, answering, **quiet)
+        train.follow(training, links.build(tabs, link_note, refreshed.then))
+        answering_tab.select(common.refresh_checkpoints, answering, answering, **quiet)
         photos.connect(collecting, tabs, training.source)
         collecting.show(page.load)
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
         training_tab.select(lambda: gr.update(choices=common.training_choices()), None, training.source, **quiet)
         training_tab.select(train.opened, None, None, queue=False, **quiet)
         _connect_training(training, tabs, answering, evaluating, sharing, quiet)
-        sharing_tab.select(common.refresh_checkpoints, None, sharing.checkpoint, **quiet)
-        evaluating_tab.select(common.refresh_choices, None, [evaluating.checkpoint, evaluating.source], **quiet)
-        gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, None, evaluating.against, **quiet)
+        sharing_tab.select(common.refresh_checkpoints, sharing.checkpoint, sharing.checkpoint, **quiet)
+        evaluating_tab.select(
+            common.refresh_choices, evaluating.checkpoint, [evaluating.checkpoint, evaluating.source], **quiet
+        )
+        against = evaluating.against
+        gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, against, against, **quiet)
     return page
 
 

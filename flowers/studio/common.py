@@ -58,11 +58,19 @@ def in_words(function: Callable) -> Callable:
 # Checkpoints
 
 
-def checkpoint_choices() -> list[tuple[str, str]]:
-    """(what is shown, value) of the bundled checkpoints and of every run that has one, newest first."""
+def checkpoint_choices(chosen: str | None = None) -> list[tuple[str, str]]:
+    """(what is shown, value) of the bundled checkpoints and of every run that has one, newest first.
+
+    What is ``chosen`` is among them also where lists do not show it: it was opened by its link.
+    """
     bundled = [(say("checkpoint.bundled", name=name), name) for name in bundled_checkpoints()]
-    runs = [(say("checkpoint.run", title=run.title), run.name) for run in visible_runs() if run.has_checkpoint()]
+    runs = [(say("checkpoint.run", title=run.title), run.name) for run in _listed(chosen) if run.has_checkpoint()]
     return [*bundled, *runs]
+
+
+def _listed(chosen: str | None) -> list[Run]:
+    listed, run = visible_runs(), find_run(chosen)
+    return listed if run is None or run in listed else [*listed, run]
 
 
 def default_checkpoint() -> str | None:
@@ -93,14 +101,14 @@ def _load(folder: Path, _version: str) -> Classifier:
     return Classifier.load(folder)
 
 
-def refresh_checkpoints() -> dict:
+def refresh_checkpoints(chosen: str | None) -> dict:
     """An update for a dropdown of checkpoints; what is chosen stays chosen."""
-    return gr.update(choices=checkpoint_choices())
+    return gr.update(choices=checkpoint_choices(chosen))
 
 
-def refresh_choices() -> tuple[dict, dict]:
-    """Updates for a dropdown of checkpoints and one of photo sets."""
-    return refresh_checkpoints(), gr.update(choices=source_choices())
+def refresh_choices(chosen: str | None) -> tuple[dict, dict]:
+    """Updates for a dropdown of checkpoints, of which one is chosen, and for one of photo sets."""
+    return refresh_checkpoints(chosen), gr.update(choices=source_choices())
 
 
 def warm_up() -> None:

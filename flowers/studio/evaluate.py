@@ -108,13 +108,13 @@ def build() -> EvaluateTab:
     return EvaluateTab(checkpoint, against, source)
 
 
-def refresh_against() -> dict:
+def refresh_against(chosen: str | None) -> dict:
     """An update for the dropdown of checkpoints to compare with; what is chosen stays chosen."""
-    return gr.update(choices=_against_choices())
+    return gr.update(choices=_against_choices(chosen))
 
 
-def _against_choices() -> list[tuple[str, str]]:
-    return [(say("evaluate.nobody"), ""), *common.checkpoint_choices()]
+def _against_choices(chosen: str | None = None) -> list[tuple[str, str]]:
+    return [(say("evaluate.nobody"), ""), *common.checkpoint_choices(chosen)]
 
 
 # What the page, and the API, can ask for

@@ -37,10 +37,11 @@ def note() -> gr.HTML:
     return gr.HTML("", elem_id="link-note", container=False, padding=False)
 
 
-def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> None:
-    """Wire it all. Call inside the page's ``gr.Blocks`` when all tabs are laid out.
+def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> Callable[..., Any]:
+    """Wire it all, and return the ``then`` of what follows an address.
 
-    ``loaded`` is the ``then`` of the event that brings the page's lists up to date, and ``told`` the place of ``note``.
+    Call inside the page's ``gr.Blocks`` when all tabs are laid out. ``loaded`` is the ``then`` of the event that brings
+    the page's lists up to date, and ``told`` the place of ``note``.
     """
     by_id = {block.elem_id: block for block in Context.root_block.blocks.values() if block.elem_id}
     ids = [tab.id for tab in tabs.children]
@@ -59,7 +60,7 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> None:
 
     # The photo last: it is answered as it comes, by the checkpoint that is chosen then.
     followed = loaded(follow, None, [told, tabs, *controls.values()], **QUIET).then(show_photo, None, photo, **QUIET)
-    followed.then(None, None, None, js="() => linked.settle()", **QUIET)
+    settled = followed.then(None, None, None, js="() => linked.settle()", **QUIET)
     for tab in tabs.children:
         tab.select(None, None, None, js=f"() => linked.opened({json.dumps(tab.id)})", **QUIET)
     names = {Path(path).name: name for name, path in example_photos().items()}
@@ -67,6 +68,7 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> None:
     for (tab, name), control in controls.items():
         js = CHOICE % (json.dumps(tab), json.dumps(name), json.dumps(train.LATEST))
         control.change(None, control, None, js=js, **QUIET)
+    return settled.then
 
 
 def read(asked: dict[str, str], tabs: list[str]) -> tuple[str, str | None, dict[tuple[str, str], dict]]:
@@ -105,11 +107,8 @@ def _run(name: str) -> dict | None:
 
 
 def _checkpoint(name: str) -> dict | None:
-    choices = common.checkpoint_choices()
-    if name in [value for _, value in choices]:
-        return gr.update(choices=choices, value=name)
-    run = common.find_run(name)
-    return train.checkpoint_choice(name) if run and run.has_checkpoint() else None
+    choices = common.checkpoint_choices(name)
+    return gr.update(choices=choices, value=name) if name in [value for _, value in choices] else None
 
 
 def _photo(name: str) -> str | None:

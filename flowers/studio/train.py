@@ -105,15 +105,17 @@ def build() -> TrainTab:
     return tab
 
 
-def follow(tab: TrainTab) -> None:
+def follow(tab: TrainTab, loaded: Callable[..., Any]) -> None:
     """Add the clock by which a page follows its run, and the page's title. Call outside the tabs, inside the page.
 
-    What lies in a tab is there only once that has been opened.
+    What lies in a tab is there only once that has been opened. The clock starts after ``loaded``, the ``then`` of the
+    event by which the page's address chooses a run: an earlier tick would come back with another one.
     """
     tab.parts["page_title"] = gr.HTML(
         elem_id="train-title", js_on_load=_script("title"), server_functions=[hidden_title], padding=False
     )
-    timer = gr.Timer(TICK_SECONDS)
+    timer = gr.Timer(TICK_SECONDS, active=False)
+    loaded(lambda: gr.Timer(active=True), None, timer, **PRIVATE, queue=False)
     timer.tick(_watch, tab.watched, _live(tab), **PRIVATE, queue=False)
 
 
@@ -143,10 +145,7 @@ def checkpoint_choice(name: str | None) -> dict[str, Any]:
     run = common.find_run(name)
     if run is None or not run.has_checkpoint():
         return gr.skip()
-    choices = common.checkpoint_choices()
-    if run.name not in [value for _, value in choices]:
-        choices.append((run.title, run.name))
-    return gr.update(choices=choices, value=run.name)
+    return gr.update(choices=common.checkpoint_choices(run.name), value=run.name)
 
 
 # Layout
@@ -484,7 +483,8 @@ def _watch(
     """Updates for the live part of the page, of only what has changed since ``seen``."""
     found = common.visible_runs()  # once: with hundreds of runs it is what a tick costs
     recent = _recent(found)
-    run = common.find_run(shown) if shown != LATEST else None
+    chosen = shown
+    run = common.find_run(chosen) if chosen != LATEST else None
     if run is None:
         run, shown = _latest(found, recent), LATEST
     now = (recent.get(run) or run.status()) if run else None
@@ -494,7 +494,9 @@ def _watch(
         return (gr.skip(),) * len(LIVE)
     parts = {"table": runs.table(found[:LISTED_RUNS], order, overlaid), "presets": presets.cards(preset_name, source)}
     parts |= _parts_of(run, now) if run else _parts_of_none()
-    parts["shown"] = {"choices": _run_choices(found, run), "value": shown}
+    parts["shown"] = {"choices": _run_choices(found, run)}
+    if shown != chosen:  # only then: somebody may be choosing another this instant
+        parts["shown"]["value"] = shown
     parts["current"] = run.name if run else None
     changes = {name: part for name, part in parts.items() if seen.get(name, _NEVER) != part}
     if not titled:

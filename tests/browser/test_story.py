@@ -45,6 +45,7 @@ def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page
     see(page, "photos")
     page.locator("#photos-train").click()
     expect(page.locator("#train-source input")).to_have_value(re.compile("^My photos"))
+    expect(page.locator("#train-weights")).to_be_hidden()  # nothing is to be downloaded first
     see(page, "before")
     page.locator("#train-start").click()
     expect(page.locator("#train-status h2")).to_have_text("Trained", timeout=ENOUGH)

@@ -151,11 +151,13 @@ def test_a_run_on_my_own_photos_is_in_nobody_elses_lists_but_opens_by_its_name()
         assert [run.name for run in common.visible_runs()] == ["shared"]
         assert "private" not in [value for _, value in common.checkpoint_choices()]
         change = tick()
+        assert "value" not in change["shown"], "somebody may be choosing a run this instant"
         assert "private" not in json.dumps([change["table"], change["shown"], change["card"]])
         assert train.status("private")["run"] == "private"
         assert train.select("private")["value"] == "private"
         assert "<b>private</b>" in tick("private")["card"]
-        assert ("private", "private") in train.checkpoint_choice("private")["choices"]
+        assert ("private (a run)", "private") in train.checkpoint_choice("private")["choices"]
+        assert "private" in [value for _, value in common.refresh_checkpoints("private")["choices"]]
         assert common.choice_of(str(album)) is None
     assert albums_dir() in album.parents
 

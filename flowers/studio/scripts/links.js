@@ -22,17 +22,21 @@ const linked = (() => {
     history.replaceState(history.state, "", address);
   };
 
+  const opened = (tab) => {
+    if (!settled || tab === open) return;
+    open = tab;
+    document.querySelector("#link-note .card")?.remove(); // it spoke of the tab that is left
+    write();
+  };
+
   return {
     asked,
+    opened,
     settle: () => {
       settled = true;
-      pressed?.click();
-    },
-    opened: (tab) => {
-      if (!settled || tab === open) return;
-      open = tab;
-      document.querySelector("#link-note .card")?.remove(); // it spoke of the tab that is left
-      write();
+      if (!pressed) return;
+      pressed.click();
+      opened(pressed.dataset.tabId);
     },
     chose: (tab, name, value) => {
       if (!settled) return;
