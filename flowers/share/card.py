@@ -121,10 +121,11 @@ def _what(checkpoint: Checkpoint) -> str:
     network = BACKBONES[checkpoint.backbone]
     size = Preprocessing.from_dict(checkpoint.preprocessing).size
     made = f", made on {checkpoint.created[:10]}" if checkpoint.created else ""
+    article = "An" if network.title.startswith("E") else "A"
     return (
-        f"A {network.title} ({network.parameters / 1e6:.1f} million weights, pictures of {size} × {size} pixels) that "
-        f"tells {listed(map(plain, checkpoint.classes))} apart{made}. It was trained with *flowers*, a studio in which "
-        "anyone can teach a network."
+        f"{article} {network.title} ({network.parameters / 1e6:.1f} million weights, pictures of {size} × {size} "
+        f"pixels) that tells {listed(map(plain, checkpoint.classes))} apart{made}. It was trained with *flowers*, a "
+        "studio in which anyone can teach a network."
     )
 
 
