@@ -26,7 +26,7 @@ from flowers.studio.answers import (
     reason_html,
     table,
 )
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.thumbnails import square
 from flowers.studio.words import in_words
 
@@ -224,10 +224,12 @@ def file_under(path: str | None, checkpoint: str | None, event: gr.EventData) ->
             raise UsageError(say("classify.many.gone"))
         added = common.my_album().add(name, [path])
     except FlowersError as error:
-        return _offer_again(str(error), checkpoint), []
+        return _offer_again(sentence(str(error)), checkpoint), []
     if added.count:
         return corrected(say("classify.correct.filed", name=name)), list(added.photos)
-    return _offer_again(added.refused[0].reason if added.refused else say("classify.correct.known"), checkpoint), []
+    return _offer_again(
+        sentence(added.refused[0].reason) if added.refused else say("classify.correct.known"), checkpoint
+    ), []
 
 
 def take_back(filed: list[str], checkpoint: str | None) -> tuple[str, list[str]]:
@@ -240,7 +242,7 @@ def take_back(filed: list[str], checkpoint: str | None) -> tuple[str, list[str]]
         else:
             album.remove(filed)
     except FlowersError as error:
-        return _offer_again(str(error), checkpoint), filed
+        return _offer_again(sentence(str(error)), checkpoint), filed
     return _offer_again(say("classify.correct.undone"), checkpoint), []
 
 
@@ -301,7 +303,7 @@ def _row(path: str, answer: Answer | DecodeError) -> Row:
     try:  # a second time, small: a photo's answer comes without its pixels
         return Row(path, answer, thumbnail=square(decode_image(path, min_side=LISTED_SIDE), LISTED_SIDE))
     except DecodeError as error:  # gone since
-        return Row(path, None, str(error))
+        return Row(path, None, sentence(str(error)))
 
 
 def _progress(said: str, share: float) -> str:

@@ -18,7 +18,7 @@ from flowers.data.sources import KNOWN, available
 from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import Checkpoint, bundled_checkpoints, find_checkpoint
 from flowers.paths import albums_dir
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
 from flowers.training.run import Run, list_runs
 
@@ -50,7 +50,7 @@ def in_words(function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         except FlowersError as error:
-            raise gr.Error(str(error), title=say("error.title"), print_exception=False) from error
+            raise gr.Error(sentence(str(error)), title=say("error.title"), print_exception=False) from error
 
     return wrapped
 
@@ -237,9 +237,9 @@ def escape(text: object) -> str:
 
 
 def note(text: str, kind: str = "empty") -> str:
-    """A card that holds one sentence; ``kind`` is ``empty`` (nothing here yet) or ``problem``."""
+    """A card that holds one sentence; ``kind`` is ``empty`` (nothing here yet) or ``problem``, maybe the engine's."""
     role = ' role="alert"' if kind == "problem" else ""
-    return f'<div class="card {kind}"{role}><p>{escape(text)}</p></div>'
+    return f'<div class="card {kind}"{role}><p>{escape(sentence(text))}</p></div>'
 
 
 def data_url(image: Image.Image) -> str:

@@ -72,6 +72,41 @@ def texts(language: str) -> dict[str, str]:
     return found | _flat(tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8")))
 
 
+def sentence(english: str) -> str:
+    """What the engine says, whose words are English in its code, in the visitor's language.
+
+    As it is where there is no translation, and outside an event.
+    """
+    from gradio.context import LocalContext
+
+    request = LocalContext.request.get(None)
+    return translated(english, chosen(request.headers)) if request else english
+
+
+def translated(english: str, language: str) -> str:
+    """A sentence of the engine, or a part of one, in one of ``LANGUAGES``."""
+    for pattern, words in _sentences(language):
+        if found := pattern.fullmatch(english):
+            return words.format(**{name: translated(part, language) for name, part in found.groupdict().items()})
+    return english
+
+
+@functools.cache
+def _sentences(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Each English sentence as a pattern with groups for its ``{names}``, and its translation."""
+    file = FOLDER / f"{language}.sentences.toml"
+    if not file.exists():
+        return []
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    return [(_pattern(english), words) for english, words in table.items()]
+
+
+def _pattern(english: str) -> re.Pattern[str]:
+    pieces = re.split(r"\{(\w+)\}", english)  # text, name, text, name, ...
+    parts = (f"(?P<{piece}>.*?)" if number % 2 else re.escape(piece) for number, piece in enumerate(pieces))
+    return re.compile("".join(parts), re.DOTALL)
+
+
 def chosen(headers: Mapping[str, str]) -> str:
     """The language of a visitor: by the cookie, or else the first of the browser's that there is; or else English."""
     try:
@@ -107,7 +142,7 @@ class InLanguage:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
-                whole = _translated(bytes(body), language)
+                whole = _in_words(bytes(body), language)
                 changed = {b"content-length": str(len(whole)).encode(), b"vary": b"Accept-Language, Cookie"}
                 kept = [(name, value) for name, value in start["headers"] if name not in changed]
                 await send({**start, "headers": [*kept, *changed.items()]})
@@ -116,7 +151,7 @@ class InLanguage:
         await self.app(scope, receive, collect)
 
 
-def _translated(body: bytes, language: str) -> bytes:
+def _in_words(body: bytes, language: str) -> bytes:
     def words(mark: re.Match[str]) -> str:
         key, filled = mark.groups()
         values = dict(pair.split("=", 1) for pair in filled.split(";")) if filled else {}

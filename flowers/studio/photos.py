@@ -24,7 +24,7 @@ from flowers.errors import FlowersError, UsageError
 from flowers.paths import albums_dir
 from flowers.studio import common, sheet
 from flowers.studio.common import ALBUM, my_album, note, photos_in_words
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 
 HERE = Path(__file__).parent
 READ_AT_ONCE = 60  # photos: half a second, so nobody needs to be told that they are being read
@@ -245,7 +245,7 @@ def _show(which: str, label: str, part: str, number: int) -> tuple:
             waiting = dataset is None
             why_not = say("photos.reading") if waiting else ""
         except FlowersError as error:
-            why_not = str(error)
+            why_not = sentence(str(error))
     return _view(which, root, classes, dataset, why_not, (label, part, number), waiting)
 
 
@@ -339,7 +339,7 @@ def _split(dataset: PhotoDataset | None, why_not: str) -> tuple[frozenset[str], 
     try:
         held = sheet.held_back(dataset)
     except FlowersError as error:
-        return frozenset(), str(error)
+        return frozenset(), sentence(str(error))
     train, val = photos_in_words(len(dataset) - len(held)), photos_in_words(len(held))
     return held, say("photos.split_own" if dataset.held_back else "photos.split_words", train=train, val=val)
 
@@ -467,7 +467,7 @@ def _added_words(added: list[Added], name: str | None) -> str:
         words.append(say("photos.known", photos=photos_in_words(known)))
     if refused:
         words.append(say("photos.refused", photos=photos_in_words(len(refused))))
-        words += [item.reason for item in refused[:3]] + ["…"] * (len(refused) > 3)
+        words += [sentence(item.reason) for item in refused[:3]] + ["…"] * (len(refused) > 3)
     return _said(" ".join(words)) if count or not refused else note(" ".join(words), "problem")
 
 

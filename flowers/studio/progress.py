@@ -10,7 +10,7 @@ from flowers.errors import FlowersError
 from flowers.recipe import KNOBS
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.common import escape, note
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.presets import in_words
 from flowers.studio.thumbnails import thumbnail
 from flowers.training.log import duration
@@ -63,6 +63,7 @@ def in_line(place: int) -> str:
 
 
 def _headline(now: Status, story: Story) -> tuple[str, str]:
+    message = sentence(now.message)
     reached = say("train.epoch_of", epoch=min(story.epoch + 1, story.epochs), epochs=story.epochs)
     match now.state:
         case "queued" if now.place > 1:
@@ -70,17 +71,17 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
         case "queued":
             return say("train.starting"), say("train.waking")
         case "done":
-            return say("train.trained"), f"{_ending(story)} {now.message}".strip()
+            return say("train.trained"), f"{_ending(story)} {message}".strip()
         case "failed":
-            return say("error.title"), now.message
+            return say("error.title"), message
         case "stopped":
             return say("train.stopped"), say("train.resumable", reached=reached) if story.epochs else ""
         case "interrupted":
-            return say("train.interrupted"), f"{reached}. {now.message}" if story.epochs else now.message
+            return say("train.interrupted"), f"{reached}. {message}" if story.epochs else message
     if story.finished and now.state == "running":
-        return say("train.nearly"), now.message
+        return say("train.nearly"), message
     if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
-        return say("train.ready"), now.message or say("train.reading")
+        return say("train.ready"), message or say("train.reading")
     if now.state == "stopping":
         return say("train.stopping"), say("train.last_batch", reached=reached)
     return reached, _pace(story)

@@ -8,7 +8,7 @@ from pathlib import Path
 from flowers.data.dataset import PhotoDataset
 from flowers.data.doctor import FEW, IMBALANCE, SMALL_SIDE, Findings
 from flowers.studio.common import classes_in_words, escape, photos_in_words
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.thumbnails import thumbnails
 
 PER_PAGE = 60  # photos: 0.5 MB, made in a fifth of a second
@@ -189,7 +189,8 @@ def _unreadable(findings: Findings) -> str:
     if not items:
         return ""
     rows = "".join(
-        f'<li><label><input type="checkbox" value="{escape(item.path)}" checked> {escape(item.reason)}</label></li>'
+        f'<li><label><input type="checkbox" value="{escape(item.path)}" checked> '
+        f"{escape(sentence(item.reason))}</label></li>"
         for item in items[:MOST_GROUPS]
     )
     title = say("photos.unreadables_title", count=len(items))

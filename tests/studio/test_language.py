@@ -1,13 +1,21 @@
 """The page's words."""
 
+import ast
 import json
 import re
 import string
+import tomllib
 
+import gradio as gr
 import pytest
 
-from flowers.studio import language
-from flowers.studio.language import LANGUAGES, _translated, chosen, say, text, texts
+from flowers.data.decode import decode_image
+from flowers.errors import UsageError
+from flowers.paths import PROJECT
+from flowers.recipe import KNOBS
+from flowers.studio import common, language
+from flowers.studio.language import FOLDER, LANGUAGES, _in_words, chosen, say, sentence, text, texts
+from tests.studio.visiting import visit
 
 
 def fields(template: str) -> set[str]:
@@ -42,12 +50,12 @@ def test_a_mark_becomes_the_text_however_strange_its_values(monkeypatch):
     monkeypatch.setattr(language, "texts", lambda _: {"a.b": 'of {what} "so" <b>'})
     value = "a~~b ;=%&\"'<日>"
     page = json.dumps({"label": say("a.b", what=value), "again": f"x {say('a.b', what='1')} y"})
-    told = json.loads(_translated(page.encode(), "en"))
+    told = json.loads(_in_words(page.encode(), "en"))
     assert told == {"label": f'of {value} "so" <b>', "again": 'x of 1 "so" <b> y'}
 
 
 def test_the_page_says_which_language_it_is_in():
-    page = _translated(f'<html lang="en"><head></head>{say("tab.train")}'.encode(), "zh-CN").decode()
+    page = _in_words(f'<html lang="en"><head></head>{say("tab.train")}'.encode(), "zh-CN").decode()
     assert 'lang="zh-CN"' in page and "navigator" in page
     assert re.search(r"[\u4e00-\u9fff]|\\u", page)
 
@@ -63,4 +71,37 @@ def test_recipe_words_are_there_for_the_page():
 
 def test_what_a_stranger_writes_is_never_taken_for_a_mark():
     for words in ("~~x~~", "~~page.tagline~~", "~~link.no_tab?name=%3Cimg%20src%3Dx%3E~~", "~~a?b~~"):
-        assert _translated(words.encode(), "en").decode() == words
+        assert _in_words(words.encode(), "en").decode() == words
+
+
+# What the engine says
+
+
+def engine_words() -> str:
+    """All strings in the engine's and the page's code."""
+    found = []
+    for path in (PROJECT / "flowers").rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        found += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "en"])
+def test_every_translated_sentence_is_still_said_and_takes_the_same_values(code):
+    said = engine_words()
+    for english, words in tomllib.loads((FOLDER / f"{code}.sentences.toml").read_text(encoding="utf-8")).items():
+        for piece in re.split(r"\{\w+\}|: |, ", english):
+            assert piece.strip(" .()") in said, english
+        assert set(re.findall(r"\{\w+\}", words)) <= set(re.findall(r"\{\w+\}", english)), english
+
+
+def test_a_sentence_of_the_engine_is_put_into_the_visitors_language_with_its_values():
+    with pytest.raises(UsageError) as error:
+        KNOBS["epochs"].parse("{x}")
+    with visit(language="zh-CN"):
+        assert sentence(str(error.value)) == "epochs 必须是数，不能是 '{x}'：请给出从 1 到 1000 的整数。"
+        assert sentence("Nobody has said this.") == "Nobody has said this."
+        with pytest.raises(gr.Error, match="是文本文件，不是照片"):
+            common.in_words(lambda: decode_image(b"hello, this is text", name="a.jpg"))()
+    with visit(language="en"):
+        assert sentence(str(error.value)) == str(error.value)
