@@ -376,9 +376,10 @@ def _find_lr(options: argparse.Namespace) -> None:
         if options.json:
             write_json(options.json, {"steps": STEPS, "rates": search.rates, "losses": search.losses, **found})
 
-    dataset = _open_photos(options.data)
-    with queue.at_once(), progress_bar("Trying learning rates", unit=" steps") as progress:
-        search = find_learning_rate(recipe, dataset, progress=progress, told=write)
+    with queue.at_once():
+        dataset = _open_photos(options.data)
+        with progress_bar("Trying learning rates", unit=" steps") as progress:
+            search = find_learning_rate(recipe, dataset, progress=progress, told=write)
     write(search, suggested=search.valley, steepest=search.steepest, ran_off=search.ran_off)
     end = ", where the loss ran off" if search.ran_off else ""
     print(f"Tried {len(search.rates)} learning rates from {search.rates[0]:.2g} to {search.rates[-1]:.2g}{end}.")

@@ -299,7 +299,7 @@ def _sent(event: gr.EventData, key: str) -> Any:
 
 def _row(path: str, answer: Answer | DecodeError) -> Row:
     if isinstance(answer, DecodeError):
-        return Row(path, None, str(answer))
+        return Row(path, None, sentence(str(answer)))
     try:  # a second time, small: a photo's answer comes without its pixels
         return Row(path, answer, thumbnail=square(decode_image(path, min_side=LISTED_SIDE), LISTED_SIDE))
     except DecodeError as error:  # gone since

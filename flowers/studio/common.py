@@ -101,9 +101,15 @@ def _load(folder: Path, _version: str) -> Classifier:
     return Classifier.load(folder)
 
 
+def refreshed(choices: list[tuple[str, str]], chosen: str | None, otherwise: str | None) -> dict:
+    """An update of a dropdown's choices. What is chosen stays chosen; if it is there no more, ``otherwise`` is."""
+    gone = chosen not in [value for _, value in choices]
+    return gr.update(choices=choices, value=otherwise) if gone else gr.update(choices=choices)
+
+
 def refresh_checkpoints(chosen: str | None) -> dict:
-    """An update for a dropdown of checkpoints; what is chosen stays chosen."""
-    return gr.update(choices=checkpoint_choices(chosen))
+    """``refreshed`` for a dropdown of checkpoints."""
+    return refreshed(checkpoint_choices(chosen), chosen, default_checkpoint())
 
 
 def refresh_choices(chosen: str | None) -> tuple[dict, dict]:

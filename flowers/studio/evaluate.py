@@ -109,8 +109,8 @@ def build() -> EvaluateTab:
 
 
 def refresh_against(chosen: str | None) -> dict:
-    """An update for the dropdown of checkpoints to compare with; what is chosen stays chosen."""
-    return gr.update(choices=_against_choices(chosen))
+    """``common.refreshed`` for the dropdown of checkpoints to compare with."""
+    return common.refreshed(_against_choices(chosen), chosen, "")
 
 
 def _against_choices(chosen: str | None = None) -> list[tuple[str, str]]:

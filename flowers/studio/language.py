@@ -22,6 +22,7 @@ from flowers.recipe import KNOBS, PRESET_HELP
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
 COOKIE = "flowers_language"  # set by the header's switch; without it the browser's own languages decide
+PARTS = {"kind", "advice", "range", "size", "what", "way", "reason"}  # of a sentence, that are the engine's own words
 # What carries marks: the page, and what programs ask about it.
 TRANSLATED = ("/", "/config", "/config/", "/gradio_api/info", "/gradio_api/info/", "/gradio_api/openapi.json")
 NONCE = secrets.token_hex(8)  # of this process, and never sent to anybody: no stranger's words can be taken for a mark
@@ -84,27 +85,43 @@ def sentence(english: str) -> str:
 
 
 def translated(english: str, language: str) -> str:
-    """A sentence of the engine, or a part of one, in one of ``LANGUAGES``."""
-    for pattern, words in _sentences(language):
-        if found := pattern.fullmatch(english):
-            return words.format(**{name: translated(part, language) for name, part in found.groupdict().items()})
+    """A sentence of the engine in one of ``LANGUAGES``. Its parts named in ``PARTS`` are the engine's words as well."""
+    for pieces, words in _sentences(language):
+        parts = _parts(pieces, english)
+        if parts is not None:
+            return words.format(
+                **{name: translated(part, language) if name in PARTS else part for name, part in parts.items()}
+            )
     return english
 
 
 @functools.cache
-def _sentences(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Each English sentence as a pattern with groups for its ``{names}``, and its translation."""
+def _sentences(language: str) -> list[tuple[list[str], str]]:
+    """Each English sentence in pieces, text and name by turns, and its translation."""
     file = FOLDER / f"{language}.sentences.toml"
     if not file.exists():
         return []
     table = tomllib.loads(file.read_text(encoding="utf-8"))
-    return [(_pattern(english), words) for english, words in table.items()]
+    return [(re.split(r"\{(\w+)\}", english), words) for english, words in table.items()]
 
 
-def _pattern(english: str) -> re.Pattern[str]:
-    pieces = re.split(r"\{(\w+)\}", english)  # text, name, text, name, ...
-    parts = (f"(?P<{piece}>.*?)" if number % 2 else re.escape(piece) for number, piece in enumerate(pieces))
-    return re.compile("".join(parts), re.DOTALL)
+def _parts(pieces: list[str], english: str) -> dict[str, str] | None:
+    """What stands in the places of the names; None where it is another sentence.
+
+    Each text is looked for once, from left to right: a regular expression would go back and forth for hours through
+    the long words that somebody may send.
+    """
+    if not english.startswith(pieces[0]):
+        return None
+    at, parts = len(pieces[0]), {}
+    for number in range(1, len(pieces), 2):
+        name, text = pieces[number : number + 2]
+        last = number + 2 == len(pieces)
+        end = len(english) - len(text) if last and english.endswith(text) else -1 if last else english.find(text, at)
+        if end < at:
+            return None
+        parts[name], at = english[at:end], end + len(text)
+    return parts if at == len(english) else None
 
 
 def chosen(headers: Mapping[str, str]) -> str:
@@ -142,7 +159,7 @@ class InLanguage:
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
-                whole = _in_words(bytes(body), language)
+                whole = _with_words(bytes(body), language)
                 changed = {b"content-length": str(len(whole)).encode(), b"vary": b"Accept-Language, Cookie"}
                 kept = [(name, value) for name, value in start["headers"] if name not in changed]
                 await send({**start, "headers": [*kept, *changed.items()]})
@@ -151,7 +168,7 @@ class InLanguage:
         await self.app(scope, receive, collect)
 
 
-def _in_words(body: bytes, language: str) -> bytes:
+def _with_words(body: bytes, language: str) -> bytes:
     def words(mark: re.Match[str]) -> str:
         key, filled = mark.groups()
         values = dict(pair.split("=", 1) for pair in filled.split(";")) if filled else {}

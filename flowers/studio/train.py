@@ -599,7 +599,7 @@ def _wire_finder(
 def _press_find(preset_name: str, source: str, *values: Any) -> Iterator[tuple]:
     try:
         recipe = _recipe(preset_name, dict(zip(KNOBS, values, strict=True)))
-        while queue.is_taken():
+        while queue.is_taken() or queue.waiting():
             yield common.note(say("train.finder_waits")), None, gr.update(visible=False)
             time.sleep(FINDER_POLL_SECONDS)
         yield common.note(say("train.finding")), None, gr.update(visible=False)

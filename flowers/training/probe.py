@@ -13,7 +13,7 @@ from torch.nn import functional
 from flowers.data.loader import Batch
 
 PENALTY = 0.03  # on the squared weights of standardised features: of 0.001 to 0.1 all do within half a point here
-FLOOR = 0.2  # of the median feature's deviation
+FLOOR = 0.2  # of the median deviation: features that change less are not standardised all the way
 ITERATIONS = 100
 
 
@@ -42,7 +42,8 @@ def fit(head: nn.Linear, inputs: Tensor, labels: Tensor, smoothing: float) -> tu
     """
     mean, deviation = inputs.mean(0), inputs.std(0, correction=0)
     # A feature that is nearly constant on a few photos is no good guide, and its weight would grow without bounds.
-    deviation = deviation.clamp(min=max(FLOOR * deviation.median().item(), 1e-6))
+    alive = deviation[deviation > 0]
+    deviation = deviation.clamp(min=FLOOR * alive.median().item() if len(alive) else 1e-6)
     standard = (inputs - mean) / deviation
     weight = torch.zeros(head.out_features, head.in_features, device=inputs.device, requires_grad=True)
     bias = torch.zeros(head.out_features, device=inputs.device, requires_grad=True)

@@ -39,8 +39,11 @@ def place(run: Run) -> int:
 
 
 def check_room(visitor: str = "") -> None:
-    """Raises UsageError when the line is too long for one more, or holds enough of this visitor's runs."""
-    if visitor and sum(run.visitor == visitor for run in waiting()) >= MAX_WAITING_OF_ONE:
+    """Raises UsageError when the line is too long for one more, or holds enough of this visitor's runs.
+
+    Those of programs, which are nobody's, count as one visitor's.
+    """
+    if sum(run.visitor == visitor for run in waiting()) >= MAX_WAITING_OF_ONE:
         raise UsageError(f"{MAX_WAITING_OF_ONE} of your runs are in line already: wait until one has begun.")
     if (length := len(waiting())) >= MAX_WAITING:
         raise UsageError(f"{length} runs are in line already: wait until one has ended, and start again.")

@@ -32,8 +32,8 @@ def test_from_own_photos_to_a_link(open_page, painted, width):
     tell(page, painted, friend)
 
 
-def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page], see=lambda page, name: None) -> None:
-    """Walk it all; ``friend(link)`` opens the studio for somebody else, ``see`` may take a picture at every step."""
+def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page]) -> None:
+    """Walk it all; ``friend(link)`` opens the studio for somebody else."""
     open_tab(page, "Photos")
     for count, (name, paths) in enumerate(photos.items(), 1):
         into = page.locator("#photos-into input")
@@ -42,36 +42,28 @@ def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page
         page.locator("#photos-files input[type=file]").set_input_files([str(path) for path in paths])
         expect(page.locator("#photos-message")).to_contain_text(f"Added {len(paths)} photos to {name}.")
         expect(page.locator("#photos-bars li")).to_have_count(count)
-    see(page, "photos")
     page.locator("#photos-train").click()
     expect(page.locator("#train-source input")).to_have_value(re.compile("^My photos"))
     expect(page.locator("#train-weights")).to_be_hidden()  # nothing is to be downloaded first
-    see(page, "before")
     page.locator("#train-start").click()
     expect(page.locator("#train-status h2")).to_have_text("Trained", timeout=ENOUGH)
     expect(page.locator("#train-look figure").first).to_be_visible()
-    see(page, "trained")
     page.locator("#train-evaluate").click()
     expect(page.locator("#evaluate-source input")).to_have_value(re.compile("^My photos"))
     page.locator("#evaluate-start").click()
     wrong = page.locator("table.matrix td.wrong button")
     expect(wrong.first).to_be_visible(timeout=ENOUGH)
-    see(page, "evaluated")
     wrong.first.click()
     expect(page.locator("#evaluate-photos h3")).to_contain_text(re.compile("daisies, named .* daisies"))
     page.get_by_role("button", name="Show where it looked").click()
     expect(page.get_by_role("img", name="Where the network found evidence for").first).to_be_visible()
-    see(page, "mistake")
     open_tab(page, "Train")
     page.locator("#train-share").click()
     page.get_by_role("button", name="A link to this studio").click()
     link = page.locator("#share-link-about code").first
     expect(link).to_contain_text("tab=train&run=")
-    see(page, "link")
     other = friend(link.inner_text())
     expect(other.locator("#train-status h2")).to_have_text("Trained")
-    see(other, "friend")
     other.locator("#train-try").click()
     other.locator("#classify input[type=file]").first.set_input_files(str(photos[CLASSES[0]][0]))
     expect(other.locator("#classify-answer h2")).to_contain_text("daisies")
-    see(other, "answered")

@@ -157,7 +157,9 @@ def test_a_run_on_my_own_photos_is_in_nobody_elses_lists_but_opens_by_its_name()
         assert train.select("private")["value"] == "private"
         assert "<b>private</b>" in tick("private")["card"]
         assert ("private (a run)", "private") in train.checkpoint_choice("private")["choices"]
-        assert "private" in [value for _, value in common.refresh_checkpoints("private")["choices"]]
+        kept = common.refresh_checkpoints("private")
+        assert "private" in [value for _, value in kept["choices"]] and "value" not in kept
+        assert common.refresh_checkpoints("deleted")["value"] == common.default_checkpoint()
         assert common.choice_of(str(album)) is None
     assert albums_dir() in album.parents
 

@@ -111,16 +111,17 @@ def test_who_does_not_stand_in_line_is_waited_for_all_the_same():
 
 def test_a_line_has_an_end():
     for number in range(queue.MAX_WAITING):
-        queue.check_room()
+        queue.check_room("somebody")
         asked_for(f"run-{number}")
     with pytest.raises(UsageError, match=rf"^{queue.MAX_WAITING} runs are in line already: wait.*\.$"):
-        queue.check_room()
+        queue.check_room("somebody")
 
 
-def test_one_visitor_does_not_fill_the_line():
+@pytest.mark.parametrize("name", ["somebody", ""])  # programs' runs are nobody's
+def test_one_visitor_does_not_fill_the_line(name):
     for number in range(queue.MAX_WAITING_OF_ONE):
-        queue.check_room("somebody")
-        queue.join(Run.create(runs_dir() / f"run{number}", Recipe(), "garden", visitor="somebody"))
+        queue.check_room(name)
+        queue.join(Run.create(runs_dir() / f"run{number}", Recipe(), "garden", visitor=name))
     with pytest.raises(UsageError, match=r"of your runs are in line.*\.$"):
-        queue.check_room("somebody")
+        queue.check_room(name)
     queue.check_room("somebody else")
