@@ -4,7 +4,7 @@ import io
 import threading
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -204,11 +204,12 @@ def _plot(width: float, height: float, across: str, up: str) -> tuple["Figure", 
     return figure, axes
 
 
-def figure_svg(figure: "Figure", label: str) -> str:
+def figure_svg(figure: "Figure", label: str, words: Callable[[str], str] = str) -> str:
     """The figure as an ``<svg>`` element to put into a page: transparent, in the page's own font and text colour.
 
-    ``label`` is what a screen reader says. The element has no ids and no style sheet of its own, so that it clashes
-    with nothing around it; its ``width`` and ``height`` are CSS pixels.
+    ``label`` is what a screen reader says; ``words`` may put that and the figure's texts into another language. The
+    element has no ids and no style sheet of its own, so that it clashes with nothing around it; its ``width`` and
+    ``height`` are CSS pixels.
     """
     from matplotlib import rc_context
 
@@ -221,6 +222,8 @@ def figure_svg(figure: "Figure", label: str) -> str:
     root = ElementTree.fromstring(buffer.getvalue())
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+        if element.tag == "text" and element.text:
+            element.text = words(element.text)
         if element.attrib.pop("id", None) == MARK:
             element.set("class", MARK)
         if style := element.get("style"):
@@ -235,7 +238,7 @@ def figure_svg(figure: "Figure", label: str) -> str:
         "width": f"{width:.0f}",
         "height": f"{height:.0f}",
         "role": "img",
-        "aria-label": label,
+        "aria-label": words(label),
     }
     return ElementTree.tostring(root, encoding="unicode")
 

@@ -27,7 +27,7 @@ from flowers.evaluation.figures import (
 )
 from flowers.reason import Reason, overlay
 from flowers.studio import common
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 
 SIDE = 320  # pixels at most of a photo among others
 MANY = 8  # classes: from here on the matrix takes the page's whole width
@@ -169,7 +169,7 @@ def rejection_html(result: Evaluation) -> str:
     return (
         f'<section class="card reject" data-curve="{common.escape(json.dumps(data))}">'
         f"<h3>{say('evaluate.reject.title')}</h3>"
-        f"{figure_svg(rejection_figure(curve), rejection_summary(curve))}"
+        f"{figure_svg(rejection_figure(curve), rejection_summary(curve), sentence)}"
         f'<div><label for="reject-level">{say("evaluate.reject.label")}</label>'
         f'<input type="range" id="reject-level" min="0" max="{len(LEVELS) - 1}" value="0" step="1"'
         f' data-spoken="{common.escape(spoken)}"><dl class="stats">{stats}</dl>'
@@ -180,7 +180,7 @@ def rejection_html(result: Evaluation) -> str:
 def reliability_html(result: Evaluation) -> str:
     """The reliability diagram, what it says, and its numbers."""
     bins, error = result.reliability, result.calibration_error
-    svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error))
+    svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error), sentence)
     heads = [say(f"evaluate.reliable.{name}") for name in ("bin", "photos", "sure", "right")]
     rows = [
         (f"{row.low:.0%} – {row.high:.0%}", f"{row.photos:,}", f"{row.confidence:.1%}", f"{row.accuracy:.1%}")

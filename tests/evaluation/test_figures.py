@@ -174,6 +174,13 @@ def draw_reliability(confidences, right, bins: int = 10) -> str:
     )
 
 
+def test_a_figure_speaks_another_language():
+    curve = rejection_curve([0.9, 0.6, 0.8], [True, False, True])
+    svg = figure_svg(rejection_figure(curve), "label", lambda words: f"«{words}»")
+    assert "«accuracy of these answers»" in texts(svg)
+    assert 'aria-label="«label»"' in svg
+
+
 def draw_rejection(confidences, right) -> str:
     curve = rejection_curve(confidences, right)
     return figure_svg(rejection_figure(curve), rejection_summary(curve))
