@@ -58,16 +58,19 @@ def line_chart(
 
 
 def number_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The numbers of a chart as a table called ``name``, for who cannot see that; the first cell of a row heads it."""
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
+    """The numbers of a chart as a ``plain_table`` called ``name`` that scrolls, for who cannot see it; all is text."""
+    table = plain_table([escape(title) for title in head], [[escape(cell) for cell in row] for row in rows])
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{table}</div>'
+
+
+def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], label: str = "") -> str:
+    """A table whose first column names the rows; everything is HTML. ``label`` is the id of what names the table."""
+    labelled = f' aria-labelledby="{label}"' if label else ""
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
     lines = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
-        for first, *cells in rows
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for name, *cells in rows
     )
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}"><table class="plain">'
-        f"<thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table></div>"
-    )
+    return f'<table class="plain"{labelled}><thead><tr>{titles}</tr></thead><tbody>{lines}</tbody></table>'
 
 
 def folded(name: str, content: str) -> str:

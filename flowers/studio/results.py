@@ -27,6 +27,7 @@ from flowers.evaluation.figures import (
 )
 from flowers.reason import Reason, overlay
 from flowers.studio import common
+from flowers.studio.charts import folded, plain_table
 from flowers.studio.language import say, sentence
 
 SIDE = 320  # pixels at most of a photo among others
@@ -104,7 +105,7 @@ def _table(result: Evaluation) -> str:
     return (
         f'<section class="card by-class"><h3 id="by-class">{say("evaluate.table.title")}</h3>'
         '<div class="scroll" tabindex="0" role="region" aria-labelledby="by-class">'
-        f'{_plain_table(heads, rows, "by-class")}</div><p class="hint">{say("evaluate.table.hint")}</p></section>'
+        f'{plain_table(heads, rows, "by-class")}</div><p class="hint">{say("evaluate.table.hint")}</p></section>'
     )
 
 
@@ -173,7 +174,7 @@ def rejection_html(result: Evaluation) -> str:
         f'<div><label for="reject-level">{say("evaluate.reject.label")}</label>'
         f'<input type="range" id="reject-level" min="0" max="{len(LEVELS) - 1}" value="0" step="1"'
         f' data-spoken="{common.escape(spoken)}"><dl class="stats">{stats}</dl>'
-        f'<p class="hint">{say("evaluate.reject.hint")}</p>{_folded(_plain_table(heads, rows))}</div></section>'
+        f'<p class="hint">{say("evaluate.reject.hint")}</p>{_as_table(heads, rows)}</div></section>'
     )
 
 
@@ -190,7 +191,7 @@ def reliability_html(result: Evaluation) -> str:
     said = say("evaluate.reliable.said", sure=f"{result.mean_confidence:.1%}", right=f"{result.accuracy:.1%}")
     return (
         f'<section class="card reliability"><h3>{say("evaluate.reliable.title")}</h3>{svg}<div><p>{said}</p>'
-        f'<p class="hint">{say("evaluate.reliable.hint")}</p>{_folded(_plain_table(heads, rows))}</div></section>'
+        f'<p class="hint">{say("evaluate.reliable.hint")}</p>{_as_table(heads, rows)}</div></section>'
     )
 
 
@@ -219,7 +220,7 @@ def comparison_html(comparison: Comparison) -> str:
         f'<section class="card compare"><h3 id="compared">{say("evaluate.compare.title")}</h3>'
         f"<p>{verdict(comparison)}{worth}</p>"
         '<div class="scroll" tabindex="0" role="region" aria-labelledby="compared">'
-        f'{_plain_table(heads, rows, "compared")}</div><p class="hint">{say("evaluate.compare.hint")}</p>'
+        f'{plain_table(heads, rows, "compared")}</div><p class="hint">{say("evaluate.compare.hint")}</p>'
         f'<div class="choices">{buttons}</div></section>'
     )
 
@@ -436,15 +437,5 @@ def _button(text: str, look: dict[str, Any], kind: str = "", more: str = "") -> 
     return f'<button type="button" class="ask {kind}" {_look(look)}{more}>{text}</button>'
 
 
-def _folded(table: str) -> str:
-    return f"<details><summary>{say('evaluate.as_table')}</summary><div>{table}</div></details>"
-
-
-def _plain_table(heads: Sequence[str], rows: Sequence[Sequence[str]], label: str = "") -> str:
-    """A table whose first column names the rows; everything is HTML."""
-    labelled = f' aria-labelledby="{label}"' if label else ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>' for name, *cells in rows
-    )
-    return f'<table class="plain"{labelled}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+def _as_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return folded(say("evaluate.as_table"), f"<div>{plain_table(heads, rows)}</div>")

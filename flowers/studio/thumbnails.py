@@ -13,12 +13,12 @@ from flowers.errors import DecodeError
 from flowers.studio import common
 
 SIDE = 168  # pixels, square: sharp in the sheet's columns of about 120
-KEPT = 4000  # about 8 KB each: the photos of a whole set that somebody leafs through
+KEPT = 4000  # about 12 KB each: the photos of a whole set that somebody leafs through
 THREADS = min(2, os.cpu_count() or 1)
 
 
 def square(image: Image.Image, side: int = SIDE) -> str:
-    """The middle square of a photo, small, as the ``src`` of an ``<img>``: about 4 KB for 128 pixels a side."""
+    """The middle square of a photo, small, as the ``src`` of an ``<img>``: about 8 KB for 128 pixels a side."""
     return common.data_url(ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR))
 
 

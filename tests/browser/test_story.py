@@ -1,11 +1,10 @@
 """The ten minutes that the page is made for: one trains on their own photos, understands a mistake, sends the link."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
 from tests.browser.conftest import open_tab
@@ -26,16 +25,10 @@ def painted(tmp_path) -> dict[str, list[Path]]:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_from_own_photos_to_a_link(open_page, painted, width):
+def test_from_own_photos_to_a_link(open_page, studio, painted, width):
     page = open_page(width)
-    friend = lambda link: open_page(width, link[link.index("?") :])  # noqa: E731
-    tell(page, painted, friend)
-
-
-def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page]) -> None:
-    """Walk it all; ``friend(link)`` opens the studio for somebody else."""
     open_tab(page, "Photos")
-    for count, (name, paths) in enumerate(photos.items(), 1):
+    for count, (name, paths) in enumerate(painted.items(), 1):
         into = page.locator("#photos-into input")
         into.fill(name)
         into.press("Enter")
@@ -62,8 +55,8 @@ def tell(page: Page, photos: dict[str, list[Path]], friend: Callable[[str], Page
     page.get_by_role("button", name="A link to this studio").click()
     link = page.locator("#share-link-about code").first
     expect(link).to_contain_text("tab=train&run=")
-    other = friend(link.inner_text())
+    other = open_page(width, link.inner_text().removeprefix(f"{studio.url}/"))  # a friend
     expect(other.locator("#train-status h2")).to_have_text("Trained")
     other.locator("#train-try").click()
-    other.locator("#classify input[type=file]").first.set_input_files(str(photos[CLASSES[0]][0]))
+    other.locator("#classify input[type=file]").first.set_input_files(str(painted[CLASSES[0]][0]))
     expect(other.locator("#classify-answer h2")).to_contain_text("daisies")
