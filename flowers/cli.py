@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(problem: object, status: int) -> int:
-    print("flowers:", *str(problem).split(), file=sys.stderr)  # one line, also when a file's name holds line breaks
+    sentence = " ".join(str(problem).split())  # one line, also when a file's name holds line breaks
+    sys.stderr.write(f"flowers: {sentence}\n")  # in one piece: a launcher's processes may complain at once
     return status
 
 

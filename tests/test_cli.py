@@ -727,7 +727,8 @@ def test_data_check_suspects_labels_and_writes_all_it_found(flowers, garden, tmp
     assert told["basis"] in out
     assert re.search(rf"Suspected wrong labels, .* probable: {len(told['suspects']) or 'none'}\n", out)
     assert all(suspect["label"] == suspect["photo"].split("/")[0] for suspect in told["suspects"])
-    assert Image.open(tmp_path / "found.jpg").width > 1000
+    with Image.open(tmp_path / "found.jpg") as sheet:
+        assert sheet.width > 1000
 
 
 def test_data_clean_copies_what_is_sound(flowers, garden, tmp_path, offline, small_network):
