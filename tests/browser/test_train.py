@@ -63,14 +63,14 @@ def press_start(page) -> None:
 
 
 def start_on_the_garden(page, **knobs: float) -> None:
-    """Start a run that needs no network and little time: painted flowers, the bundled weights, few that learn."""
+    """Start a run that needs no network and little time: small painted flowers, the bundled weights, few that learn."""
     choose_preset(page, "report")
     choose(page, "train-source", "The garden")
     show_more(page)
     expect(page.locator("#knob-epochs input")).to_have_value("25")
     page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
     choose(page, "knob-init", "flowers-resnet18")
-    for knob, value in {"frozen": 4, **knobs}.items():
+    for knob, value in {"frozen": 4, "first_size": 128, "last_size": 128, **knobs}.items():
         set_knob(page, knob, value)
     press_start(page)
 
@@ -104,6 +104,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     second.get_by_role("tab", name="Classify").click()
     second.get_by_role("button", name="daisy").first.click()
     expect(second.locator("#classify-answer h2")).to_be_visible()
+    expect(second).to_have_url(re.compile("photo=daisy"))
 
     # After the first epoch: the photos with their answers, and the confusion matrix, while the run goes on.
     second.reload()

@@ -15,3 +15,6 @@ const onDrawn = (() => {
     call();
   };
 })();
+
+// Gradio measures its tabs once, and puts those that do not fit behind a button: our font, when it comes, is narrower.
+document.fonts.addEventListener("loadingdone", () => dispatchEvent(new Event("resize")));
