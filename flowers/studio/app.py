@@ -78,6 +78,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             _refresh,
             None,
             [answering, evaluating.checkpoint, training.knobs["init"], evaluating.source, training.source],
+            queue=False,  # the link is followed after it, whatever else is waited for
             **quiet,
         )
         train.follow(training, links.build(tabs, link_note, refreshed.then))

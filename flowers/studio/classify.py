@@ -33,7 +33,7 @@ from flowers.studio.words import in_words
 # Formats that browsers do not draw: the page is sent a JPEG of what was understood.
 NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff"}
 AT_ONCE = 200  # photos: their answers took 28 s on one core of a busy machine, and the table 700 KB
-RECENT = 12  # answers that a browser keeps, about 6 KB each
+RECENT = 12  # answers that a browser keeps, some 11 KB each: a thumbnail of about 8 KB, in base64
 LISTED_SIDE, KEPT_SIDE = 64, 128  # pixels of a photo in the table, and beside an answer that is kept
 SCRIPT = Path(__file__).with_name("classify.js")
 REASONS = {"concurrency_id": "reasons", "concurrency_limit": 1}  # not among the answers, which would wait for them
