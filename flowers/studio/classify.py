@@ -137,7 +137,7 @@ def build() -> gr.Dropdown:
     filed = gr.State([])  # the names that the photo got in My photos
     shown = [answer, photo, why, label, correct, recent]
     answering = gr.on(
-        [photo.change, checkpoint.input],
+        [photo.change, checkpoint.change],  # also when a link or "Try it" has chosen the checkpoint
         show_answer,
         [photo, checkpoint, recalled],
         shown,
@@ -159,7 +159,7 @@ def build() -> gr.Dropdown:
     several.upload(None, js=WAITING, **QUIET)
     in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
     several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **in_line)
-    checkpoint.input(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
+    checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, **QUIET)
     many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)
 
