@@ -35,7 +35,7 @@ from flowers.files import write_json, write_whole
 
 MAX_CLASSES = 100  # more than anyone has made by hand in a browser, and a list that can still be read
 MAX_PHOTOS = 5_000  # what a laptop learns from in an hour; listing them takes 20 ms
-MAX_ALBUM_BYTES = 1_000_000_000  # 2,500 phone photos of 4 MB each reach it before their number does
+MAX_ALBUM_BYTES = 1_000_000_000  # 250 phone photos of 4 MB, or MAX_PHOTOS of 200 KB as they are found on the web
 MAX_NAME = 200  # characters of a class name
 MAX_STEPS = 100  # that can be undone
 SPARE_BYTES = 2_000_000_000  # of the disk, left to runs and to everybody else

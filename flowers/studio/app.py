@@ -86,13 +86,11 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         photos.connect(collecting, tabs, training.source)
         collecting.show(page.load)
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
-        training_tab.select(lambda: gr.update(choices=common.training_choices()), None, training.source, **quiet)
+        training_tab.select(_refresh_training, training.source, training.source, **quiet)
         training_tab.select(train.opened, None, None, queue=False, **quiet)
         _connect_training(training, tabs, answering, evaluating, sharing, quiet)
         sharing_tab.select(common.refresh_checkpoints, sharing.checkpoint, sharing.checkpoint, **quiet)
-        evaluating_tab.select(
-            common.refresh_choices, evaluating.checkpoint, [evaluating.checkpoint, evaluating.source], **quiet
-        )
+        evaluating_tab.select(common.refresh_choices, *2 * [[evaluating.checkpoint, evaluating.source]], **quiet)
         against = evaluating.against
         gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, against, against, **quiet)
     return page
@@ -126,6 +124,11 @@ def _connect_training(
     )
     training.parts["share"].click(share_it, training.current, [sharing.checkpoint, tabs], **quiet)
     training.parts["photos"].click(lambda: to("photos"), None, tabs, **quiet)
+
+
+def _refresh_training(chosen: str | None) -> dict:
+    """My photos may be gone, and what is chosen must be among the choices: or Gradio refuses every event about it."""
+    return common.refreshed(common.training_choices(), chosen, common.default_choice())
 
 
 def _refresh() -> tuple[dict, ...]:

@@ -4,7 +4,7 @@ const BURST = 10, EVERY = 300, SIDE = 640; // photos, milliseconds, pixels of th
 const find = (name) => element.querySelector(`[data-camera="${name}"]`);
 const [open, view, video, take, close, said] = ["open", "view", "video", "take", "close", "said"].map(find);
 const canvas = document.createElement("canvas");
-let taking = false;
+let taking = false, asking = false;
 
 const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -31,13 +31,18 @@ function photo() {
 }
 
 open.addEventListener("click", async () => {
+  if (asking) return; // a second stream would never be stopped
+  asking = true;
   said.textContent = "";
   try {
     video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
     said.textContent = said.dataset.none;
     return;
+  } finally {
+    asking = false;
   }
+  if (!element.checkVisibility()) return stop(); // who was asked has gone to another tab meanwhile
   show(true);
   await video.play();
   take.focus();

@@ -50,21 +50,16 @@ element.addEventListener("input", move);
 watch("value", move);
 """
 CORRECT = """
-const file = (name) => {
-  element.querySelectorAll("button").forEach((button) => { button.disabled = true; });
-  trigger("submit", { name });
-};
 element.addEventListener("click", (event) => {
   const { name } = event.target.dataset;
-  if (name !== undefined) file(name);
+  if (name !== undefined) trigger("submit", { name });
   if (event.target.className === "undo") trigger("undo");
 });
 element.addEventListener("submit", (event) => {
   event.preventDefault();
   const name = event.target.elements.name.value.trim();
-  if (name) file(name);
+  if (name) trigger("submit", { name });
 });
-watch("value", () => element.querySelectorAll("button").forEach((button) => { button.disabled = false; }));
 """
 CHOOSE = """
 watch("value", () => { document.getElementById("classify-sending").textContent = ""; });
@@ -135,7 +130,7 @@ def build() -> gr.Dropdown:
     paths = gr.State([])  # of the photos in the table
     recalled = gr.State(None)  # an old answer whose photo is gone
     filed = gr.State([])  # the names that the photo got in My photos
-    shown = [answer, photo, why, label, correct, recent]
+    shown = [answer, photo, why, label, correct, recent, recalled]
     answering = gr.on(
         [photo.change, checkpoint.change],  # also when a link or "Try it" has chosen the checkpoint
         show_answer,
@@ -158,9 +153,11 @@ def build() -> gr.Dropdown:
 
     several.upload(None, js=WAITING, **QUIET)
     in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
-    several.upload(show_many, [several, checkpoint], [many, paths, photo], **ROWS, **in_line)
+    several.upload(
+        show_many, [several, checkpoint], [many, paths, photo], trigger_mode="always_last", **ROWS, **in_line
+    )
     checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
-    many.select(show_row, paths, photo, **QUIET)
+    many.select(show_row, paths, photo, trigger_mode="multiple", **QUIET)
     many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)
 
     recent.select(recall, None, [photo, answer, recalled, why, correct], **QUIET)
@@ -172,9 +169,9 @@ def build() -> gr.Dropdown:
 
 def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None = None) -> tuple[Any, ...]:
     """What the page shows of an answer, in the order of ``shown``: the card, a drawable picture of the photo where the
-    browser has none, the offers to say why and to correct it, and what the browser keeps."""
+    browser has none, the offers to say why and to correct it, what the browser keeps, and the answer recalled: none."""
     hidden = gr.update(visible="hidden")
-    nothing = (gr.skip(), hidden, gr.skip(), hidden, gr.skip())
+    nothing = (gr.skip(), hidden, gr.skip(), hidden, gr.skip(), gr.skip())
     if not path:
         return recalled_card(recalled) if recalled else common.note(say("classify.empty")), *nothing
     try:
@@ -191,6 +188,7 @@ def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None 
         gr.update(choices=names[:SHOWN], value=answer.label),
         gr.update(value=correction(_with_own(names)), visible=True),
         gr.skip() if draw else remembered(answer, image, path, classifier.checkpoint.name),
+        None,
     )
 
 

@@ -112,9 +112,9 @@ def refresh_checkpoints(chosen: str | None) -> dict:
     return refreshed(checkpoint_choices(chosen), chosen, default_checkpoint())
 
 
-def refresh_choices(chosen: str | None) -> tuple[dict, dict]:
-    """Updates for a dropdown of checkpoints, of which one is chosen, and for one of photo sets."""
-    return refresh_checkpoints(chosen), gr.update(choices=source_choices())
+def refresh_choices(checkpoint: str | None, source: str | None) -> tuple[dict, dict]:
+    """``refreshed`` for a dropdown of checkpoints and one of photo sets."""
+    return refresh_checkpoints(checkpoint), refreshed(source_choices(), source, default_choice())
 
 
 def warm_up() -> None:

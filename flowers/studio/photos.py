@@ -150,16 +150,17 @@ def build() -> PhotosTab:
 
     def show(event: Callable[..., Any]) -> None:
         """Draw the tab anew after ``event``."""
-        event(_show, looked, view, **quiet).then(_read, [*looked, waiting], view, **reading)
+        event(_show, looked, view, trigger_mode="always_last", **quiet).then(_read, [*looked, waiting], view, **reading)
 
     def afresh(event: Callable[..., Any]) -> None:
         """The same for another set: from its first page, without what was found about the one before."""
-        show(event(_start_over, None, [label, part, number, message, found, leaving, download], **quiet).then)
+        cleared = [label, part, number, message, found, leaving, download]
+        show(event(_start_over, None, cleared, trigger_mode="always_last", **quiet).then)
 
     changed = [message, found, leaving, download]
     afresh(which.input)
     for filtered in (label, part):
-        show(filtered.input(lambda: 0, None, number, **quiet).then)
+        show(filtered.input(lambda: 0, None, number, trigger_mode="always_last", **quiet).then)
     for button, by in ((back, -1), (forth, 1)):
         show(button.click(lambda now, by=by: now + by, number, number, **quiet).then)
     fetched = fetching.click(
@@ -168,7 +169,12 @@ def build() -> PhotosTab:
     )  # fmt: skip
     show(fetched.then)
     for event in (files.upload, add.click):
-        show(event(_add, [files, into], [*changed, files, into, to], show_progress_on=message, **working).then)
+        show(
+            event(  # also what is dropped while more is being added
+                _add, [files, into], [*changed, files, into, to], show_progress_on=message, trigger_mode="multiple",
+                **working,
+            ).then
+        )  # fmt: skip
     show(camera.burst(_burst, into, changed, show_progress_on=message, **working).then)
     show(rename.click(_rename, [edited, new_name], [*changed, new_name, edited], **quiet).then)
     show(new_name.submit(_rename, [edited, new_name], [*changed, new_name, edited], **quiet).then)

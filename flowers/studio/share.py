@@ -73,9 +73,12 @@ def build(tab: gr.Tab) -> ShareTab:
     private = {"api_visibility": "private"}
     quiet = {"show_progress": "hidden", **private}
     for event in (tab.select, checkpoint.change):
-        event(_show, [address, checkpoint, call], [card, link, examples, mcp], js=ADDRESS, **quiet)
+        event(
+            _show, [address, checkpoint, call], [card, link, examples, mcp], js=ADDRESS, trigger_mode="always_last",
+            **quiet,
+        )  # fmt: skip
     checkpoint.input(lambda: common.note(say("share.empty")), None, taken, **quiet)
-    call.input(_examples, [address, checkpoint, call], examples, js=ADDRESS, **quiet)
+    call.input(_examples, [address, checkpoint, call], examples, js=ADDRESS, trigger_mode="always_last", **quiet)
     made = {"show_progress_on": taken, **private}
     for event in (
         archive.click(_take_zip, checkpoint, [taken, file], concurrency_limit=2, **made),

@@ -33,6 +33,7 @@ LOG_LINES = 12
 LISTED_RUNS = 50
 RECENT_RUNS = queue.MAX_WAITING + 5  # those at work and in line are among them: heartbeats rewrite their status
 FIRST_PRESET = "fast"
+SOMEBODY_ELSES = "That run is somebody else's: to stop or resume it all the same, choose it by its name."
 NO_RUN = "No run yet: press Start, and the curves appear here."
 MORE_EPOCHS = 10
 FINDER_POLL_SECONDS = 0.5
@@ -92,7 +93,8 @@ def build() -> TrainTab:
     parts |= {"photos": photos, "presets": cards, "table": table, "shown": shown, "current": current, "seen": seen}
     tab = TrainTab(source, knobs, shown, current, parts, [shown, seen, order, overlaid, chosen, source])
 
-    cards.choose(_choose_preset, None, [chosen, *knobs.values()], **PRIVATE)
+    # What is pressed while an earlier press is under way counts as well, in its turn: Gradio would drop it.
+    cards.choose(_choose_preset, None, [chosen, *knobs.values()], trigger_mode="multiple", **PRIVATE)
     source.change(presets.cards, [chosen, source], cards, **PRIVATE)
     knobs["init"].input(_backbone_of, knobs["init"], knobs["backbone"], **PRIVATE)
     knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **PRIVATE)
@@ -101,7 +103,7 @@ def build() -> TrainTab:
     started = start.click(_press_start, [chosen, source, *knobs.values()], [message, shown], **PRIVATE)
     _then_watch(tab, started)
     _then_watch(tab, table.sort(_sort, order, order, **PRIVATE))
-    _then_watch(tab, table.choose(_overlay, None, overlaid, **PRIVATE))
+    _then_watch(tab, table.choose(_overlay, None, overlaid, trigger_mode="multiple", **PRIVATE))
     return tab
 
 
@@ -202,8 +204,8 @@ def _wire_watched(tab: TrainTab, message: gr.HTML) -> None:
     parts, current, told = tab.parts, tab.current, [message, tab.shown]
     asked = [parts["delete"], parts["sure"]]
     doomed = gr.State(None)  # the clock may show another run before Yes is pressed
-    _then_watch(tab, parts["stop"].click(_press_stop, current, told, **PRIVATE))
-    _then_watch(tab, parts["resume"].click(_press_resume, current, told, **PRIVATE))
+    _then_watch(tab, parts["stop"].click(_press_stop, [current, tab.shown], told, **PRIVATE))
+    _then_watch(tab, parts["resume"].click(_press_resume, [current, tab.shown], told, **PRIVATE))
     _then_watch(tab, parts["prolong"].click(_press_prolong, [current, parts["epochs"]], told, **PRIVATE))
     _then_watch(tab, parts["save"].click(_press_save, [current, parts["title"], parts["note"]], told, **PRIVATE))
     _then_watch(tab, parts["yes"].click(_press_delete, doomed, [*told, *asked], **PRIVATE))
@@ -250,7 +252,7 @@ def stop(run_name: str | None = None) -> dict[str, Any]:
         what = f"The run {run.title} is not being trained" if run else "No training is going on"
         raise UsageError(f"{what}, so there is nothing to stop.")
     if run_name in (None, "", LATEST) and run.visitor not in ("", visitor()):
-        raise UsageError("The run at work is somebody else's: to stop it all the same, say which by its name.")
+        raise UsageError(SOMEBODY_ELSES)
     run.request_stop()
     return describe(run)
 
@@ -415,13 +417,21 @@ def _press_start(preset_name: str, source: str, *values: Any) -> tuple:
     return _told(lambda: start(preset_name, source, dict(zip(KNOBS, values, strict=True)), visitor())["run"])
 
 
-def _press_stop(name: str | None) -> tuple:
-    return _told(lambda: stop(name) and None)
+def _press_stop(name: str | None, shown: str | None) -> tuple:
+    return _told(lambda: stop(_meant(name, shown).name) and None)
 
 
-def _press_resume(name: str | None) -> tuple:
+def _press_resume(name: str | None, shown: str | None) -> tuple:
     presets.stop_measuring()
-    return _told(lambda: process.resume(_chosen(name)))
+    return _told(lambda: process.resume(_meant(name, shown)))
+
+
+def _meant(name: str | None, shown: str | None) -> Run:
+    """The run on the page. Raises UsageError for somebody else's that nobody has chosen: it is seen as the latest."""
+    run = _chosen(name)
+    if shown in (None, LATEST) and run.visitor not in ("", visitor()):
+        raise UsageError(SOMEBODY_ELSES)
+    return run
 
 
 def _press_prolong(name: str | None, epochs: float) -> tuple:

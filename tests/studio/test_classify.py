@@ -79,7 +79,7 @@ def test_the_page_shows_the_evidence_for_the_class_that_was_chosen(photo):
 
 
 def test_the_answer_offers_the_reasons_for_its_classes(photo):
-    _, _, why, labels, correction, kept = classify.show_answer(photo, None)
+    _, _, why, labels, correction, kept, _ = classify.show_answer(photo, None)
     assert why["visible"] is True
     assert sorted(labels["choices"]) == sorted(FIVE)
     assert all(f'data-name="{name}"' in correction["value"] for name in FIVE)

@@ -205,7 +205,7 @@ def test_what_somebody_else_trains_is_stopped_only_by_its_name():
     with visit("first"):
         run = make_run("run", "running", visitor=visitor())
     with visit("second"):
-        with run.lock(), pytest.raises(UsageError, match="somebody else's: to stop it all the same"):
+        with run.lock(), pytest.raises(UsageError, match="somebody else's: to stop or resume it all the same"):
             train.stop()
         with run.lock():
             train.stop("run")

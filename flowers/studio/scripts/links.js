@@ -34,6 +34,9 @@ const linked = (() => {
     opened,
     settle: () => {
       settled = true;
+      const shown = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? open;
+      if (shown !== open) chosen[shown] = chosen[open]; // a link that names no tab opens the one of what it names
+      open = shown;
       if (!pressed) return;
       pressed.click();
       opened(pressed.dataset.tabId);
