@@ -132,12 +132,13 @@ def warm_up() -> None:
 
 
 def visible_runs() -> list[Run]:
-    """The runs that a visitor finds in lists, the one worked on last first: all but those on others' own photos.
+    """The runs that a visitor finds in lists, the one worked on last first: all but others' on their own photos.
 
-    Whoever has a run's name, and so a link to it, may open it all the same: ``find_run``.
+    Whoever has a run's name, and so a link to it, may open it all the same: ``find_run``. Who goes on with such a run
+    finds what comes of it, and the photos' owner does not.
     """
-    mine = my_album().folder
-    return [run for run in list_runs() if (album := _album_of(run.folder)) is None or album == mine]
+    me = visitor()
+    return [run for run in list_runs() if (private := _private_to(run.folder)) is None or private == me]
 
 
 def find_run(name: object) -> Run | None:
@@ -146,14 +147,14 @@ def find_run(name: object) -> Run | None:
 
 
 @functools.lru_cache(maxsize=1000)
-def _album_of(run: Path) -> Path | None:
-    """The album that a run has learnt from, if any. A run's photos never change, and a page asks every second."""
+def _private_to(folder: Path) -> str | None:
+    """In whose list alone a run on somebody's own photos is. That never changes, and a page asks every second."""
     try:
-        source = Run(run).source
+        run = Run(folder)
+        source = Path(run.source).resolve() if run.source and run.source not in KNOWN else None
+        return run.visitor or source.name if source and source.parent == albums_dir() else None
     except FlowersError:  # a damaged run
         return None
-    folder = Path(source).resolve() if source and source not in KNOWN else None
-    return folder if folder and folder.parent == albums_dir() else None
 
 
 # Photo sets

@@ -28,21 +28,22 @@ def photos() -> list[str]:
         found = [resolve("flowers5") / path for path in PHOTOS]
         if all(path.exists() for path in found):
             return [str(path) for path in found]
-    return [str(path) for path in sorted(_painted().iterdir())]
+    return [str(path) for path in sorted(_painted().glob("*/*.jpg"))]
 
 
 def name_of(path: str | Path) -> str | None:
     """The class of an example, or of a copy of it under its own name; None for any other photo."""
     example = next((one for one in map(Path, photos()) if one.name == Path(path).name), None)
-    return example and (example.stem if example.stem in CLASSES else example.parent.name)
+    return example and example.parent.name
 
 
 def _painted() -> Path:
-    folder = cache_dir() / "examples-v1"
+    folder = cache_dir() / "examples-v2"
     if not folder.exists():
         with whole_folder(folder) as new:
             for name in CLASSES:
-                render_flower(name, PAINTED_SEEDS[name], size=448).save(new / f"{name}.jpg", quality=92)
+                (new / name).mkdir()  # called as nobody's own photo is: by its name an example is known again
+                render_flower(name, PAINTED_SEEDS[name], size=448).save(new / name / f"painted-{name}.jpg", quality=92)
     return folder
 
 

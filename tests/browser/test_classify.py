@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import re
 
 import pytest
 from PIL import Image
@@ -216,6 +217,15 @@ def test_many_are_dropped_and_one_is_pasted_onto_the_last(open_page):
     expect(page.locator("#classify-recent li")).to_have_count(3)
 
 
+def test_what_is_dropped_while_others_are_answered_is_answered_after_them(open_page):
+    page = open_page()
+    for names in (["rose", "daisy"] * 10, ["tulip", "sunflower", "dandelion"]):
+        page.evaluate(DROPPED, in_script(flowers(*names)))
+        expect(page.locator("#classify-many")).to_contain_text(re.compile("of 20|3 photos"))
+    expect(page.locator("#classify-many h2")).to_have_text("3 photos")
+    expect(page.locator("#classify-many tbody tr")).to_have_count(3)
+
+
 # The border between the photo and its evidence
 
 
@@ -268,6 +278,15 @@ def test_a_correction_lands_in_my_photos_and_can_be_taken_back(open_page):
     actually.get_by_label("Another name").fill("<b>ox-eye")
     page.keyboard.press("Enter")
     expect(said).to_contain_text("as <b>ox-eye.")
+
+    # Of a photo that is there already, every name says so, and the next can be pressed.
+    expect(page).to_have_url(re.compile("photo=daisy"))
+    page.reload()
+    for name in ("rose", "tulip"):
+        actually.get_by_text("It was actually").click()
+        actually.get_by_role("button", name=name).click()
+        expect(said).to_contain_text("in My photos already")
+    expect(actually.get_by_role("button", name="rose")).to_be_enabled()
 
 
 # Recent answers

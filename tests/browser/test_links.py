@@ -49,6 +49,18 @@ def test_a_link_opens_a_run(open_page, studio):
     shutil.rmtree(run.folder)
 
 
+def test_a_link_that_names_no_tab_opens_that_of_what_it_names(open_page, studio):
+    run = Run.create(studio.runs / "linked", Recipe(epochs=3), "garden")
+    run.set_status("stopped")
+    page = open_page(query=f"?run={run.name}")
+    expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
+    page.locator("#train-run input").click()
+    page.get_by_role("option", name="The latest").click()
+    expect(page).to_have_url(re.compile(r"\?tab=train$"))
+    page.close()
+    shutil.rmtree(run.folder)
+
+
 def test_a_link_that_leads_nowhere_says_so_as_text(open_page):
     page = open_page(query="?tab=train&run=<img src=x onerror=document.title='hacked'>")
     note = page.locator("#link-note .problem")

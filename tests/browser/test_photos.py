@@ -138,6 +138,24 @@ def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
     assert {name: len(found) for name, found in again.classes.items()} == {"rose": 2, "tulip": 1, STRANGE: 2}
 
 
+def test_what_is_chosen_elsewhere_may_be_removed(photos_page, tmp_path):
+    page = photos_page()
+    give(page, zipped(tmp_path / "mine.zip", {"rose/1.png": png(1), "tulip/2.png": png(2)}))
+    has_classes(page, rose=1, tulip=1)
+    for tab in ("train", "evaluate"):
+        page.locator(f"[role=tab][data-tab-id={tab}]").click()
+        page.locator(f"#{tab}-source input").click()
+        page.get_by_role("option", name="My photos").click()
+    show_photos(page)
+    page.locator("#photos-undo").click()
+    expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
+    for tab in ("train", "evaluate"):
+        page.locator(f"[role=tab][data-tab-id={tab}]").click()
+        expect(page.locator(f"#{tab}-source input")).to_have_value(re.compile("The garden"))
+    page.wait_for_timeout(2000)  # some ticks of the page's clock
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 def test_the_camera_fills_a_class(photos_page):
     page = photos_page()
     page.get_by_role("button", name="Use the camera").click()

@@ -311,6 +311,12 @@ def test_a_preset_is_a_card_that_sets_every_control(train_page):
     expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
     page.locator("#train-preset input[value=quick]").press("ArrowUp")
     expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["best"].epochs))
+    # Of two pressed at once, the last counts: its card is chosen, and its values are those that Start would train.
+    page.evaluate(
+        "['quick', 'balanced'].forEach(name => document.querySelector(`#train-preset input[value=${name}]`).click())"
+    )
+    expect(page.locator("#train-preset input[value=balanced]")).to_be_checked()
+    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["balanced"].epochs))
 
 
 def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(train_page):

@@ -141,6 +141,15 @@ def test_without_a_run_there_is_nothing_to_stop_or_resume():
 # Who sees what
 
 
+def test_who_goes_on_with_a_friends_run_has_it_in_the_own_lists_and_the_friend_has_not():
+    album = common.my_album().folder
+    album.mkdir(parents=True)
+    with visit("a friend"):
+        make_run("prolonged", source=str(album), visitor=visitor())
+        assert [run.name for run in common.visible_runs()] == ["prolonged"]
+    assert common.visible_runs() == []
+
+
 def test_a_run_on_my_own_photos_is_in_nobody_elses_lists_but_opens_by_its_name():
     album = common.my_album().folder
     album.mkdir(parents=True)
@@ -207,8 +216,10 @@ def test_what_somebody_else_trains_is_stopped_only_by_its_name():
     with visit("second"):
         with run.lock(), pytest.raises(UsageError, match="somebody else's: to stop or resume it all the same"):
             train.stop()
+            said, _ = train._press_stop("run", train.LATEST)  # seen, not chosen
+            assert "somebody else" in said and not run.stop_requested()
         with run.lock():
-            train.stop("run")
+            train._press_stop("run", "run")
         assert run.stop_requested()
         run.set_status("stopped")
         with pytest.raises(UsageError, match="nothing to stop"):
