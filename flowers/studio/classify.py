@@ -154,7 +154,7 @@ def build() -> gr.Dropdown:
     several.upload(None, js=WAITING, **QUIET)
     in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
     several.upload(
-        show_many, [several, checkpoint], [many, paths, photo], trigger_mode="always_last", **ROWS, **in_line
+        show_many, [several, checkpoint], [many, paths, photo], trigger_mode="multiple", **ROWS, **in_line
     )
     checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, trigger_mode="multiple", **QUIET)
