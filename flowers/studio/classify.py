@@ -153,9 +153,7 @@ def build() -> gr.Dropdown:
 
     several.upload(None, js=WAITING, **QUIET)
     in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
-    several.upload(
-        show_many, [several, checkpoint], [many, paths, photo], trigger_mode="multiple", **ROWS, **in_line
-    )
+    several.upload(show_many, [several, checkpoint], [many, paths, photo], trigger_mode="multiple", **ROWS, **in_line)
     checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, trigger_mode="multiple", **QUIET)
     many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)
