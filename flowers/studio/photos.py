@@ -4,6 +4,7 @@ import base64
 import binascii
 import contextlib
 import dataclasses
+import functools
 import secrets
 import shutil
 import time
@@ -430,14 +431,18 @@ def _add(files: list[str] | None, into: str | None, progress: gr.Progress = gr.P
         return *_changed(note(say("photos.name_first"), "problem")), *stay
     albums.drop_unused(albums_dir())
     album, count = my_album(), _counting(progress, say("photos.adding"))
-    try:
-        added = [album.add_zip(archive, progress=count) for archive in archives]
-        if photos:
-            added.append(album.add(into, photos, progress=count))
-    except FlowersError as error:
-        return *_changed(note(str(error), "problem")), None, gr.skip(), gr.skip()
+    added, problems = [], ""
+    adding = [functools.partial(album.add_zip, archive) for archive in archives]
+    for add in [*adding, functools.partial(album.add, into, photos)] if photos else adding:
+        try:
+            added.append(add(progress=count))
+        except FlowersError as error:  # the others are added all the same
+            problems += note(str(error), "problem")
+    if not added:
+        return *_changed(problems), None, gr.skip(), gr.skip()
     names = gr.update(choices=list(album.classes))
-    return *_changed(_added_words(added, into if photos and not archives else None)), None, names, names
+    said = _added_words(added, into if photos and not archives else None)
+    return *_changed(problems + said), None, names, names
 
 
 def _burst(into: str | None, event: gr.EventData) -> tuple:

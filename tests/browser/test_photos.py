@@ -230,3 +230,7 @@ def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
         give(page, path)
         expect(said(page).get_by_role("alert")).to_contain_text(sentence)
         expect(page.locator("#photos-bars li")).to_have_count(0)
+    # What is sound beside a broken one is not lost.
+    give(page, path, zipped(tmp_path / "sound.zip", {"rose/1.png": png(1)}))
+    expect(said(page).get_by_role("alert")).to_contain_text("broken")
+    has_classes(page, rose=1)
