@@ -63,14 +63,14 @@ def press_start(page) -> None:
 
 
 def start_on_the_garden(page, **knobs: float) -> None:
-    """Start a run that needs no network and little time: small painted flowers, the bundled weights, few that learn."""
+    """Start a run that needs no network and little time: painted flowers, the bundled weights, few that learn."""
     choose_preset(page, "report")
     choose(page, "train-source", "The garden")
     show_more(page)
     expect(page.locator("#knob-epochs input")).to_have_value("25")
     page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
     choose(page, "knob-init", "flowers-resnet18")
-    for knob, value in {"frozen": 4, "first_size": 128, "last_size": 128, **knobs}.items():
+    for knob, value in {"frozen": 4, **knobs}.items():
         set_knob(page, knob, value)
     press_start(page)
 
@@ -151,7 +151,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     expect(message(second)).to_contain_text("epochs cannot be 101000")
     second.locator("#train-epochs input").fill("10")
     second.locator("#train-prolong").click()
-    expect(headline(second)).to_have_text(re.compile("Epoch 1 of 10"))
+    expect(headline(second)).to_have_text(re.compile("Epoch .* of 10"))
     expect(second.locator("#train-curves")).to_contain_text("continued")
     assert curve(second, "validation").count("L") == 1  # of the run before
     second.locator("#train-stop").click()
