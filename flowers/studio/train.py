@@ -251,8 +251,7 @@ def stop(run_name: str | None = None) -> dict[str, Any]:
     if run is None or not run.status().active:
         what = f"The run {run.title} is not being trained" if run else "No training is going on"
         raise UsageError(f"{what}, so there is nothing to stop.")
-    if run_name in (None, "", LATEST) and run.visitor not in ("", visitor()):
-        raise UsageError(SOMEBODY_ELSES)
+    _check_meant(run, run_name)
     run.request_stop()
     return describe(run)
 
@@ -427,11 +426,16 @@ def _press_resume(name: str | None, shown: str | None) -> tuple:
 
 
 def _meant(name: str | None, shown: str | None) -> Run:
-    """The run on the page. Raises UsageError for somebody else's that nobody has chosen: it is seen as the latest."""
+    """The run on the page, where ``shown`` is chosen. Raises UsageError as ``_check_meant``."""
     run = _chosen(name)
-    if shown in (None, LATEST) and run.visitor not in ("", visitor()):
-        raise UsageError(SOMEBODY_ELSES)
+    _check_meant(run, shown)
     return run
+
+
+def _check_meant(run: Run, chosen: str | None) -> None:
+    """Raise UsageError for somebody else's run that is only the latest, and was not chosen by its name."""
+    if chosen in (None, "", LATEST) and _is_somebody_elses(run):
+        raise UsageError(SOMEBODY_ELSES)
 
 
 def _press_prolong(name: str | None, epochs: float) -> tuple:
@@ -465,9 +469,13 @@ def _chosen(name: str | None) -> Run:
 def _mine(name: str | None) -> Run:
     """A run that the visitor, or nobody at the page, has started. Raises UsageError for somebody else's."""
     run = _chosen(name)
-    if run.visitor not in ("", visitor()):
+    if _is_somebody_elses(run):
         raise UsageError(f"The run {run.title} is somebody else's: you may watch, try and prolong it.")
     return run
+
+
+def _is_somebody_elses(run: Run) -> bool:
+    return run.visitor not in ("", visitor())
 
 
 def _ask(sure: bool) -> tuple[dict, dict]:

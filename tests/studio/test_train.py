@@ -216,10 +216,13 @@ def test_what_somebody_else_trains_is_stopped_only_by_its_name():
     with visit("second"):
         with run.lock(), pytest.raises(UsageError, match="somebody else's: to stop or resume it all the same"):
             train.stop()
-            said, _ = train._press_stop("run", train.LATEST)  # seen, not chosen
-            assert "somebody else" in said and not run.stop_requested()
         with run.lock():
-            train._press_stop("run", "run")
+            for press in (train._press_stop, train._press_resume):  # seen, not chosen
+                assert "somebody else" in press("run", train.LATEST)[0]
+            assert not run.stop_requested()
+            assert train._press_stop("run", "run")[0] == ""
+            assert run.stop_requested()
+            train.stop("run")
         assert run.stop_requested()
         run.set_status("stopped")
         with pytest.raises(UsageError, match="nothing to stop"):

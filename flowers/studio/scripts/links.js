@@ -29,15 +29,20 @@ const linked = (() => {
     write();
   };
 
+  const find = () => { // a link that names no tab has opened that of what it names
+    const shown = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
+    if (asked.tab || !shown || shown === open) return;
+    chosen[shown] = asked;
+    delete chosen[open];
+    open = shown;
+  };
+
   return {
     asked,
     opened,
     settle: () => {
       settled = true;
-      const shown = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? open;
-      if (shown !== open) chosen[shown] = chosen[open]; // a link that names no tab opens the one of what it names
-      open = shown;
-      if (!pressed) return;
+      if (!pressed) return find();
       pressed.click();
       opened(pressed.dataset.tabId);
     },
