@@ -393,7 +393,12 @@ class Album:
         return path.relative_to(self.folder).as_posix()
 
     def _to_bin(self, path: Path) -> list[str]:
-        return [self._relative(path), self._relative(self._bin / path.name)]
+        """Where a photo is, and a free place for it in the bin: the same photo may lie there from an earlier step."""
+        place, number = self._bin / path.name, 1
+        while place.exists():
+            number += 1
+            place = self._bin / f"{number}-{path.name}"
+        return [self._relative(path), self._relative(place)]
 
     def _move(self, moved: Iterable[Sequence[str]]) -> None:
         for source, target in moved:

@@ -80,6 +80,14 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
         raise DecodeError(f"{name} {_diagnose(error)}.") from error
 
 
+def is_drawn_by_browsers(path: str | os.PathLike) -> bool:
+    """Whether browsers draw the photo file as well, by its first bytes. Raises OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+    plugin = next((plugin for signature, plugin in _PHOTOS if signature.match(head)), None)
+    return plugin not in (None, _open_heif, TiffImagePlugin.TiffImageFile)
+
+
 class _Refusal(Exception):
     """Why not, as said after the photo's name and without the full stop: "is empty: choose another file"."""
 

@@ -14,12 +14,11 @@ import gradio as gr
 from PIL import Image, ImageDraw
 
 from flowers.data.augment import AUGMENTATIONS, only
-from flowers.data.decode import decode_image
+from flowers.data.decode import decode_image, is_drawn_by_browsers
 from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import FlowersError, UsageError
 from flowers.recipe import KNOBS, PRESETS, Knob, Recipe, preset
 from flowers.studio import common, examples
-from flowers.studio.classify import NOT_DRAWN
 from flowers.studio.language import say
 
 SINGLE = tuple(name for augmentation in AUGMENTATIONS for name in augmentation.knobs)  # what changes one photo
@@ -271,7 +270,7 @@ def _show(path: str | None, other: str | None, seed: int | None, *values: Any) -
     except FlowersError as error:
         return common.note(str(error), "problem"), gr.skip(), gr.skip(), gr.skip()
     drawn = [
-        photo.copy if one and Path(one).suffix.lower() in NOT_DRAWN else gr.skip()
+        photo.copy if one and not is_drawn_by_browsers(one) else gr.skip()
         for one, photo in zip((path, other), photos, strict=True)
     ]
     return shown, *drawn, _preset_of(recipe)

@@ -13,7 +13,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 from flowers.classifier import Answer, Classifier
-from flowers.data.decode import MAX_BYTES, decode_image
+from flowers.data.decode import MAX_BYTES, decode_image, is_drawn_by_browsers
 from flowers.errors import DecodeError, FlowersError, UsageError
 from flowers.studio import common, examples
 from flowers.studio.answers import (
@@ -30,8 +30,6 @@ from flowers.studio.language import say, sentence
 from flowers.studio.thumbnails import square
 from flowers.studio.words import in_words
 
-# Formats that browsers do not draw: the page is sent a JPEG of what was understood.
-NOT_DRAWN = {".heic", ".heif", ".tif", ".tiff"}
 AT_ONCE = 200  # photos: their answers took 28 s on one core of a busy machine, and the table 700 KB
 RECENT = 12  # answers that a browser keeps, some 11 KB each: a thumbnail of about 8 KB, in base64
 LISTED_SIDE, KEPT_SIDE = 64, 128  # pixels of a photo in the table, and beside an answer that is kept
@@ -101,7 +99,7 @@ def build() -> gr.Dropdown:
             limits = say("classify.limits", count=AT_ONCE, size=MAX_BYTES // 1_000_000)
             gr.HTML(f'<p class="hint">{limits}</p>', padding=False)
             line = f'<p id="classify-sending" role="status" data-waiting="{say("classify.waiting")}"></p>'
-            sending = gr.HTML(line, elem_id="classify-line", padding=False)
+            sending = gr.HTML(line, elem_id="classify-line", elem_classes="in-line", padding=False)
             several = SeveralPhotos("several", file_count="multiple", visible="hidden", elem_id="classify-several")
         with gr.Column(elem_id="classify-read", min_width=0):
             answer = gr.HTML(common.note(say("classify.empty")), elem_id="classify-answer", padding=False)
@@ -109,8 +107,9 @@ def build() -> gr.Dropdown:
         with gr.Accordion(say("classify.why.title"), open=False, visible="hidden", elem_id="classify-why") as why:
             label = gr.Radio([], label=say("classify.why.evidence"), elem_id="classify-why-label")
             reason = gr.HTML(
-                common.note(say("classify.why.looking")), js_on_load=SLIDE, elem_id="classify-reason", padding=False
-            )
+                common.note(say("classify.why.looking")), js_on_load=SLIDE, elem_id="classify-reason",
+                elem_classes="in-line", padding=False,
+            )  # fmt: skip
         with gr.Column(elem_id="classify-more", min_width=0):
             gr.HTML(f'<h3 class="hint">{say("classify.examples")}</h3>', padding=False)
             examples.build(photo)
@@ -131,6 +130,7 @@ def build() -> gr.Dropdown:
     recalled = gr.State(None)  # an old answer whose photo is gone
     filed = gr.State([])  # the names that the photo got in My photos
     shown = [answer, photo, why, label, correct, recent, recalled]
+    in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells the place
     answering = gr.on(
         [photo.change, checkpoint.change],  # also when a link or "Try it" has chosen the checkpoint
         show_answer,
@@ -139,20 +139,19 @@ def build() -> gr.Dropdown:
         concurrency_limit=2,
         concurrency_id="answers",
         trigger_mode="always_last",
-        **QUIET,
+        **in_line,
     )
     # Who does not ask why costs nothing.
     opening = why.expand(lambda: True, None, opened, queue=False, **QUIET)
     why.collapse(lambda: False, None, opened, queue=False, **QUIET)
     asked = [photo, checkpoint, label, opened]
     for event in (answering.then, opening.then, label.input):
-        event(show_reason, asked, reason, trigger_mode="always_last", **REASONS, **QUIET)
+        event(show_reason, asked, reason, trigger_mode="always_last", api_visibility="private", **REASONS)
 
     correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
     correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)
 
     several.upload(None, js=WAITING, **QUIET)
-    in_line = {"api_visibility": "private", "show_progress": "full", "show_progress_on": sending}  # tells its place
     several.upload(show_many, [several, checkpoint], [many, paths, photo], trigger_mode="multiple", **ROWS, **in_line)
     checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
     many.select(show_row, paths, photo, trigger_mode="multiple", **QUIET)
@@ -178,7 +177,7 @@ def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None 
     except FlowersError as error:
         return common.note(str(error), "problem"), *nothing
     names = [name for name, _ in answer.ranked()]
-    draw = Path(path).suffix.lower() in NOT_DRAWN  # and then it comes back as another photo, which is remembered
+    draw = not is_drawn_by_browsers(path)  # then a copy is sent, and comes back as another photo, which is remembered
     return (
         answer_card(answer, facts(answer, classifier.checkpoint)),
         image if draw else gr.skip(),

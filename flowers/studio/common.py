@@ -22,7 +22,7 @@ from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
 from flowers.training.run import Run, list_runs
 
-MAX_UPLOAD = "500mb"  # a zip of photos; a single photo has its own, smaller limit in decode.py
+MAX_UPLOAD = 500_000_000  # bytes of a zip of photos; a single photo has its own, smaller limit in decode.py
 CHECKED_ON = "flowers5-everyday"  # all of it is held back
 COMPUTE = "compute"  # the queue of everything that keeps a core busy
 KEPT_CLASSIFIERS = 3  # about 45 MB each of a ResNet18, twice as much once it has told a reason

@@ -45,8 +45,18 @@ class Measured:
     report: str | None  # path of the report's page
 
 
+@dataclass
+class Work:
+    """An evaluation under way."""
+
+    visitor: str
+    said: str  # how far it is
+
+
 # An evaluation takes about a kilobyte for each photo.
 KEPT: Kept[Measured] = Kept(most=40, most_each=4, seconds=2 * 3600)
+FOLLOW_SECONDS = 1.0
+_at_work: dict[str, Work] = {}  # by session: it goes on when its page is closed or loaded again
 _stopped: set[str] = set()  # sessions whose evaluation is to end
 _focus = itertools.count(1)
 
@@ -89,22 +99,27 @@ def build() -> EvaluateTab:
     photos = gr.HTML("", elem_id="evaluate-photos", **shown)
     curves = gr.HTML("", elem_id="evaluate-curves", **shown)
     key = gr.State()
+    timer = gr.Timer(FOLLOW_SECONDS, active=False)
 
     private = {"api_visibility": "private"}
     everything = [found, photos, curves, report, key]
     working = [start, stop]
+    followed = [*everything, *working, timer]
     starting = start.click(_begin, None, working, queue=False, show_progress="hidden", **private)
     running = starting.then(
         _press_evaluate, [checkpoint, against, source, split], everything, concurrency_id=common.COMPUTE,
         concurrency_limit=1, show_progress_on=found, **private,
     )  # fmt: skip
     running.then(_end, None, working, queue=False, show_progress="hidden", **private)
-    stop.click(_cancel, None, [found, *working], cancels=[running], queue=False, show_progress="hidden", **private)
+    stop.click(
+        _cancel, None, [found, *working, timer], cancels=[running], queue=False, show_progress="hidden", **private
+    )
     for part in (found, photos):
         part.look(_press_look, key, photos, concurrency_id="looks", concurrency_limit=2, show_progress="minimal",
                   trigger_mode="always_last", **private)  # fmt: skip
         part.reasons(_press_reasons, key, photos, trigger_mode="once", **REASONS, **private)
-    gr.on(None, _restore, None, everything, queue=False, show_progress="hidden", **private)  # at the page's load
+    gr.on(None, _restore, None, followed, queue=False, show_progress="hidden", **private)  # at the page's load
+    timer.tick(_follow, None, followed, queue=False, show_progress="hidden", **private)
     return EvaluateTab(checkpoint, against, source)
 
 
@@ -177,10 +192,19 @@ def _end() -> tuple[dict, dict]:
     return gr.update(interactive=True), gr.update(visible=False)
 
 
-def _cancel(request: gr.Request) -> tuple[Any, dict, dict]:
-    """One that waits in the queue leaves it; one at work ends at its next word of how far it is."""
-    _stopped.add(request.session_hash)
-    return common.note(say("evaluate.stopped")), *_end()
+def _cancel(request: gr.Request) -> tuple:
+    """One that waits in the queue leaves it; one at work ends at its next word of how far it is.
+
+    It is the page's own; where that has none, those that the visitor began before the page was loaded again.
+    """
+    own = {request.session_hash}
+    _stopped.update(own if own & _at_work.keys() else own | _begun_by(visitor()).keys())
+    return common.note(say("evaluate.stopped")), *_end(), gr.Timer(active=False)
+
+
+def _begun_by(who: str) -> dict[str, Work]:
+    """A visitor's evaluations under way, and not to end, by session."""
+    return {session: work for session, work in list(_at_work.items()) if work.visitor == who and session not in _stopped}
 
 
 def _press_evaluate(
@@ -191,33 +215,56 @@ def _press_evaluate(
     request: gr.Request,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
 ) -> tuple[str, str, str, dict, str | None]:
-    stopped = say("evaluate.stopped")
+    stopped, session = say("evaluate.stopped"), request.session_hash
+    work = _at_work[session] = Work(visitor(), say("evaluate.progress.loading"))
 
-    def report(*values: Any, **said: Any) -> None:
-        if request.session_hash in _stopped:
+    def report(value: Any, **said: Any) -> None:
+        if session in _stopped:
             raise FlowersError(stopped)
-        progress(*values, **said)
+        done = say("evaluate.progress.done", done=value[0], total=value[1]) if isinstance(value, tuple) else ""
+        work.said = " ".join(filter(None, [said.get("desc"), done]))
+        progress(value, **said)
 
     try:
         if against and against == (checkpoint or common.default_checkpoint()):
             raise UsageError(say("evaluate.same", name=against))
         pairs = _measure([checkpoint, against] if against else [checkpoint], source, split, report)
         comparison = compare(pairs[0][0], pairs[1][0]) if against else None
+        result, classifier = pairs[0]
         report(1, desc=say("evaluate.progress.report"))
+        file = _save_report(result, classifier)
+        report(1)  # or it was cancelled meanwhile
     except FlowersError as error:
         kind = "empty" if str(error) == stopped else "problem"
         return common.note(str(error), kind), "", "", gr.update(value=None, visible=False), None
-    result, classifier = pairs[0]
-    file = _save_report(result, classifier)
+    finally:
+        _at_work.pop(session, None)
+        _stopped.discard(session)
     measured = Measured(result, classifier.checkpoint.created, checkpoint, comparison, file)
     return _shown(measured, KEPT.put(visitor(), measured))
 
 
 def _restore() -> tuple:
-    """What this visitor last measured, after a reload."""
+    """At the page's load: how far an evaluation is that goes on, and else what this visitor last measured."""
+    return _working() or (*(_latest() or [gr.skip()] * 5), gr.skip(), gr.skip(), gr.skip())
+
+
+def _follow() -> tuple:
+    """While an evaluation goes on that was begun before the page was loaded: how far it is, and then its results."""
+    nothing = common.note(say("evaluate.empty")), *[gr.skip()] * 4
+    return _working() or (*(_latest() or nothing), *_end(), gr.Timer(active=False))
+
+
+def _working() -> tuple | None:
+    work = next(iter(_begun_by(visitor()).values()), None)
+    begun = gr.update(interactive=False), gr.update(visible=True)
+    return work and (common.note(work.said), *[gr.skip()] * 4, *begun, gr.Timer(active=True))
+
+
+def _latest() -> tuple | None:
     key = KEPT.latest(visitor())
     measured = KEPT.get(visitor(), key)
-    return _shown(measured, key) if measured else (gr.skip(),) * 5
+    return measured and _shown(measured, key)
 
 
 def _shown(measured: Measured, key: str) -> tuple[str, str, str, dict, str]:

@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 from flowers.data import album as albums
 from flowers.data.album import Added, Album, Step
 from flowers.data.dataset import PhotoDataset, listing, scan, scan_if_read
+from flowers.data.decode import MAX_BYTES
 from flowers.data.doctor import Findings, check
 from flowers.data.sources import KNOWN, fetch, local, resolve
 from flowers.errors import FlowersError, UsageError
@@ -98,6 +99,8 @@ def build() -> PhotosTab:
                     elem_id="photos-into",
                 )  # fmt: skip
                 files = gr.File(label=say("photos.files"), file_count="multiple", height=130, elem_id="photos-files")
+                limits = say("photos.files_limits", photo=MAX_BYTES // 10**6, zip=common.MAX_UPLOAD // 10**6)
+                gr.HTML(f'<p class="hint">{limits}</p>', container=False, padding=False)
                 with gr.Row(elem_id="photos-add-row"):
                     add = gr.Button(say("photos.add"), variant="primary", elem_id="photos-add", min_width=110)
                     camera = gr.HTML(
@@ -361,7 +364,8 @@ def _facts(which: str, root: Path | None, classes: dict[str, list[str]], split: 
         )  # fmt: skip
         title = say("photos.mine")
         rows = [("room", room), ("split", split), ("private", say("photos.private_words"))]
-        rows.append(("kept", say("photos.kept_words")))
+        undone = {"steps": albums.MAX_STEPS, "megabytes": f"{albums.MAX_ALBUM_BYTES / 1e6:,.0f}"}
+        rows.append(("kept", say("photos.kept_words", **undone)))
     elif which == "FLOWERS_DATA":
         title, rows = root.name, [("about", say("photos.own_folder")), ("split", split)]
     else:

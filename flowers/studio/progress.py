@@ -174,20 +174,16 @@ def _line(chapters: Sequence[Story], what: str, kind: str) -> Line:
     return Line(say(f"train.curve_{kind}"), kind, points)
 
 
-def numbers(story: Story) -> str:
+def numbers(run: Run | None, story: Story) -> str:
     """The curves' numbers as a table, a row an epoch."""
-    if not story.past:
+    chapters = _chapters(run, story) if run else [story]
+    lines = [_line(chapters, what, kind) for what in CURVES for kind in ("training", "validation")]
+    if not any(line.points for line in lines):
         return f'<p class="hint">{say("train.no_numbers")}</p>'
-    by_epoch: dict[float, dict[str, float]] = {}
-    for what in CURVES:
-        for point in getattr(story, what):
-            if point.series != "batches":
-                by_epoch.setdefault(point.x, {})[f"{what} {point.series}"] = point.y
     rows = [
-        (f"{epoch:g}", f"{row['loss training']:.4f}", f"{row['loss validation']:.4f}",
-         f"{row['accuracy training']:.2%}", f"{row['accuracy validation']:.2%}")
-        for epoch, row in sorted(by_epoch.items())
-    ]  # fmt: skip
+        (f"{told[0][0]:g}", *(f"{y:{form}}" for (_, y), form in zip(told, (".4f", ".4f", ".2%", ".2%"), strict=True)))
+        for told in zip(*(line.points for line in lines), strict=True)
+    ]
     heads = ("train.epoch", "train.training_loss", "train.validation_loss", "train.training_accuracy",
              "train.validation_accuracy")  # fmt: skip
     return number_table(say("train.numbers"), [say(name) for name in heads], rows)

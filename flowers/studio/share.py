@@ -90,7 +90,7 @@ def build(tab: gr.Tab) -> ShareTab:
         event.success(None, file, None, js=f"(file) => file && ({SAVE})(file)", **quiet)
     hub.send.click(
         _press_send, [checkpoint, hub.repo, hub.kind, hub.private, hub.onnx, hub.token], [hub.token, hub.said],
-        concurrency_id="hub", concurrency_limit=2, **quiet,
+        concurrency_id="hub", concurrency_limit=2, show_progress_on=hub.said, **private,
     )  # fmt: skip
     return ShareTab(checkpoint)
 
@@ -287,7 +287,7 @@ def _hub() -> _Hub:
     private = gr.Checkbox(False, label=say("share.hub_private"), elem_id="share-private")
     onnx = gr.Checkbox(False, label=say("share.hub_onnx"), elem_id="share-with-onnx")
     send = gr.Button(say("share.hub_send"), variant="primary", elem_id="share-send")
-    said = gr.HTML(elem_id="share-sent", container=False, padding=False)
+    said = gr.HTML(elem_id="share-sent", elem_classes="in-line", container=False, padding=False)
     kind.change(
         lambda kind: gr.update(visible=kind == "model"), kind, onnx, show_progress="hidden", api_visibility="private"
     )

@@ -20,7 +20,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
 from flowers.studio import common, presets, progress, runs
-from flowers.studio.charts import Line, Mark, folded, line_chart, number_table, round_up
+from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.language import say
 from flowers.studio.visitors import visitor
 from flowers.training import process, queue
@@ -176,7 +176,7 @@ def _watched_parts() -> dict[str, gr.components.Component]:
         gr.Markdown(say("train.more_epochs_info"), elem_classes="hint")
     parts["curves"] = gr.HTML(progress.curves(None, Story()), **plain)
     with gr.Accordion(say("train.numbers"), open=False, elem_id="train-numbers"):
-        parts["numbers"] = gr.HTML(progress.numbers(Story()), **plain)
+        parts["numbers"] = gr.HTML(progress.numbers(None, Story()), **plain)
     parts["look"] = gr.HTML(elem_id="train-look", js_on_load=_script("look"), **plain)
     with gr.Accordion(say("train.log"), open=False, elem_id="train-details"):
         parts["command"] = gr.Textbox(
@@ -537,7 +537,7 @@ def _parts_of(run: Run, now: Status) -> dict[str, Any]:
     return {
         "card": progress.status_card(run, now, story),
         "curves": progress.curves(run, story),
-        "numbers": progress.numbers(story),
+        "numbers": progress.numbers(run, story),
         "look": progress.look(run, story),
         "log": "\n".join(run.log().splitlines()[-LOG_LINES:]),
         "command": _command(run),
@@ -556,7 +556,7 @@ def _parts_of_none() -> dict[str, Any]:
     return {
         "card": common.note(say("train.no_run")),
         "curves": progress.curves(None, Story()),
-        "numbers": progress.numbers(Story()),
+        "numbers": progress.numbers(None, Story()),
         "look": "",
         "log": "",
         "command": "",
@@ -594,9 +594,12 @@ def _finder_parts() -> dict[str, gr.components.Component]:
     with gr.Accordion(say("train.finder"), open=False, elem_id="train-finder"):
         gr.Markdown(say("train.finder_hint"), elem_classes="hint")
         find = gr.Button(say("train.find"), elem_id="train-find")
-        plot = gr.HTML(elem_id="train-finder-plot", container=False, padding=False)
+        plot = gr.HTML(elem_id="train-finder-plot", elem_classes="in-line", container=False, padding=False)
+        # Beside the plot, not in it: it stays open while the search goes on.
+        with gr.Accordion(say("train.finder_table"), open=False, visible=False, elem_id="train-finder-table") as more:
+            table = gr.HTML(container=False, padding=False)
         use = gr.Button(say("train.use"), visible=False, variant="primary", elem_id="train-use-rate")
-    return {"find": find, "plot": plot, "use": use}
+    return {"find": find, "plot": plot, "more": more, "table": table, "use": use}
 
 
 def _wire_finder(
@@ -608,25 +611,33 @@ def _wire_finder(
         lambda: common.note(say("train.finder_waits")), None, finder["plot"], queue=False, **PRIVATE
     )
     pressed.then(
-        _press_find, [chosen, source, *knobs.values()], [finder["plot"], suggested, finder["use"]],
-        concurrency_id="finder", concurrency_limit=1, **PRIVATE,
+        _press_find, [chosen, source, *knobs.values()],
+        [finder["plot"], finder["more"], finder["table"], suggested, finder["use"]], concurrency_id="finder",
+        concurrency_limit=1, show_progress_on=finder["plot"], api_visibility="private",
     )  # fmt: skip
     finder["use"].click(lambda rate: float(f"{rate:.2g}"), suggested, knobs["learning_rate"], **PRIVATE)
 
 
 def _press_find(preset_name: str, source: str, *values: Any) -> Iterator[tuple]:
+    """Updates for the plot, its table and what that lies in, the rate to use, and the button that uses it."""
+    hidden = gr.update(visible=False)
+
+    def only(said: str) -> tuple:
+        return said, hidden, "", None, hidden
+
     try:
         recipe = _recipe(preset_name, dict(zip(KNOBS, values, strict=True)))
         while queue.is_taken() or queue.waiting():
-            yield common.note(say("train.finder_waits")), None, gr.update(visible=False)
+            yield only(common.note(say("train.finder_waits")))
             time.sleep(FINDER_POLL_SECONDS)
-        yield common.note(say("train.finding")), None, gr.update(visible=False)
+        yield only(common.note(say("train.finding")))
         presets.stop_measuring()
         for search in _search(recipe, common.source_of(source)):
             rate = search.get("suggested")
-            yield _search_plot(search), rate, gr.update(visible=rate is not None)
+            usable = gr.update(visible=rate is not None)
+            yield _search_plot(search), gr.update(visible=True), _search_table(search), rate, usable
     except FlowersError as error:
-        yield common.note(str(error), "problem"), None, gr.update(visible=False)
+        yield only(common.note(str(error), "problem"))
 
 
 def _search(recipe: Recipe, source: str) -> Iterator[dict[str, Any]]:
@@ -671,7 +682,10 @@ def _search_plot(search: dict[str, Any]) -> str:
         if rate
         else say("train.searching", done=len(rates), total=search["steps"])
     )
-    name, head = say("train.finder_table"), (say("train.rate"), say("train.loss"))
-    numbers = [(f"{x:.2g}", f"{y:.4f}") for x, y in zip(rates, losses, strict=True)]
     chart = line_chart(title, [line], (1e-7, 10.0), (0, top), logarithmic=True, marks=marks)
-    return f'<div class="charts">{chart}</div>{folded(name, number_table(name, head, numbers)) if rate else ""}'
+    return f'<div class="charts">{chart}</div>'
+
+
+def _search_table(search: dict[str, Any]) -> str:
+    numbers = [(f"{x:.2g}", f"{y:.4f}") for x, y in zip(search["rates"], search["losses"], strict=True)]
+    return number_table(say("train.finder_table"), (say("train.rate"), say("train.loss")), numbers)

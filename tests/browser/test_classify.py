@@ -58,8 +58,11 @@ def test_photos_of_every_format_are_answered_and_others_get_a_sentence(open_page
 
     buffer = io.BytesIO()
     pillow_heif.from_pillow(flower).save(buffer)
-    upload(page, {"name": "flower.heic", "mimeType": "image/heic", "buffer": buffer.getvalue()})
-    expect(page.locator("#classify-answer h2")).to_be_visible()
+    for name, mime in (("flower.heic", "image/heic"), ("flower.jpg", "image/jpeg")):
+        upload(page, {"name": name, "mimeType": mime, "buffer": buffer.getvalue()})
+        expect(page.locator("#classify-answer h2")).to_be_visible()
+        drawn = page.locator("#classify-photo img").first
+        expect(drawn).to_have_js_property("naturalWidth", 300)  # no browser here draws a HEIC
 
     upload(page, {"name": "note.jpg", "mimeType": "image/jpeg", "buffer": b"this is only text, not a photo"})
     problem = page.locator("#classify-answer .problem")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import open_tab
+
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 MEASURED = 300_000  # milliseconds: the garden may have to be painted first
 
@@ -155,7 +157,7 @@ def test_after_a_reload_the_results_are_there_and_another_visitor_has_none(measu
     measured.locator("table.matrix td.wrong button").first.click()
     expect(measured.locator("#evaluate-photos figure").first).to_be_visible()
     page = open_page(390)
-    page.get_by_role("tab", name="Evaluate").click()
+    open_tab(page, "Evaluate")
     expect(page.locator("#evaluate-results")).to_contain_text("Choose a checkpoint and photos")
     expect(page.locator("table.matrix")).to_have_count(0)
 
@@ -166,6 +168,17 @@ def test_on_a_phone_everything_fits(measured):
     expect(measured.locator("#evaluate-photos figure").first).to_be_visible()
     assert measured.evaluate("document.documentElement.scrollWidth") <= 390
     measured.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_an_evaluation_goes_on_while_its_page_is_loaded_again(measured):
+    measured.locator("#evaluate-split").get_by_label("Training").check()
+    measured.locator("#evaluate-start").click()
+    expect(measured.locator("#evaluate-stop")).to_be_visible()
+    measured.reload()
+    measured.get_by_role("tab", name="Evaluate").click()
+    expect(measured.locator("#evaluate-results .headline")).to_contain_text("the training part", timeout=MEASURED)
+    expect(measured.locator("#evaluate-start")).to_be_enabled()
+    expect(measured.locator("#evaluate-stop")).to_be_hidden()
 
 
 def test_an_evaluation_can_be_cancelled(measured):

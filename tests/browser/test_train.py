@@ -254,10 +254,13 @@ def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(train_page):
     set_knob(page, "batch_size", 2)
     page.get_by_role("button", name="Find a learning rate").click()
     page.locator("#train-find").click()
-    plot = page.locator("#train-finder-plot")
+    plot, table = page.locator("#train-finder-plot"), page.locator("#train-finder-table")
     expect(plot).to_contain_text(re.compile("Step .* of 100"), timeout=300_000)
+    table.get_by_role("button", name="The numbers").click()
     expect(plot.locator("g.curve .line").last).to_have_attribute("d", re.compile("M.*L"))
+    expect(table.locator("tbody tr").nth(1)).to_be_visible()  # and stays open while more come
     expect(plot).to_contain_text("Suggested:", timeout=300_000)
+    expect(table.locator("tbody tr").nth(20)).to_be_visible()
     page.locator("#train-use-rate").click()
     suggested = re.search(r"Suggested: (\S+)", plot.inner_text())[1]
     rate = page.locator("#knob-learning_rate input")

@@ -154,6 +154,7 @@ def test_every_step_is_undone(filled):
         lambda: filled.remove_class("../daisy"),
         lambda: filled.rename("rose", "daisy"),
         lambda: filled.add("daisy", photos(1)),  # the one that was removed
+        lambda: filled.remove(filled.classes["daisy"]),  # and is again: it is in the bin twice
     ]
     states = []
     for change in changes:
@@ -165,7 +166,7 @@ def test_every_step_is_undone(filled):
         assert filled.undo().kind == kinds[-1]
         assert content(filled) == before
         assert {path.name: path.read_bytes() for path in filled._paths().values()} == files
-    assert kinds == ["add", "rename", "remove class", "add", "remove", "move", "class", "rename"]
+    assert kinds == ["remove", "add", "rename", "remove class", "add", "remove", "move", "class", "rename"]
     assert filled.undo().about == {"count": 2, "name": "rose"} and filled.undo() and filled.undo() is None
 
 

@@ -21,13 +21,14 @@ from flowers.studio.kept import Kept
 from flowers.studio.language import texts
 from flowers.training.run import Run
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
+from tests.studio.visiting import visit
 
 ENGLISH = texts("en")
 
 
-def somebody(name: str) -> SimpleNamespace:
-    """A request of a visitor's, in English."""
-    return SimpleNamespace(headers={}, cookies={"flowers_visitor": name}, session_hash=name)
+def somebody(name: str, session: str = "") -> SimpleNamespace:
+    """A request of a visitor's, in English; each load of the page is another session."""
+    return SimpleNamespace(headers={}, cookies={"flowers_visitor": name}, session_hash=session or name)
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +82,11 @@ def other_run(second_checkpoint) -> str:
     return make_run("other-run", second_checkpoint)
 
 
-def press(run, part="all", against="", who="me", reported=False):
-    """The button, pressed by a visitor; the report takes longest, and few tests look at it."""
+def press(run, part="all", against="", who="me", reported=False, meanwhile=lambda: None):
+    """The button, pressed by a visitor; the report takes longest, and few tests look at it: what happens meanwhile."""
     with pytest.MonkeyPatch.context() as patch:
         if not reported:
-            patch.setattr(evaluate, "report_page", lambda *_: "a page")
+            patch.setattr(evaluate, "report_page", lambda *_: (meanwhile(), "a page")[1])
         return evaluate._press_evaluate(run, against, "FLOWERS_DATA", part, somebody(who), lambda *_, **__: None)
 
 
@@ -325,6 +326,35 @@ def test_whoever_cancels_is_told_so_and_nothing_is_kept(run, photos):
     assert "<table" in press(run, who="you")[0]  # somebody else's goes on
     evaluate._begin(somebody("me"))
     assert "<table" in press(run)[0]
+
+
+def test_a_cancel_while_the_report_is_written_is_not_too_late(run, photos):
+    before = KEPT.latest(evaluate.visitor())
+    found, *_, key = press(run, meanwhile=lambda: evaluate._cancel(somebody("me")))
+    assert ENGLISH["evaluate.stopped"] in found
+    assert key is None and KEPT.latest(evaluate.visitor()) == before
+
+
+def test_an_evaluation_is_followed_and_can_be_cancelled_after_a_reload(run, photos):
+    seen = []
+
+    def reload():
+        seen.extend([evaluate._restore(), evaluate._follow()])
+        with visit("you"):
+            seen.append(evaluate._follow())
+            evaluate._cancel(somebody("you"))
+
+    result = press(run, "val", meanwhile=reload)
+    for found, *_, start, stop, timer in seen[:2]:
+        assert ENGLISH["evaluate.progress.report"] in found
+        assert (start["interactive"], stop["visible"], timer.active) == (False, True, True)
+    assert ENGLISH["evaluate.empty"] in seen[2][0] and not seen[2][-1].active
+    after = evaluate._follow()
+    assert after[:5] == result
+    assert (after[5]["interactive"], after[6]["visible"], after[7].active) == (True, False, False)
+
+    found, *_ = press(run, "val", meanwhile=lambda: evaluate._cancel(somebody("me", "reloaded")))
+    assert ENGLISH["evaluate.stopped"] in found
 
 
 def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, photos, monkeypatch, tmp_path):

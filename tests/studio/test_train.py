@@ -390,10 +390,14 @@ def test_a_run_that_prolongs_another_goes_on_from_its_curves():
     assert "continued" not in progress.curves(second, read_story(second))
 
 
-def test_every_epoch_has_a_row_of_numbers():
+def test_every_epoch_has_a_row_of_numbers_those_before_it_was_prolonged_as_well():
     run = finished_run(runs_dir() / "run", epochs=3, accuracy=0.9)
-    page = progress.numbers(read_story(run))
+    page = progress.numbers(run, read_story(run))
     assert len(re.findall("<tr>", page)) == 4
+    assert "<td>90.00%</td>" in page
+    longer = finished_run(runs_dir() / "longer", epochs=2, continues="run")
+    page = progress.numbers(longer, read_story(longer))
+    assert re.findall(r"<tr><t[hd][^>]*>(\d+)<", page) == ["1", "2", "3", "4", "5"]
     assert "<td>90.00%</td>" in page
 
 
