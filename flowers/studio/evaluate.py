@@ -204,7 +204,8 @@ def _cancel(request: gr.Request) -> tuple:
 
 def _begun_by(who: str) -> dict[str, Work]:
     """A visitor's evaluations under way, and not to end, by session."""
-    return {session: work for session, work in list(_at_work.items()) if work.visitor == who and session not in _stopped}
+    going_on = [(session, work) for session, work in list(_at_work.items()) if session not in _stopped]
+    return {session: work for session, work in going_on if work.visitor == who}
 
 
 def _press_evaluate(

@@ -1,13 +1,14 @@
-"""Links that open the studio at a tab, a run, a checkpoint or an example photo; and the address that follows the page.
+"""Links that open the studio at a tab, a run, a checkpoint or a photo; and the address that follows the page.
 
-``?tab=train&run=NAME`` ``?tab=classify&photo=EXAMPLE&checkpoint=NAME`` ``?tab=evaluate&checkpoint=NAME``
-``?tab=share&checkpoint=NAME``
+``?tab=train&run=NAME`` ``?tab=classify&photo=EXAMPLE&checkpoint=NAME`` ``?tab=classify&photo=SET/CLASS/FILE``
+``?tab=evaluate&checkpoint=NAME`` ``?tab=share&checkpoint=NAME``
 
-A link names only what the studio has: runs, checkpoints, the example photos. It cannot name a photo elsewhere on the
-web: our server would have to fetch whatever address a stranger's link says, also from the network behind it
-(server-side request forgery).
+A link names only what the studio has and anybody may see: runs, checkpoints, the example photos and those of the known
+photo sets. It cannot name a photo elsewhere on the web: our server would have to fetch whatever address a stranger's
+link says, also from the network behind it (server-side request forgery).
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any
 
 import gradio as gr
 from gradio.context import Context
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
 
+from flowers.data.dataset import listing
+from flowers.data.sources import KNOWN, local
+from flowers.errors import FlowersError
 from flowers.studio import common, examples, train
 from flowers.studio.language import say
 
@@ -28,7 +34,7 @@ FILLED = {
 }
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 # What a control's value is in an address; nothing where it has no name there.
-PHOTO_NAME = "(photo) => linked.chose('classify', 'photo', (%s)[(photo?.path ?? '').split(/[\\\\/]/).pop()])"
+PHOTO_NAME = "(photo) => linked.showed((photo?.path ?? '').split(/[\\\\/]/).pop(), %s)"
 CHOICE = "(value) => linked.chose(%s, %s, value === %s ? undefined : value)"
 
 
@@ -112,7 +118,16 @@ def _checkpoint(name: str) -> dict | None:
 
 
 def _photo(name: str) -> str | None:
-    return example_photos().get(name)
+    return example_photos().get(name) or _photo_of_set(*name.partition("/")[::2])
+
+
+def _photo_of_set(source: str, photo: str) -> str | None:
+    """A copy, where Gradio serves it, of a known set's photo that is named by its path in the set."""
+    with contextlib.suppress(FlowersError):
+        root = local(source) if source in KNOWN else None
+        if root and any(photo in photos for photos in listing(root).values()):
+            return save_file_to_cache(root / photo, get_upload_folder())
+    return None
 
 
 UPDATES: dict[str, Callable[[str], Any]] = {"run": _run, "checkpoint": _checkpoint, "photo": _photo}

@@ -7,12 +7,14 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import numpy as np
 from PIL import Image
 
 from flowers.cores import available_threads
 from flowers.data.decode import decode_image
+from flowers.data.sources import KNOWN
 from flowers.errors import DecodeError
 from flowers.evaluation.compare import Comparison
 from flowers.evaluation.evaluate import Evaluation, Outcome
@@ -377,10 +379,20 @@ def photo_html(
     back = _button(say("evaluate.photos.back_to"), {name: value for name, value in look.items() if name != "open"})
     return (
         f'<section class="evaluation photos"><header><div><h3 tabindex="-1" data-focus="{focus}">{title}</h3>'
-        f'<p class="hint">{_caption(result, place, second)}</p></div><div class="choices">{back}</div></header>'
+        f'<p class="hint">{_caption(result, place, second)}</p></div>'
+        f'<div class="choices">{_link(result, item)}{back}</div></header>'
         f'<div class="one">{"".join(figures)}</div><p class="hint">{mapped}{exact} '
         f"{say('evaluate.photos.file')} <code>{common.escape(item.photo)}</code></p></section>"
     )
+
+
+def _link(result: Evaluation, item: Outcome) -> str:
+    """A link that shows anybody the photo and its answer; none to photos that are somebody's own."""
+    if result.source not in KNOWN:
+        return ""
+    named = {"tab": "classify", "checkpoint": result.checkpoint, "photo": f"{result.source}/{item.photo}"}
+    address = common.escape(f"?{urlencode(named, safe='/', quote_via=quote)}")
+    return f'<a class="ask" href="{address}" target="_blank">{say("evaluate.photos.link")}</a>'
 
 
 def _caption(result: Evaluation, place: int, second: Evaluation | None) -> str:

@@ -84,7 +84,7 @@ def test_a_click_on_a_number_shows_its_photos(measured):
     expect(measured.locator("#evaluate-photos h3")).to_have_text("Its worst mistakes")
 
 
-def test_maps_stand_beside_the_photos_and_one_photo_opens(measured):
+def test_maps_stand_beside_the_photos_and_one_photo_opens_and_has_a_link_for_others(measured, open_page):
     photos = measured.locator("#evaluate-photos")
     measured.get_by_role("button", name="Show where it looked").click()
     expect(photos.locator(".grid.reasons")).to_be_visible()
@@ -93,6 +93,13 @@ def test_maps_stand_beside_the_photos_and_one_photo_opens(measured):
     assert maps.first.evaluate("image => image.naturalWidth") >= 200
     photos.locator("button.open").first.click()
     expect(photos.locator(".one figure")).to_have_count(3)
+    answer = re.search(r"report: (\w+)", photos.locator("header .hint").inner_text())[1]
+    friend = open_page(query=photos.get_by_role("link", name="A link to this photo").get_attribute("href"))
+    for _ in range(2):
+        expect(friend.locator("#classify-answer h2")).to_contain_text(answer)
+        expect(friend.locator("#classify-checkpoint input")).to_have_value(re.compile("flowers-resnet18-report"))
+        expect(friend).to_have_url(re.compile("photo=garden%2F|photo=garden/"))
+        friend.reload()
     measured.get_by_role("button", name="Back to the photos").click()
     expect(photos.locator(".grid")).to_be_visible()
 

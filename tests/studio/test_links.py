@@ -1,8 +1,11 @@
 """What an address may ask for."""
 
-import pytest
+from pathlib import Path
 
-from flowers.studio import examples
+import pytest
+from gradio.utils import get_upload_folder
+
+from flowers.studio import examples, links
 from flowers.studio.language import text
 from flowers.studio.links import example_photos, read
 
@@ -43,6 +46,22 @@ def test_the_tab_may_be_left_out_where_the_rest_tells_it():
 def test_examples_go_by_their_names():
     assert set(example_photos()) == set(examples.CLASSES)
     assert asked(tab="classify", photo="tulip")[2] == {("classify", "photo"): example_photos()["tulip"]}
+
+
+def test_a_photo_of_a_known_set_goes_by_its_path_in_the_set(monkeypatch, garden):
+    monkeypatch.setattr(links, "local", lambda name: garden if name == "garden" else None)
+    photo = next(garden.glob("*/*.jpg")).relative_to(garden).as_posix()
+    (found,) = asked(tab="classify", photo=f"garden/{photo}")[2].values()
+    assert Path(found).is_relative_to(get_upload_folder()) and Path(found).name == Path(photo).name
+    assert Path(found).read_bytes() == (garden / photo).read_bytes()
+    for other in (
+        "garden/rose/none.jpg",
+        f"flowers5/{photo}",
+        f"garden/../garden/{photo}",
+        "garden/../../x",
+        "garden/",
+    ):
+        assert asked(tab="classify", photo=other)[2] == {}
 
 
 @pytest.mark.parametrize(

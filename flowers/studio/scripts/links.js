@@ -37,19 +37,24 @@ const linked = (() => {
     open = shown;
   };
 
+  const chose = (tab, name, value) => {
+    if (!settled) return;
+    chosen[tab] = { ...chosen[tab], [name]: value };
+    if (tab === open) write();
+  };
+
   return {
     asked,
     opened,
+    chose,
+    // A photo by its file's name: an example, or the one that the link has asked for.
+    showed: (file, examples) =>
+      chose("classify", "photo", examples[file] ?? (asked.photo?.split("/").pop() === file ? asked.photo : undefined)),
     settle: () => {
       settled = true;
       if (!pressed) return find();
       pressed.click();
       opened(pressed.dataset.tabId);
-    },
-    chose: (tab, name, value) => {
-      if (!settled) return;
-      chosen[tab] = { ...chosen[tab], [name]: value };
-      if (tab === open) write();
     },
   };
 })();
