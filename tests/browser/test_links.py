@@ -24,6 +24,14 @@ def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_p
     expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
 
 
+def test_the_same_of_a_tab_that_has_no_room_in_the_bar(open_page):
+    page = open_page(320, query="?tab=train")
+    page.get_by_role("button", name="More tabs").click()
+    page.locator(".overflow-dropdown button").filter(has_text="Share").click()
+    expect(page).to_have_url(re.compile("tab=share"))
+    expect(page.locator("#share-zip")).to_be_visible()
+
+
 def test_who_presses_a_tab_while_a_link_is_followed_gets_that_tab(open_page):
     page = open_page(query="?tab=train")
     page.get_by_role("tab", name="Augment").click()

@@ -7,9 +7,10 @@ const linked = (() => {
   let open = asked.tab ?? FIRST;
   const chosen = { [open]: asked }; // by tab: what its part of the address says
   let settled = !NAMES.some((name) => name in asked); // while a link is followed, controls change by themselves
-  let pressed; // a tab that somebody pressed meanwhile: that is newer than the link
+  let pressed; // the name of a tab that somebody pressed meanwhile: that is newer than the link
+  const TABS = "#tabs [role=tab], #tabs .overflow-dropdown button"; // these have no room in the bar
   addEventListener("click", (event) => {
-    if (!settled && event.isTrusted) pressed = event.target.closest("[role=tab]") ?? pressed;
+    if (!settled && event.isTrusted) pressed = event.target.closest(TABS)?.textContent ?? pressed;
   }, true);
 
   const write = () => {
@@ -53,8 +54,9 @@ const linked = (() => {
     settle: () => {
       settled = true;
       if (!pressed) return find();
-      pressed.click();
-      opened(pressed.dataset.tabId);
+      const tab = [...document.querySelectorAll(TABS)].find((one) => one.textContent === pressed);
+      tab.click(); // then Gradio tells which it is, unless it is open already
+      if (tab.dataset.tabId) opened(tab.dataset.tabId);
     },
   };
 })();
