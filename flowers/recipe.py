@@ -57,9 +57,10 @@ class Knob:
         """The allowed values in words, such as ``a whole number from 1 to 512`` or ``one of auto, cpu``."""
         if self.kind is str:
             return f"one of {', '.join(self.choices)}"
-        what = "a whole number" if self.kind is int else "a number"
-        low, high = (f"{bound}" if self.kind is int else f"{bound:g}" for bound in (self.low, self.high))
-        return f"{what} from {low} to {high}" + (f" ({self.unit})" if self.unit else "")
+        low, high, unit = self.low, self.high, self.unit
+        if self.kind is int:
+            return f"a whole number from {low} to {high} ({unit})" if unit else f"a whole number from {low} to {high}"
+        return f"a number from {low:g} to {high:g} ({unit})" if unit else f"a number from {low:g} to {high:g}"
 
     def _parse_text(self, value: Any) -> str:
         value = value.strip() if isinstance(value, str) else value

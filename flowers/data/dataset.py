@@ -235,7 +235,8 @@ def class_names(root: Path, folders: Iterable[str]) -> dict[str, str]:
     except FileNotFoundError:
         given = {}
     except (ValueError, AttributeError, TypeError, RecursionError):
-        raise DataError(f'{CLASS_NAMES} is not as it should be, such as {{"folder-1": "AC/DC"}}: remove it.') from None
+        example = '{"folder-1": "AC/DC"}'
+        raise DataError(f"{CLASS_NAMES} is not as it should be, such as {example}: remove it.") from None
     names = {folder: given.get(folder) or folder for folder in folders}
     if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
         raise DataError(f"{CLASS_NAMES} gives the name {min(twice)} to two folders: change or remove it.")

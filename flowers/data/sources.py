@@ -133,11 +133,13 @@ def resolve(source: str | Path | None = None, *, progress: Progress | None = Non
         if path.is_file():
             return unpack(path, progress=progress)
     if len(path.parts) == 1 and not path.suffix:
+        name = f"{path.name!r}{said}"
         raise UsageError(
-            f"There is no photo set named {path.name!r}{said}: give one of {', '.join(KNOWN)}, a folder of class "
-            "folders, or a zip of one."
+            f"There is no photo set named {name}: give one of {', '.join(KNOWN)}, a folder of class folders, or a zip "
+            "of one."
         )
-    raise DataError(f"There is no folder or zip at {path}{said}: check the path, or use one of {', '.join(KNOWN)}.")
+    place = f"{path}{said}"
+    raise DataError(f"There is no folder or zip at {place}: check the path, or use one of {', '.join(KNOWN)}.")
 
 
 def _whole(name: str, fetched: Fetched) -> Fetched:

@@ -168,8 +168,8 @@ def _in_words(error: Exception, repo: str, token: str) -> str:
             429: "The Hub has had too many requests from here: wait a few minutes and try again.",
         }
         said = " ".join((error.server_message or "").replace(token, "…").split()).rstrip(".")[:200]
-        told = f" It says: {said}." if said else ""
-        return known.get(status, f"The Hub refused this with error {status}: try again later.") + told
+        told = known.get(status, f"The Hub refused this with error {status}: try again later.")
+        return f"{told} It says: {said}." if said else told
     if isinstance(error, OfflineModeIsEnabled):
         return "This machine is told to stay offline (HF_HUB_OFFLINE): unset that, and try again."
     # By name: the client is built on httpx or httpx2, by its version.

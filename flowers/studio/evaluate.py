@@ -26,7 +26,7 @@ from flowers.reason import Reason
 from flowers.studio import common, results
 from flowers.studio.classify import REASONS
 from flowers.studio.kept import Kept
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
 
 PAGE = 12  # photos shown at a time
@@ -173,7 +173,7 @@ def _measure(
     dataset = scan(folder, counting("reading"))
     measured = []
     for classifier, what in zip(classifiers, ("classifying", "second"), strict=False):
-        name = source if source in KNOWN else "my photos" if source == "album" else None  # an album's folder is no name
+        name = source if source in KNOWN else common.MY_PHOTOS if source == common.ALBUM else None
         first = classifiers[0].checkpoint
         result = evaluate(classifier, dataset, split, source=name, split_of=first, progress=counting(what))
         measured.append((result, classifier))
@@ -327,9 +327,9 @@ def _save_report(result: Evaluation, classifier: Classifier) -> str | None:
         name = re.sub(r"[^\w.-]+", "-", f"{result.checkpoint}-on-{result.source}")[:100]
         return save_bytes_to_cache(page.encode(), f"{name}.html", get_upload_folder())
     except FlowersError as error:
-        problem = str(error)
+        problem = sentence(str(error))
     except OSError as error:
-        problem = f"The disk did not take it ({error.strerror or error})."
+        problem = say("share.disk", reason=error.strerror or error)
     gr.Warning(problem, title=say("evaluate.no_report"))
     return None
 

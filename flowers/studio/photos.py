@@ -399,8 +399,9 @@ def _said(text: str) -> str:
     return f'<div role="status">{note(text)}</div>'
 
 
-def _counting(progress: Callable[..., Any], what: str, unit: str = "photos") -> Callable[[int, int | None], None]:
-    return lambda done, total: progress((done, total), desc=what, unit=unit)
+def _counting(progress: Callable[..., Any], what: str, unit: str = "unit") -> Callable[[int, int | None], None]:
+    counted = say(f"photos.{unit}")
+    return lambda done, total: progress((done, total), desc=what, unit=counted)
 
 
 # Fetching
@@ -408,7 +409,7 @@ def _counting(progress: Callable[..., Any], what: str, unit: str = "photos") -> 
 
 def _fetch(which: str, progress: gr.Progress = gr.Progress()) -> tuple[str, dict]:  # noqa: B008 - how Gradio finds it
     """What there is to say, and the sets as they are now."""
-    words, unit = say("photos.fetching"), "photos" if which == "garden" else "bytes"
+    words, unit = say("photos.fetching"), "unit" if which == "garden" else "unit_bytes"
     try:
         if which not in KNOWN:
             raise UsageError(say("photos.gone"))
@@ -417,7 +418,8 @@ def _fetch(which: str, progress: gr.Progress = gr.Progress()) -> tuple[str, dict
     except FlowersError as error:
         return note(str(error), "problem"), gr.skip()
     found, expected = f"{fetched.found:,}", f"{fetched.expected:,}"
-    words = say("photos.fetched", found=found, expected=expected, origin=fetched.origin)
+    origin = say("photos.origins").join(map(sentence, fetched.origin.split(" and ")))
+    words = say("photos.fetched", found=found, expected=expected, origin=origin)
     return _said(words), refresh_sets()
 
 

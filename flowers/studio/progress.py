@@ -41,7 +41,7 @@ def status_card(run: Run, now: Status, story: Story) -> str:
         f'<div class="progress" role="progressbar" aria-label="{say("train.progress")}" aria-valuenow="{percent}" '
         f'aria-valuemin="0" aria-valuemax="100"><span style="width:{percent}%"></span></div>'
         f'<div class="stats">{stats}</div><div class="facts"><p>{say("train.run_is", run=escape(run.title))} '
-        f"{escape(story.machine)}</p>{about}</div></section>"
+        f"{escape(sentence(story.machine))}</p>{about}</div></section>"
     )
 
 

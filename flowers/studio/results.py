@@ -79,11 +79,15 @@ def _headline(result: Evaluation) -> str:
 
 def _facts(result: Evaluation) -> str:
     """What was measured, and how much it says about photos to come."""
-    names = {"name": common.escape(result.checkpoint), "source": common.escape(result.source)}
+    names = {"name": common.escape(result.checkpoint), "source": common.escape(_source(result))}
     said = [say(f"evaluate.measured.{result.split}", **names), _worth(result)]
     if count := len(result.unreadable):
         said.append(say("evaluate.unreadable_one") if count == 1 else say("evaluate.unreadable", count=count))
     return " ".join(said)
+
+
+def _source(result: Evaluation) -> str:
+    return say("photos.mine") if result.source == common.MY_PHOTOS else result.source
 
 
 def _worth(result: Evaluation) -> str:
@@ -336,7 +340,9 @@ def _pages(look: dict[str, Any], first: int, shown: int, total: int) -> str:
 def _figure(result: Evaluation, place: int, look: dict, picture: Image.Image | str, second: Evaluation | None) -> str:
     caption = _caption(result, place, second)
     if isinstance(picture, str):
-        return f'<figure><p class="gone">{common.escape(picture)}</p><figcaption>{caption}</figcaption></figure>'
+        return (
+            f'<figure><p class="gone">{common.escape(sentence(picture))}</p><figcaption>{caption}</figcaption></figure>'
+        )
     image = f'<img src="{common.data_url(picture)}" alt="{_alt(result, place)}" decoding="sync">'
     opening = f'<button type="button" class="open" {_look({**look, "open": place})}>{image}</button>'
     return f"<figure>{opening}<figcaption>{caption}</figcaption></figure>"

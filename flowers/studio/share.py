@@ -18,7 +18,7 @@ from flowers.share.bundle import file_name, write_zip
 from flowers.share.card import body, model_card
 from flowers.share.onnx import export_apart, snippet
 from flowers.studio import common
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 
 # Where the page is, as its visitor sees it: behind a proxy the server does not know.
 ADDRESS = "(_, ...rest) => [window.location.origin + window.location.pathname, ...rest]"
@@ -156,7 +156,7 @@ def _show(address: str, name: str | None, call: str) -> tuple[Any, ...]:
     try:
         checkpoint = common.offered_checkpoint(name)
     except FlowersError as error:
-        return common.escape(error), "", "", _mcp(address)
+        return common.escape(sentence(str(error))), "", "", _mcp(address)
     link = _link(link_to(address, checkpoint))
     return body(model_card(checkpoint)), link, _examples(address, name, call), _mcp(address)
 

@@ -154,7 +154,9 @@ def _groups(
 def _suspects(findings: Findings, ticked: Iterable[str]) -> str:
     suspects = [suspect for suspect in findings.suspects or () if suspect.confident]
     if not suspects:
-        return _section(say("photos.suspects_title", count=0), f"{say('photos.no_suspects')} {findings.basis}", "")
+        return _section(
+            say("photos.suspects_title", count=0), f"{say('photos.no_suspects')} {sentence(findings.basis)}", ""
+        )
     shown = suspects[: 3 * MOST_GROUPS]
     pictures = thumbnails([findings.dataset.root / suspect.photo for suspect in shown])
     rows = "".join(
@@ -165,7 +167,7 @@ def _suspects(findings: Findings, ticked: Iterable[str]) -> str:
         for suspect, picture in zip(shown, pictures, strict=True)
     )  # fmt: skip
     rest = _hidden([suspect.photo for suspect in suspects[3 * MOST_GROUPS :]])
-    said = f"{say('photos.suspects')} {findings.basis}"
+    said = f"{say('photos.suspects')} {sentence(findings.basis)}"
     return _section(say("photos.suspects_title", count=len(suspects)), said, f'<ul class="contact">{rows}</ul>{rest}')
 
 

@@ -21,7 +21,7 @@ from flowers.paths import PROJECT
 from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
 from flowers.studio import common, presets, progress, runs
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
 from flowers.training import process, queue
 from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
@@ -584,7 +584,7 @@ def _command(run: Run) -> str:
         data = f" --data {run.source}" if run.source in KNOWN else ""
         return f"python -m flowers train {run.recipe.command_line(run.preset)}{data}"
     except FlowersError as error:  # a damaged run
-        return str(error)
+        return sentence(str(error))
 
 
 # The learning-rate finder: in a process of its own, for it sets torch up as a training does

@@ -214,10 +214,8 @@ def _shown(machine: Machine) -> str:
 
 
 def _kind(machine: Machine) -> str:
-    layout = "channels last" if machine.memory_format == "channels_last" else "plain layout"
-    threads = f" with {_plural(machine.threads, 'thread')}" if machine.device == "cpu" else ""
-    return f"{machine.precision}, {layout}{threads}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    channels_last = machine.memory_format == "channels_last"
+    kind = f"{machine.precision}, channels last" if channels_last else f"{machine.precision}, plain layout"
+    if machine.device != "cpu":
+        return kind
+    return f"{kind} with 1 thread" if machine.threads == 1 else f"{kind} with {machine.threads} threads"
