@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -138,16 +137,14 @@ def open_dataset(source: str | Path | None = None, progress: Progress | None = N
     return scan(resolve(source, progress=progress), progress)
 
 
-def scan(root: str | Path, progress: Progress | None = None, *, max_seconds: float = math.inf) -> PhotoDataset:
+def scan(root: str | Path, progress: Progress | None = None) -> PhotoDataset:
     """Index the class folders under ``root``. Every photo is decoded once; the facts are cached by size and time.
 
-    ``max_seconds`` bounds the reading, for strangers' photos: a PNG of 14 KB may hold 100 megapixels, and a JPEG of
-    140 KB keep a core busy for a minute. Raises DataError when it is not enough, for fewer than two classes, and for a
-    class with fewer than two readable photos.
+    Raises DataError for fewer than two classes, and for a class with fewer than two readable photos.
     """
     root = Path(root).resolve()
     with _reading(root):
-        return _scan(root, progress, max_seconds)
+        return _scan(root, progress)
 
 
 def listing(root: str | Path) -> dict[str, list[str]]:
@@ -168,7 +165,7 @@ def scan_if_read(root: str | Path, most: int = 0) -> PhotoDataset | None:
     root = Path(root).resolve()
     try:
         with _reading(root):
-            return _scan(root, None, math.inf, most)
+            return _scan(root, None, most)
     except _Unread:
         return None
 
@@ -201,7 +198,7 @@ def _class_folders(root: Path) -> dict[str, Path]:
     return {names[folder]: folders[folder] for folder in sorted(names, key=names.get)}
 
 
-def _scan(root: Path, progress: Progress | None, max_seconds: float, most: float = math.inf) -> PhotoDataset:
+def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> PhotoDataset:
     folders = _class_folders(root)
     if not 2 <= len(folders) <= MAX_CLASSES:
         held = "1 class folder" if len(folders) == 1 else f"{len(folders)} class folders"
@@ -211,7 +208,7 @@ def _scan(root: Path, progress: Progress | None, max_seconds: float, most: float
         )
     files = [(label, path) for label, folder in enumerate(folders.values()) for path in sorted(_files(folder))]
     names = [path.relative_to(root).as_posix() for _, path in files]
-    facts = _facts(root, [path for _, path in files], names, progress, max_seconds, most)
+    facts = _facts(root, [path for _, path in files], names, progress, most)
     photos, unreadable = [], []
     for (label, _), name, (sha256, fingerprint, reason) in zip(files, names, facts, strict=True):
         if reason:
@@ -316,9 +313,7 @@ def _files(folder: Path) -> Iterator[Path]:
 Fact = tuple[str, str, str]  # sha256, fingerprint, reason it cannot be read ("" when it can)
 
 
-def _facts(
-    root: Path, paths: list[Path], names: list[str], progress: Progress | None, max_seconds: float, most: float
-) -> list[Fact]:
+def _facts(root: Path, paths: list[Path], names: list[str], progress: Progress | None, most: float) -> list[Fact]:
     """The facts of every file, from the cache where size and modification time are unchanged."""
     cache = _index_file(root)
     known = _read_cache(cache)
@@ -327,7 +322,6 @@ def _facts(
     if len(todo) > most:
         raise _Unread
     if todo:
-        deadline = time.monotonic() + max_seconds
         # Pillow decodes outside the interpreter lock, so threads are enough.
         with ThreadPoolExecutor(THREADS) as pool:
             facts = ahead(pool, lambda index: _fact(paths[index], names[index]), todo, FACTS_AHEAD)
@@ -335,12 +329,6 @@ def _facts(
                 known[keys[index]] = fact
                 if progress:
                     progress(done, len(todo))
-                if time.monotonic() >= deadline:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise DataError(
-                        f"The photos in {root.name} take longer to read than the {max_seconds:.0f} seconds allowed "
-                        "here: give fewer or smaller ones."
-                    )
         _write_cache(cache, {key: known[key] for key in keys})
     return [known[key] for key in keys]
 

@@ -156,24 +156,11 @@ def test_too_few_classes_or_photos_are_told_in_a_sentence(tmp_path, classes, sai
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_reading_stops_when_its_time_is_over(tmp_path, decoded, monkeypatch):
-    """A clock of one second a look, started before the first photo."""
-    fill(tmp_path / "my roses", {"rose": range(50), "tulip": range(50, 100)})
-    seconds = iter(range(1000))
-    monkeypatch.setattr(module, "THREADS", 1)
-    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
-    told = []
-    with pytest.raises(DataError, match=r"^The photos in my roses take longer to read than the 3 seconds allowed"):
-        scan(tmp_path / "my roses", lambda done, total: told.append(done), max_seconds=3)
-    assert told == [1, 2, 3]
-    assert len(decoded) < 100, "what was waiting is not read any more"
-    assert not (cache_dir() / "index").exists()
-    assert len(scan(tmp_path / "my roses", max_seconds=101)) == 100
-
-
-def test_a_set_read_before_needs_no_time(tmp_path):
+def test_a_set_read_before_is_not_read_again(tmp_path, decoded):
     fill(tmp_path, {"rose": [1, 2], "tulip": [3, 4]})
-    assert scan(tmp_path) == scan(tmp_path, max_seconds=0)
+    first = scan(tmp_path)
+    assert len(decoded) == 4
+    assert scan(tmp_path) == first and len(decoded) == 4
 
 
 def test_no_more_than_four_photos_are_held_in_memory_at_a_time(tmp_path, monkeypatch):

@@ -127,7 +127,7 @@ OTHERS_HEAR = {  # by whom, and how the sentences begin that no visitor meets
         "{} has {} times the photos", "Of {}, {} are few", "There is no photo set named {} to fetch",
     ),
     "only a program that calls the engine or the page's API": (
-        "The garden does not grow", "The garden needs", "A garden needs", "The photos in {} take longer to read",
+        "The garden does not grow", "The garden needs", "A garden needs",
         "It has learnt from", "There is no preset called", "There is no part called", "No photo was sent",
         "`settings` must be", "{} does not change the pictures", "How many variants",
     ),
