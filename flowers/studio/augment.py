@@ -45,7 +45,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
                 seed = gr.Number(0, label=say("augment.seed"), precision=0, min_width=0, elem_id="augment-seed")
                 again = gr.Button(say("augment.again"), min_width=0, elem_id="augment-again")
                 use = gr.Button(say("augment.use"), variant="primary", min_width=0, elem_id="augment-use")
-            pictures = gr.HTML(elem_id="augment-pictures", container=False)
+            pictures = gr.HTML(elem_id="augment-pictures", elem_classes="in-line", container=False)
         with gr.Column(elem_id="augment-controls", min_width=0):
             chosen_preset = gr.Radio(
                 [(say(f"preset.{name}.title"), name) for name in PRESETS], value="report", label=say("augment.preset"),
@@ -67,7 +67,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
         api_visibility="private",
         concurrency_limit=2,
         concurrency_id="augment",
-        show_progress="hidden",
+        show_progress_on=pictures,
         trigger_mode="always_last",
     )
     chosen_preset.input(settings_of, chosen_preset, controls, api_visibility="private", show_progress="hidden")

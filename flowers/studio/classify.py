@@ -153,7 +153,7 @@ def build() -> gr.Dropdown:
 
     several.upload(None, js=WAITING, **QUIET)
     several.upload(show_many, [several, checkpoint], [many, paths, photo], trigger_mode="multiple", **ROWS, **in_line)
-    checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **QUIET)
+    checkpoint.change(show_many, [paths, checkpoint], [many, paths, photo], **ROWS, **in_line)
     many.select(show_row, paths, photo, trigger_mode="multiple", **QUIET)
     many.clear(lambda: (gr.update(value="", visible="hidden"), []), None, [many, paths], queue=False, **QUIET)
 

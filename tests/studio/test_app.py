@@ -1,9 +1,11 @@
-"""How the studio starts: the page is there while torch is still being imported."""
+"""How the studio starts: the page is there while torch is still being imported. And what holds for all its tabs."""
 
+import asyncio
 import subprocess
 import sys
 
 from flowers.paths import PROJECT
+from flowers.studio.app import build
 
 # The app as `python app.py` starts it, in a process whose `import torch` never ends.
 ENDLESS_TORCH = """
@@ -51,3 +53,16 @@ def test_the_page_and_the_api_answer_while_torch_is_being_imported():
         [sys.executable, "-c", ENDLESS_TORCH], cwd=PROJECT, capture_output=True, text=True, timeout=250, check=False
     )
     assert answer.stdout.endswith("served\n"), answer.stderr
+
+
+def test_whoever_may_have_to_wait_in_a_line_is_told_the_place():
+    async def page():  # inside a running loop: outside, Gradio would start one and never close it
+        return build()
+
+    events = [event for event in asyncio.run(page()).fns.values() if event.api_visibility == "private"]
+    lines = {}
+    for event in events:
+        if event.queue and event.concurrency_id != str(id(event.fn)):
+            lines.setdefault(event.concurrency_id, []).append(event)
+    assert {"answers", "reasons", "several", "finder", "hub", "compute", "photos", "fetch", "augment"} <= lines.keys()
+    assert [name for name, line in lines.items() if any(event.show_progress == "hidden" for event in line)] == []
