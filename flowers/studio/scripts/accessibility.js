@@ -27,5 +27,6 @@
     panel?.setAttribute("tabindex", "-1");
     panel?.focus();
   });
+  addEventListener("resize", mend);
   onDrawn(mend);
 })();
