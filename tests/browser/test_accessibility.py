@@ -89,6 +89,25 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     expect(page.locator("#train-status h2")).to_have_text("Stopped", timeout=200_000)
 
 
+def test_tabs_without_room_in_the_bar_are_reached_by_keyboard(open_page):
+    page = open_page(320)
+    more = page.get_by_role("button", name="More tabs")
+    expect(more).to_have_attribute("aria-expanded", "false")
+    go_to(page, ".overflow-menu")
+    page.keyboard.press("Enter")
+    expect(more).to_have_attribute("aria-expanded", "true")
+    assert findings(page) == []
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(more).to_have_attribute("aria-expanded", "false")
+    expect(more).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("[role=tab][data-tab-id=augment]")).to_be_focused()
+    expect(page.locator("#augment-again")).to_be_visible()
+
+
 @pytest.fixture(scope="module")
 def everything(studio, chromium, garden, tmp_path_factory):
     """A page of somebody with an album and two finished runs, whose tabs wait to be filled."""
