@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,12 @@ COPY = (
 )
 HERE = ("localhost", "127.0.0.1", "::1")  # addresses that mean another computer to everybody else
 PHOTO = object()  # stands for the photo in an example's arguments
+MCP_PHOTO = (  # what a program needs to send one
+    "import base64\nfrom pathlib import Path\n",
+    '\nphoto = base64.b64encode(Path("photo.jpg").read_bytes()).decode()  # of up to 3 MB\n'
+    'photo = "data:image/jpeg;base64," + photo\n',
+)
+PHOTO_HERE = "//photo//"  # and for that in JSON, where no name of a checkpoint reads so
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ def build(tab: gr.Tab) -> ShareTab:
             **quiet,
         )  # fmt: skip
     checkpoint.input(lambda: common.note(say("share.empty")), None, taken, **quiet)
-    call.input(_examples, [address, checkpoint, call], examples, js=ADDRESS, trigger_mode="always_last", **quiet)
+    call.input(_examples, [address, checkpoint, call], [examples, mcp], js=ADDRESS, trigger_mode="always_last", **quiet)
     made = {"show_progress_on": taken, **private}
     for event in (
         archive.click(_take_zip, checkpoint, [taken, file], concurrency_limit=2, **made),
@@ -156,9 +162,9 @@ def _show(address: str, name: str | None, call: str) -> tuple[Any, ...]:
     try:
         checkpoint = common.offered_checkpoint(name)
     except FlowersError as error:
-        return common.escape(sentence(str(error))), "", "", _mcp(address)
+        return common.escape(sentence(str(error))), "", "", ""
     link = _link(link_to(address, checkpoint))
-    return body(model_card(checkpoint)), link, _examples(address, name, call), _mcp(address)
+    return body(model_card(checkpoint)), link, *_examples(address, name, call)
 
 
 def link_to(address: str, checkpoint: Checkpoint) -> str:
@@ -195,11 +201,16 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _examples(address: str, name: str | None, call: str) -> str:
+def _examples(address: str, name: str | None, call: str) -> tuple[str, str]:
+    """How a program calls an endpoint: by the API, and by the MCP server."""
     endpoint = call.removeprefix("/")
     arguments = EXAMPLES[endpoint](common.offered_checkpoint(name))
     shown = {"Python": python_example, "curl": curl_example}
-    blocks = "".join(_code(title, example(address, endpoint, arguments)) for title, example in shown.items())
+    return _blocks(shown, address, endpoint, arguments), _mcp(address, endpoint, arguments)
+
+
+def _blocks(examples: dict[str, Callable[..., str]], *call: Any) -> str:
+    blocks = "".join(_code(title, example(*call)) for title, example in examples.items())
     return f'<div class="code-blocks">{blocks}</div>'
 
 
@@ -221,19 +232,64 @@ def _python(value: Any) -> str:
 
 def curl_example(address: str, endpoint: str, arguments: dict[str, Any]) -> str:
     """A shell script that calls the endpoint: it asks, gets the question's number, and waits for the answer."""
-    values = [{"path": "PHOTO", "meta": {"_type": "gradio.FileData"}} if v is PHOTO else v for v in arguments.values()]
-    data = json.dumps({"data": values}).replace("'", "'\\''").replace('"path": "PHOTO"', '"path": "\'"$photo"\'"')
+    values = [{"path": PHOTO, "meta": {"_type": "gradio.FileData"}} if v is PHOTO else v for v in arguments.values()]
     upload = "photo=$(curl -s -F files=@photo.jpg $api/upload | cut -d '\"' -f 2)\n"
     return (
         f"api={address.rstrip('/')}/gradio_api\n"
         + (upload if PHOTO in arguments.values() else "")
         + f"question=$(curl -s $api/call/{endpoint} \\\n  -H 'Content-Type: application/json' \\\n"
-        f"  -d '{data}' \\\n  | cut -d '\"' -f 4)\ncurl -sN $api/call/{endpoint}/$question\n"
+        f"  -d {_in_quotes({'data': values})} \\\n  | cut -d '\"' -f 4)\ncurl -sN $api/call/{endpoint}/$question\n"
     )
 
 
-def _mcp(address: str) -> str:
-    """What there is to say of the MCP server, and how a client is told of it."""
+def _in_quotes(data: Any) -> str:
+    """JSON as one word of a shell script, in which ``$photo`` stands where the photo belongs."""
+    text = json.dumps(data, default=lambda _: PHOTO_HERE).replace("'", "'\\''")
+    return "'" + text.replace(PHOTO_HERE, "'\"$photo\"'") + "'"
+
+
+def mcp_python_example(address: str, tool: str, arguments: dict[str, Any]) -> str:
+    """A Python program that calls the tool by the protocol's own client."""
+    imports, reading = MCP_PHOTO if PHOTO in arguments.values() else ("", "")
+    given = ", ".join(f"{name!r}: {'photo' if value is PHOTO else repr(value)}" for name, value in arguments.items())
+    return f'''# pip install "mcp<2"
+import asyncio
+{imports}
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+{reading}
+
+async def ask():
+    async with (
+        streamable_http_client("{_mcp_url(address)}") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        return await session.call_tool("{tool}", {{{given}}})
+
+
+for part in asyncio.run(ask()).content:
+    print(getattr(part, "text", part.type))
+'''
+
+
+def mcp_curl_example(address: str, tool: str, arguments: dict[str, Any]) -> str:
+    """A shell script that calls the tool: the server keeps no sessions, so one question is enough."""
+    question = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    photo = "photo=\"data:image/jpeg;base64,$(base64 < photo.jpg | tr -d '\\n')\"  # of up to 3 MB\n"
+    return (
+        (photo if PHOTO in arguments.values() else "")
+        + f"printf %s {_in_quotes(question)} \\\n  | curl -sN {_mcp_url(address)} \\\n"
+        "  -H 'Content-Type: application/json' \\\n  -H 'Accept: application/json, text/event-stream' -d @-\n"
+    )
+
+
+def _mcp_url(address: str) -> str:
+    return f"{address.rstrip('/')}/gradio_api/mcp/"
+
+
+def _mcp(address: str, tool: str, arguments: dict[str, Any]) -> str:
+    """What there is to say of the MCP server, how a client is told of it, and how a program calls one of its tools."""
     from gradio.context import LocalContext
 
     page = LocalContext.blocks.get(None)
@@ -241,10 +297,14 @@ def _mcp(address: str) -> str:
     if not server:
         return f'<div class="mcp"><h2>MCP</h2><p>{say("share.mcp_off")}</p></div>'
     tools = ", ".join(f"<code>{common.escape(name)}</code>" for name in server.tool_to_endpoint)
-    url = f"{address.rstrip('/')}/gradio_api/mcp/"
+    url = _mcp_url(address)
     said = say("share.mcp_on", url=f"<code>{common.escape(url)}</code>", tools=tools)
     client = json.dumps({"mcpServers": {"flowers": {"url": url}}}, indent=2)
-    return f'<div class="mcp"><h2>MCP</h2><p>{said}</p>{_code(say("share.mcp_client"), client)}</div>'
+    examples = {"Python (MCP)": mcp_python_example, "curl (MCP)": mcp_curl_example}
+    return (
+        f'<div class="mcp"><h2>MCP</h2><p>{said}</p>{_code(say("share.mcp_client"), client)}'
+        f"{_blocks(examples, address, tool, arguments)}</div>"
+    )
 
 
 def _code(title: str, text: str) -> str:

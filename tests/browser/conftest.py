@@ -113,13 +113,13 @@ def open_page(studio, chromium, request, tmp_path_factory):
     expect.set_options(timeout=SLOW)
     contexts = []
 
-    def open_(width: int = 1280, query: str = ""):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=["camera"])
+    def open_(width: int = 1280, query: str = "", **options):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=["camera"], **options)
         context.set_default_timeout(SLOW)
         contexts.append(context)
         page = context.new_page()
         page.goto(f"{studio.url}/{query}")
-        page.get_by_role("tab", name="Classify").wait_for()
+        page.locator("[role=tab][data-tab-id=classify]").wait_for()  # whatever the language
         return page
 
     yield open_
@@ -130,6 +130,19 @@ def open_page(studio, chromium, request, tmp_path_factory):
             folder.mkdir(exist_ok=True)
             page.screenshot(path=folder / f"{request.node.name}-{number}.png", full_page=True)
         context.close()
+
+
+WATCH_CAMERAS = """() => {
+    const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+    window.cameras = [];
+    media.getUserMedia = async (wish) => {
+        await new Promise((asked) => setTimeout(asked, 500)); // as long as somebody takes to say yes
+        const stream = await ask(wish);
+        cameras.push(...stream.getTracks());
+        return stream;
+    };
+}"""
+CAMERAS_ON = "cameras.filter((one) => one.readyState === 'live').length"
 
 
 def open_tab(page, name: str) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
+from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS
 
 
 def as_file(image, name: str, format: str, mime: str) -> dict:
@@ -128,12 +129,33 @@ def test_what_cannot_be_read_has_no_reason(open_page):
 
 def test_the_camera_takes_a_photo_that_is_answered(open_page):
     page = open_page()
-    page.locator("#classify-photo").get_by_label("Capture from camera").click()
-    page.locator("#classify-photo").get_by_text("Click to Access Webcam").click()
+    page.evaluate(WATCH_CAMERAS)
+    open_camera(page)
     # Nobody takes a picture of themselves before they see it; on a busy machine the first frame takes its time.
     page.wait_for_function("document.querySelector('#classify-photo video')?.videoWidth > 0")
     page.locator("#classify-photo").get_by_label("capture photo").click()
     expect(page.locator("#classify-answer h2")).to_be_visible()
+    page.wait_for_function(f"{CAMERAS_ON} === 0")
+
+
+def test_the_camera_is_not_left_on(open_page):
+    page = open_page()
+    page.evaluate(WATCH_CAMERAS)
+    share, classify = (page.get_by_role("tab", name=name) for name in ("Share", "Classify"))
+    open_camera(page)
+    page.wait_for_function("document.querySelector('#classify-photo video')?.videoWidth > 0")
+    assert page.evaluate(CAMERAS_ON) == 1
+    share.click()
+    page.wait_for_function(f"{CAMERAS_ON} === 0")
+    classify.click()
+    open_camera(page)  # who is asked may have gone before the answer
+    share.click()
+    page.wait_for_function(f"cameras.length === 2 && {CAMERAS_ON} === 0")
+
+
+def open_camera(page) -> None:
+    page.locator("#classify-photo").get_by_label("Capture from camera").click()
+    page.locator("#classify-photo").get_by_text("Click to Access Webcam").click()
 
 
 def test_a_hostile_name_stays_text(open_page):
@@ -322,6 +344,12 @@ def test_recent_answers_survive_a_reload_in_this_browser_alone(open_page, studio
     expect(page.locator("#classify-answer .facts")).to_contain_text("no longer on the server")
     expect(page.locator("#classify-answer > * img, #classify-answer .answer > img")).to_be_visible()
     expect(page.locator("#classify-why")).to_be_hidden()
+
+    # A newer answer takes its place for good: it is not what is left when that one's photo is taken away.
+    page.get_by_role("button", name="rose").first.click()
+    expect(page.locator("#classify-why")).to_be_visible()
+    page.locator("#classify-photo").get_by_label("Remove Image").click()
+    expect(page.locator("#classify-answer .empty")).to_be_visible()
 
     page.locator("#classify-recent").get_by_role("button", name="Clear").click()
     expect(page.locator("#classify-recent section")).to_be_hidden()

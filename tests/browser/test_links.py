@@ -5,11 +5,12 @@ import shutil
 
 from playwright.sync_api import expect
 
+from flowers.data.garden import render_flower
 from flowers.recipe import Recipe
 from flowers.training.run import Run
 
 
-def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_page):
+def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_page, tmp_path):
     page = open_page(query="?tab=classify&photo=rose&checkpoint=flowers-resnet18-report")
     facts = page.locator("#classify-answer .facts")
     expect(facts).to_contain_text("flowers-resnet18-report")
@@ -19,6 +20,12 @@ def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_p
     expect(page).to_have_url(re.compile("photo=rose"))
     page.locator("#classify .examples button", has_text="tulip").click()
     expect(page).to_have_url(re.compile("photo=tulip"))
+    page.locator("#classify-photo").get_by_label("Remove Image").click()
+    own = tmp_path / "rose.jpg"  # nobody else could open it
+    render_flower("rose", 1, 200).save(own)
+    page.locator("#classify-photo input[type=file]").set_input_files(str(own))
+    expect(page.locator("#classify-answer h2")).to_be_visible()
+    assert "photo=" not in page.url
     page.get_by_role("tab", name="Augment").click()
     page.reload()
     expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flowers.data.album import Album
+from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS
 from tests.data.test_dataset import picture
 
 STRANGE = "💐 <b>{{x}} ${y} {n}</b>/../Löwenzahn"
@@ -168,6 +169,27 @@ def test_the_camera_fills_a_class(photos_page):
     has_classes(page, clock=10)
     page.get_by_role("button", name="Close the camera").click()
     expect(page.locator("#photos-camera video")).to_be_hidden()
+
+
+def test_the_camera_is_not_left_on(photos_page):
+    page = photos_page()
+    page.evaluate(WATCH_CAMERAS)
+    use, close = (page.get_by_role("button", name=name) for name in ("Use the camera", "Close the camera"))
+    use.dblclick()  # two streams, and the first would be lost
+    expect(close).to_be_visible()
+    assert page.evaluate(CAMERAS_ON) == 1
+    close.click()
+    assert page.evaluate(CAMERAS_ON) == 0
+    use.click()
+    expect(close).to_be_visible()
+    page.get_by_role("tab", name="Share").click()
+    page.wait_for_function(f"{CAMERAS_ON} === 0")
+    show_photos(page)
+    use.click()  # who is asked may have gone before the answer
+    page.get_by_role("tab", name="Share").click()
+    page.wait_for_function(f"cameras.length === 3 && {CAMERAS_ON} === 0")
+    show_photos(page)
+    expect(use).to_be_visible()
 
 
 def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):

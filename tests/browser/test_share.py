@@ -119,10 +119,10 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
     render_flower("tulip", 5, 256).save(tmp_path / "photo.jpg")
     page = share(section=SECTIONS[2])
 
-    def run(call: str, language: str) -> str:
+    def run(call: str, language: str, by: str = "examples") -> str:
         page.locator("#share-call").get_by_label(call, exact=True).check()
-        code = page.locator("#share-examples figure").filter(has_text=re.compile(f"^{language}")).locator("code")
-        expect(code).to_contain_text(call)
+        code = page.locator(f"#share-{by} figure").filter(has_text=re.compile(f"^{language}")).locator("code")
+        expect(code).to_contain_text(call.removeprefix("/") if by == "mcp" else call)
         command = [sys.executable, "-c"] if language == "Python" else ["bash", "-c"]
         done = subprocess.run(
             [*command, code.text_content()], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
@@ -136,6 +136,9 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
         answer = run(call, "curl")
         assert "event: complete" in answer, answer
         assert words in answer
+    for language in ("Python", "curl"):
+        assert "confidences" in run("/classify", language, "mcp")
+        assert "'state': " in run("/training_status", language, "mcp")
     started = ast.literal_eval(run("/start_training", "Python").splitlines()[-1])
     assert started["state"] in ("queued", "running")
     assert f'"run": "{started["run"]}"' in run("/training_status", "curl")
@@ -145,8 +148,9 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
 def test_code_is_copied(share):
     page = share(section=SECTIONS[2])
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.get_by_role("button", name="Copy: Python").click()
-    expect(page.get_by_role("button", name="Copy: Python")).to_have_text("Copied")
+    copy = page.get_by_role("button", name="Copy: Python", exact=True)
+    copy.click()
+    expect(copy).to_have_text("Copied")
     assert "from gradio_client import" in page.evaluate("navigator.clipboard.readText()")
     expect(page.locator("#share-mcp")).to_contain_text("gradio_api/mcp/")
 

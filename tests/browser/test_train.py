@@ -322,6 +322,18 @@ def test_a_preset_is_a_card_that_sets_every_control(train_page):
     expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["balanced"].epochs))
 
 
+def test_the_title_follows_the_run_while_nobody_sees_the_page(open_page, studio):
+    run = Run.create(studio.runs / "d-hidden-run", PRESETS["quick"], "garden")
+    run.set_status("queued", place=3)
+    page = open_page(query=f"?tab=train&run={run.name}")
+    expect(page).to_have_title("In line: 3 · flowers")
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")  # and Gradio's clock stops
+    run.set_status("queued", place=2)
+    expect(page).to_have_title("In line: 2 · flowers")
+    run.set_status("stopped")
+    expect(page).to_have_title("flowers")
+
+
 def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(train_page):
     page = train_page()
     choose(page, "train-source", "The garden")

@@ -178,7 +178,7 @@ def test_a_name_that_is_none_is_refused_in_a_sentence(photo, data):
 # Recent answers
 
 
-def test_an_old_answer_is_given_again_or_shown_as_it_was(tmp_path, monkeypatch):
+def test_an_old_answer_is_given_again_or_shown_as_it_was(photo, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     (tmp_path / "uploads").mkdir()
     path = tmp_path / "uploads" / "rose.png"
@@ -186,10 +186,11 @@ def test_an_old_answer_is_given_again_or_shown_as_it_was(tmp_path, monkeypatch):
     kept = json.loads(classify.show_answer(str(path), None)[5])
     assert classify.recall(sent(**kept))[0] == str(path)
     path.unlink()
-    photo, card, recalled, *_ = classify.recall(sent(**kept))
-    assert photo is None and recalled == kept
+    again, card, recalled, *_ = classify.recall(sent(**kept))
+    assert again is None and recalled == kept
     assert kept["words"] in card and kept["thumb"] in card
     assert classify.show_answer(None, None, recalled)[0] == card
+    assert classify.show_answer(photo, None, recalled)[-1] is None  # a newer answer takes its place for good
 
 
 def test_what_a_browser_sends_back_opens_no_other_file_and_stays_text(monkeypatch, tmp_path):

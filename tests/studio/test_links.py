@@ -46,6 +46,8 @@ def test_the_tab_may_be_left_out_where_the_rest_tells_it():
 def test_examples_go_by_their_names():
     assert set(example_photos()) == set(examples.CLASSES)
     assert asked(tab="classify", photo="tulip")[2] == {("classify", "photo"): example_photos()["tulip"]}
+    for own in ("rose.jpg", "painted-rose.png", "rose/1.jpg"):
+        assert examples.name_of(f"/tmp/gradio/{own}") is None
 
 
 def test_a_photo_of_a_known_set_goes_by_its_path_in_the_set(monkeypatch, garden):

@@ -41,11 +41,7 @@ def test_examples_say_what_is_meant_whatever_the_names(endpoint, run):
     for name, value in arguments.items():
         if value is not share.PHOTO:
             assert ast.literal_eval(given[name]) == value
-    curl = share.curl_example(ADDRESS, endpoint, arguments)
-    shown = subprocess.run(  # with a curl that only shows what it is given
-        ["bash", "-c", f'curl() {{ printf "%s\\n" "$@" >&2; echo \'["/tmp/a.jpg"]\'; }}\n{curl}'],
-        capture_output=True, text=True, check=True,
-    ).stderr  # fmt: skip
+    shown = sent_by(share.curl_example(ADDRESS, endpoint, arguments))
     data = json.loads(next(line for line in shown.splitlines() if line.startswith('{"data"')))["data"]
     assert [value for value in data if not isinstance(value, dict) or "path" not in value] == [
         value for value in arguments.values() if value is not share.PHOTO
@@ -53,6 +49,34 @@ def test_examples_say_what_is_meant_whatever_the_names(endpoint, run):
     if share.PHOTO in arguments.values():
         assert data[0] == {"path": "/tmp/a.jpg", "meta": {"_type": "gradio.FileData"}}
     assert f"{ADDRESS}gradio_api/call/{endpoint}" in shown
+
+
+@pytest.mark.parametrize("endpoint", share.EXAMPLES)
+def test_examples_for_mcp_say_the_same(endpoint, run):
+    arguments = share.EXAMPLES[endpoint](run)
+    python = ast.parse(share.mcp_python_example(ADDRESS, endpoint, arguments))
+    [call] = [node for node in ast.walk(python) if getattr(getattr(node, "func", None), "attr", "") == "call_tool"]
+    tool, given = call.args
+    assert tool.value == endpoint
+    for name, value in zip(given.keys, given.values, strict=True):
+        expected = arguments[name.value]
+        assert value.id == "photo" if expected is share.PHOTO else ast.literal_eval(value) == expected
+    shown = sent_by(share.mcp_curl_example(ADDRESS, endpoint, arguments))
+    asked = json.loads(next(line for line in shown.splitlines() if line.startswith('{"jsonrpc"')))["params"]
+    photo = "data:image/jpeg;base64,cGhvdG8="
+    assert asked == {
+        "name": endpoint,
+        "arguments": {name: photo if value is share.PHOTO else value for name, value in arguments.items()},
+    }
+    assert f"{ADDRESS}gradio_api/mcp/" in shown
+
+
+def sent_by(script: str) -> str:
+    """What a shell script gives to curl, as arguments and by its standard input; curl itself sends nothing."""
+    told = """curl() { printf '%s\\n' "$@" >&2; [ ! -p /dev/stdin ] || cat >&2; echo '["/tmp/a.jpg"]'; }
+    base64() { echo cGhvdG8=; }"""
+    command = ["bash", "-c", f"{told}\n{script.replace('< photo.jpg', '')}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stderr
 
 
 def test_a_run_has_a_link_of_its_own_and_a_bundled_checkpoint_the_studios(bundled, run):

@@ -104,6 +104,15 @@ def test_what_can_be_done_with_a_run_follows_its_state():
     assert tick("gone")["current"] == "run"
 
 
+def test_a_hidden_page_is_told_its_title_by_the_runs_name():
+    run = make_run("run", "running")
+    assert train.hidden_title("gone") == ""
+    with run.lock():
+        assert train.hidden_title("run") == tick()["page_title"].partition(">")[2].removesuffix("</span>") != ""
+    run.set_status("done")
+    assert train.hidden_title("run") == ""
+
+
 def test_the_run_at_work_is_shown_although_others_are_newer():
     at_work = make_run("at work", "running", age=4)
     for number in range(5):

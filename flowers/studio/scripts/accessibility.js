@@ -1,5 +1,7 @@
 // What Gradio's own markup leaves untold to screen readers and keyboards.
 (() => {
+  let moved = ""; // a tab chosen under "More tabs": its button there is gone, and the focus follows it into the bar
+  const more = () => document.querySelector("#tabs .overflow-menu > button");
   const mend = () => {
     const selected = document.querySelector('#tabs [role="tab"][aria-selected="true"]');
     const name = (selected ?? document.querySelector("#tabs .overflow-item-selected"))?.textContent.trim();
@@ -8,6 +10,11 @@
     }
     const heading = document.getElementById("open-tab"); // the headings of a tab are below its name
     if (heading && name && heading.textContent !== name) heading.textContent = name;
+    if (moved && selected?.textContent.trim() === moved) {
+      selected.focus();
+      moved = "";
+    }
+    more()?.setAttribute("aria-expanded", !more().nextElementSibling?.classList.contains("hide"));
     // An accordion's button says whether it is open.
     for (const button of document.querySelectorAll("button.label-wrap")) {
       button.setAttribute("aria-expanded", button.classList.contains("open"));
@@ -20,6 +27,7 @@
   };
 
   document.addEventListener("click", (event) => {
+    moved = event.target.closest(".overflow-dropdown button")?.textContent.trim() ?? "";
     requestAnimationFrame(mend);
     if (event.target.id !== "skip") return;
     event.preventDefault(); // the address stays as it is
@@ -27,5 +35,11 @@
     panel?.setAttribute("tabindex", "-1");
     panel?.focus();
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || more()?.ariaExpanded !== "true") return;
+    more().click();
+    more().focus();
+  });
+  addEventListener("resize", mend);
   onDrawn(mend);
 })();
