@@ -104,8 +104,8 @@ def test_tabs_without_room_in_the_bar_are_reached_by_keyboard(open_page):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator("[role=tab][data-tab-id=augment]")).to_be_focused()
-    expect(page.locator("#augment-again")).to_be_visible()
+    expect(page.locator("[role=tab][data-tab-id=evaluate]")).to_be_focused()
+    expect(page.locator("#evaluate-start")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
