@@ -75,6 +75,6 @@ take.addEventListener("click", async () => {
 
 close.addEventListener("click", stop);
 // Who goes to another tab no longer sees the camera, which then must not go on.
-new IntersectionObserver((seen) => {
-  if (video.srcObject && !seen.at(-1).isIntersecting && !element.checkVisibility()) stop();
+new ResizeObserver(() => {
+  if (video.srcObject && !element.checkVisibility()) stop();
 }).observe(element);

@@ -55,7 +55,7 @@ document.addEventListener("paste", (event) => {
 function rest() {
   if (zone.querySelector("video")?.srcObject && !zone.checkVisibility()) zone.querySelector(".source-selection button").click();
 }
-new IntersectionObserver(rest).observe(zone);
+new ResizeObserver(rest).observe(zone); // nothing that is not shown has a size
 zone.addEventListener("loadedmetadata", rest, true); // who was asked for the camera may have gone meanwhile
 
 // The last answers, in this browser alone: newest first, a photo once.

@@ -47,17 +47,19 @@ class Measured:
 
 @dataclass
 class Work:
-    """An evaluation under way."""
+    """An evaluation under way, or ended. It goes on when its page is closed or loaded again."""
 
-    visitor: str
-    said: str  # how far it is
+    session: str  # the page's: each time it is loaded another
+    said: str  # how far it is; in the end, why there are no results
+    stopped: bool = False  # it is to end
+    ended: bool = False
+    key: str | None = None  # of its results
 
 
 # An evaluation takes about a kilobyte for each photo.
 KEPT: Kept[Measured] = Kept(most=40, most_each=4, seconds=2 * 3600)
+WORK: Kept[Work] = Kept(most=100, most_each=1, seconds=2 * 3600)  # one at a time is at work: see COMPUTE
 FOLLOW_SECONDS = 1.0
-_at_work: dict[str, Work] = {}  # by session: it goes on when its page is closed or loaded again
-_stopped: set[str] = set()  # sessions whose evaluation is to end
 _focus = itertools.count(1)
 
 
@@ -99,12 +101,12 @@ def build() -> EvaluateTab:
     photos = gr.HTML("", elem_id="evaluate-photos", **shown)
     curves = gr.HTML("", elem_id="evaluate-curves", **shown)
     key = gr.State()
-    timer = gr.Timer(FOLLOW_SECONDS, active=False)
+    following, timer = gr.State(False), gr.Timer(FOLLOW_SECONDS, active=False)
 
     private = {"api_visibility": "private"}
     everything = [found, photos, curves, report, key]
     working = [start, stop]
-    followed = [*everything, *working, timer]
+    followed = [*everything, *working, following, timer]
     starting = start.click(_begin, None, working, queue=False, show_progress="hidden", **private)
     running = starting.then(
         _press_evaluate, [checkpoint, against, source, split], everything, concurrency_id=common.COMPUTE,
@@ -112,8 +114,9 @@ def build() -> EvaluateTab:
     )  # fmt: skip
     running.then(_end, None, working, queue=False, show_progress="hidden", **private)
     stop.click(
-        _cancel, None, [found, *working, timer], cancels=[running], queue=False, show_progress="hidden", **private
-    )
+        _cancel, following, [found, *working, following, timer], cancels=[running], queue=False,
+        show_progress="hidden", **private,
+    )  # fmt: skip
     for part in (found, photos):
         part.look(_press_look, key, photos, concurrency_id="looks", concurrency_limit=2, show_progress="minimal",
                   trigger_mode="always_last", **private)  # fmt: skip
@@ -183,8 +186,7 @@ def _measure(
 # Events
 
 
-def _begin(request: gr.Request) -> tuple[dict, dict]:
-    _stopped.discard(request.session_hash)
+def _begin() -> tuple[dict, dict]:
     return gr.update(interactive=False), gr.update(visible=True)
 
 
@@ -192,20 +194,20 @@ def _end() -> tuple[dict, dict]:
     return gr.update(interactive=True), gr.update(visible=False)
 
 
-def _cancel(request: gr.Request) -> tuple:
+def _cancel(following: bool, request: gr.Request) -> tuple:
     """One that waits in the queue leaves it; one at work ends at its next word of how far it is.
 
-    It is the page's own; where that has none, those that the visitor began before the page was loaded again.
+    It is the one that this page began, or the one that it follows since it was loaded.
     """
-    own = {request.session_hash}
-    _stopped.update(own if own & _at_work.keys() else own | _begun_by(visitor()).keys())
-    return common.note(say("evaluate.stopped")), *_end(), gr.Timer(active=False)
+    work = _work()
+    if work and (following or work.session == request.session_hash):
+        work.stopped = True
+    return common.note(say("evaluate.stopped")), *_end(), False, gr.Timer(active=False)
 
 
-def _begun_by(who: str) -> dict[str, Work]:
-    """A visitor's evaluations under way, and not to end, by session."""
-    going_on = [(session, work) for session, work in list(_at_work.items()) if session not in _stopped]
-    return {session: work for session, work in going_on if work.visitor == who}
+def _work() -> Work | None:
+    """What the visitor began last."""
+    return WORK.get(visitor(), WORK.latest(visitor()))
 
 
 def _press_evaluate(
@@ -216,11 +218,11 @@ def _press_evaluate(
     request: gr.Request,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
 ) -> tuple[str, str, str, dict, str | None]:
-    stopped, session = say("evaluate.stopped"), request.session_hash
-    work = _at_work[session] = Work(visitor(), say("evaluate.progress.loading"))
+    stopped, work = say("evaluate.stopped"), Work(request.session_hash, say("evaluate.progress.loading"))
+    WORK.put(visitor(), work)
 
     def report(value: Any, **said: Any) -> None:
-        if session in _stopped:
+        if work.stopped:
             raise FlowersError(stopped)
         done = say("evaluate.progress.done", done=value[0], total=value[1]) if isinstance(value, tuple) else ""
         work.said = " ".join(filter(None, [said.get("desc"), done]))
@@ -235,37 +237,42 @@ def _press_evaluate(
         report(1, desc=say("evaluate.progress.report"))
         file = _save_report(result, classifier)
         report(1)  # or it was cancelled meanwhile
+        measured = Measured(result, classifier.checkpoint.created, checkpoint, comparison, file)
+        work.key = KEPT.put(visitor(), measured)
     except FlowersError as error:
-        kind = "empty" if str(error) == stopped else "problem"
-        return common.note(str(error), kind), "", "", gr.update(value=None, visible=False), None
+        work.said = str(error)
     finally:
-        _at_work.pop(session, None)
-        _stopped.discard(session)
-    measured = Measured(result, classifier.checkpoint.created, checkpoint, comparison, file)
-    return _shown(measured, KEPT.put(visitor(), measured))
+        work.ended = True
+    return _outcome(work)
 
 
 def _restore() -> tuple:
     """At the page's load: how far an evaluation is that goes on, and else what this visitor last measured."""
-    return _working() or (*(_latest() or [gr.skip()] * 5), gr.skip(), gr.skip(), gr.skip())
+    key = KEPT.latest(visitor())
+    measured = KEPT.get(visitor(), key)
+    shown = _shown(measured, key) if measured else (gr.skip(),) * 5
+    return _going_on() or (*shown, gr.skip(), gr.skip(), False, gr.skip())
 
 
 def _follow() -> tuple:
-    """While an evaluation goes on that was begun before the page was loaded: how far it is, and then its results."""
-    nothing = common.note(say("evaluate.empty")), *[gr.skip()] * 4
-    return _working() or (*(_latest() or nothing), *_end(), gr.Timer(active=False))
+    """How far an evaluation is that was begun before the page was loaded, and in the end what came of it."""
+    return _going_on() or (*_outcome(_work()), *_end(), False, gr.Timer(active=False))
 
 
-def _working() -> tuple | None:
-    work = next(iter(_begun_by(visitor()).values()), None)
-    begun = gr.update(interactive=False), gr.update(visible=True)
-    return work and (common.note(work.said), *[gr.skip()] * 4, *begun, gr.Timer(active=True))
+def _going_on() -> tuple | None:
+    work = _work()
+    if work is None or work.ended:
+        return None
+    return common.note(work.said), *[gr.skip()] * 4, *_begin(), True, gr.Timer(active=True)
 
 
-def _latest() -> tuple | None:
-    key = KEPT.latest(visitor())
-    measured = KEPT.get(visitor(), key)
-    return measured and _shown(measured, key)
+def _outcome(work: Work | None) -> tuple[str, str, str, dict, str | None]:
+    measured = KEPT.get(visitor(), work.key) if work else None
+    if measured:
+        return _shown(measured, work.key)
+    said = work.said if work else say("evaluate.empty")
+    kind = "empty" if work is None or work.stopped else "problem"
+    return common.note(said, kind), "", "", gr.update(value=None, visible=False), None
 
 
 def _shown(measured: Measured, key: str) -> tuple[str, str, str, dict, str]:

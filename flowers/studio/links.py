@@ -34,7 +34,7 @@ FILLED = {
 }
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 # What a control's value is in an address; nothing where it has no name there.
-PHOTO_NAME = "(photo) => linked.showed((photo?.path ?? '').split(/[\\\\/]/).pop(), %s)"
+PHOTO_NAME = "(photo) => linked.showed(photo?.path ?? '', %s)"
 CHOICE = "(value) => linked.chose(%s, %s, value === %s ? undefined : value)"
 
 
@@ -66,7 +66,8 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> Callable[
 
     # The photo last: it is answered as it comes, by the checkpoint that is chosen then.
     followed = loaded(follow, None, [told, tabs, *controls.values()], **QUIET).then(show_photo, None, photo, **QUIET)
-    settled = followed.then(None, None, None, js="() => linked.settle()", **QUIET)
+    homes = {tab: list(FILLED.get(tab, {})) for tab in ids}
+    settled = followed.then(None, None, None, js=f"() => linked.settle({json.dumps(homes)})", **QUIET)
     for tab in tabs.children:
         tab.select(None, None, None, js=f"() => linked.opened({json.dumps(tab.id)})", **QUIET)
     names = {Path(path).name: name for name, path in example_photos().items()}
@@ -123,7 +124,7 @@ def _photo(name: str) -> str | None:
 
 def _photo_of_set(source: str, photo: str) -> str | None:
     """A copy, where Gradio serves it, of a known set's photo that is named by its path in the set."""
-    with contextlib.suppress(FlowersError):
+    with contextlib.suppress(FlowersError, OSError):
         root = local(source) if source in KNOWN else None
         if root and any(photo in photos for photos in listing(root).values()):
             return save_file_to_cache(root / photo, get_upload_folder())

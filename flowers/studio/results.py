@@ -14,7 +14,7 @@ from PIL import Image
 
 from flowers.cores import available_threads
 from flowers.data.decode import decode_image
-from flowers.data.sources import KNOWN
+from flowers.data.sources import KNOWN, local
 from flowers.errors import DecodeError
 from flowers.evaluation.compare import Comparison
 from flowers.evaluation.evaluate import Evaluation, Outcome
@@ -394,7 +394,8 @@ def photo_html(
 
 def _link(result: Evaluation, item: Outcome) -> str:
     """A link that shows anybody the photo and its answer; none to photos that are somebody's own."""
-    if result.source not in KNOWN:
+    folder = local(result.source) if result.source in KNOWN else None
+    if not folder or folder.resolve() != result.root:  # somebody's own folder may be called as a known set
         return ""
     named = {"tab": "classify", "checkpoint": result.checkpoint, "photo": f"{result.source}/{item.photo}"}
     address = common.escape(f"?{urlencode(named, safe='/', quote_via=quote)}")

@@ -38,7 +38,7 @@ MCP_PHOTO = (  # what a program needs to send one
     '\nphoto = base64.b64encode(Path("photo.jpg").read_bytes()).decode()  # of up to 3 MB\n'
     'photo = "data:image/jpeg;base64," + photo\n',
 )
-PHOTO_HERE = "//photo//"  # and for that in JSON, where no name of a checkpoint reads so
+PHOTO_HERE = "//photo//"  # and for that in JSON, where no name reads so
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,10 @@ def build(tab: gr.Tab) -> ShareTab:
             **quiet,
         )  # fmt: skip
     checkpoint.input(lambda: common.note(say("share.empty")), None, taken, **quiet)
-    call.input(_examples, [address, checkpoint, call], [examples, mcp], js=ADDRESS, trigger_mode="always_last", **quiet)
+    call.input(
+        common.in_words(_examples), [address, checkpoint, call], [examples, mcp], js=ADDRESS,
+        trigger_mode="always_last", **quiet,
+    )  # fmt: skip
     made = {"show_progress_on": taken, **private}
     for event in (
         archive.click(_take_zip, checkpoint, [taken, file], concurrency_limit=2, **made),
@@ -288,7 +291,7 @@ def _mcp_url(address: str) -> str:
     return f"{address.rstrip('/')}/gradio_api/mcp/"
 
 
-def _mcp(address: str, tool: str, arguments: dict[str, Any]) -> str:
+def _mcp(address: str, endpoint: str, arguments: dict[str, Any]) -> str:
     """What there is to say of the MCP server, how a client is told of it, and how a program calls one of its tools."""
     from gradio.context import LocalContext
 
@@ -297,6 +300,8 @@ def _mcp(address: str, tool: str, arguments: dict[str, Any]) -> str:
     if not server:
         return f'<div class="mcp"><h2>MCP</h2><p>{say("share.mcp_off")}</p></div>'
     tools = ", ".join(f"<code>{common.escape(name)}</code>" for name in server.tool_to_endpoint)
+    # A tool is called as the function is, and on a Space the Space's name stands before that.
+    tool = next(name for name, called in server.tool_to_endpoint.items() if called.lstrip("/") == endpoint)
     url = _mcp_url(address)
     said = say("share.mcp_on", url=f"<code>{common.escape(url)}</code>", tools=tools)
     client = json.dumps({"mcpServers": {"flowers": {"url": url}}}, indent=2)

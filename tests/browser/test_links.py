@@ -22,6 +22,7 @@ def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_p
     page.locator("#classify .examples button", has_text="tulip").click()
     expect(page).to_have_url(re.compile("photo=tulip"))
     page.locator("#classify-photo").get_by_label("Remove Image").click()
+    expect(page.locator("#classify-answer .empty")).to_be_visible()
     own = tmp_path / "rose.jpg"  # nobody else could open it
     render_flower("rose", 1, 200).save(own)
     page.locator("#classify-photo input[type=file]").set_input_files(str(own))

@@ -139,6 +139,7 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
     for language in ("Python", "curl"):
         assert "confidences" in run("/classify", language, "mcp")
         assert "'state': " in run("/training_status", language, "mcp")
+    assert "accuracy" in run("/evaluate", "curl", "mcp")  # its tool is called otherwise
     started = ast.literal_eval(run("/start_training", "Python").splitlines()[-1])
     assert started["state"] in ("queued", "running")
     assert f'"run": "{started["run"]}"' in run("/training_status", "curl")

@@ -82,12 +82,15 @@ def other_run(second_checkpoint) -> str:
     return make_run("other-run", second_checkpoint)
 
 
-def press(run, part="all", against="", who="me", reported=False, meanwhile=lambda: None):
-    """The button, pressed by a visitor; the report takes longest, and few tests look at it: what happens meanwhile."""
+def press(run, part="all", against="", who="me", reported=False, progress=lambda: None, meanwhile=lambda: None):
+    """The button, pressed by a visitor. The report takes longest, and few tests look at it.
+
+    ``progress`` is called at every word of how far it is, ``meanwhile`` in place of writing the report.
+    """
     with pytest.MonkeyPatch.context() as patch:
         if not reported:
             patch.setattr(evaluate, "report_page", lambda *_: (meanwhile(), "a page")[1])
-        return evaluate._press_evaluate(run, against, "FLOWERS_DATA", part, somebody(who), lambda *_, **__: None)
+        return evaluate._press_evaluate(run, against, "FLOWERS_DATA", part, somebody(who), lambda *_, **__: progress())
 
 
 def look(key, **asked) -> str:
@@ -210,7 +213,7 @@ def test_a_visitor_never_sees_anothers_photos(run, photos):
         token = LocalContext.request.set(somebody("you"))
         for page in (look(key, **asked), reasons(key, **asked, maps=True)):
             assert "<img" not in page and ENGLISH["evaluate.gone"] in page
-        assert all(value == gr.skip() for value in evaluate._restore())
+        assert all(value == gr.skip() for value in evaluate._restore()[:5])
         LocalContext.request.reset(token)
 
 
@@ -319,42 +322,64 @@ def test_without_any_checkpoint_it_says_where_to_get_one(photos, monkeypatch):
 
 def test_whoever_cancels_is_told_so_and_nothing_is_kept(run, photos):
     before = KEPT.latest(evaluate.visitor())
-    evaluate._cancel(somebody("me"))
-    found, *rest = press(run)
-    assert ENGLISH["evaluate.stopped"] in found and 'role="alert"' not in found
-    assert rest[-1] is None and KEPT.latest(evaluate.visitor()) == before
-    assert "<table" in press(run, who="you")[0]  # somebody else's goes on
-    evaluate._begin(somebody("me"))
+    for when in ("at once", "report"):
+        cancel = {"progress" if when == "at once" else "meanwhile": lambda: evaluate._cancel(False, somebody("me"))}
+        found, *rest = press(run, **cancel)
+        assert ENGLISH["evaluate.stopped"] in found and 'role="alert"' not in found
+        assert rest[-1] is None and KEPT.latest(evaluate.visitor()) == before
+    with visit("you"):
+        assert "<table" in press(run)[0]  # somebody else's goes on
     assert "<table" in press(run)[0]
 
 
-def test_a_cancel_while_the_report_is_written_is_not_too_late(run, photos):
-    before = KEPT.latest(evaluate.visitor())
-    found, *_, key = press(run, meanwhile=lambda: evaluate._cancel(somebody("me")))
-    assert ENGLISH["evaluate.stopped"] in found
-    assert key is None and KEPT.latest(evaluate.visitor()) == before
-
-
-def test_an_evaluation_is_followed_and_can_be_cancelled_after_a_reload(run, photos):
+def test_an_evaluation_is_followed_after_a_reload(run, photos):
     seen = []
 
     def reload():
         seen.extend([evaluate._restore(), evaluate._follow()])
-        with visit("you"):
-            seen.append(evaluate._follow())
-            evaluate._cancel(somebody("you"))
+        with visit("a stranger"):
+            seen.append(evaluate._restore())
+            evaluate._cancel(True, somebody("a stranger"))
 
     result = press(run, "val", meanwhile=reload)
-    for found, *_, start, stop, timer in seen[:2]:
+    for found, *_, start, stop, following, timer in seen[:2]:
         assert ENGLISH["evaluate.progress.report"] in found
-        assert (start["interactive"], stop["visible"], timer.active) == (False, True, True)
-    assert ENGLISH["evaluate.empty"] in seen[2][0] and not seen[2][-1].active
+        assert (start["interactive"], stop["visible"], following, timer.active) == (False, True, True, True)
+    assert seen[2][0] == gr.skip() and seen[2][7] is False
     after = evaluate._follow()
     assert after[:5] == result
-    assert (after[5]["interactive"], after[6]["visible"], after[7].active) == (True, False, False)
+    assert (after[5]["interactive"], after[6]["visible"], after[7], after[8].active) == (True, False, False, False)
 
-    found, *_ = press(run, "val", meanwhile=lambda: evaluate._cancel(somebody("me", "reloaded")))
+
+def test_an_evaluation_is_cancelled_by_its_page_or_by_one_that_follows_it(run, photos):
+    """Another tab, whose own evaluation waits for this one's end, takes its own out of the line alone."""
+    found, *_ = press(run, "val", meanwhile=lambda: evaluate._cancel(False, somebody("me", "another tab")))
+    assert "<table" in found
+    found, *_ = press(run, "val", meanwhile=lambda: evaluate._cancel(True, somebody("me", "reloaded")))
     assert ENGLISH["evaluate.stopped"] in found
+    assert ENGLISH["evaluate.stopped"] in evaluate._follow()[0]
+
+
+def test_one_that_was_cancelled_stays_so_while_the_next_begins(run, photos):
+    def again():
+        evaluate._cancel(False, somebody("me"))
+        seen.append(press(run, "val"))
+
+    seen = []
+    found, *_ = press(run, "all", meanwhile=again)
+    assert ENGLISH["evaluate.stopped"] in found
+    assert evaluate._restore()[:5] == seen[0]
+
+
+def test_what_kept_an_evaluation_from_its_results_is_told_after_a_reload(run, photos):
+    def replaced():
+        raise UsageError("The photos are gone: put them back.")
+
+    press(run, "val")
+    found, *_ = press(run, "val", progress=replaced)
+    assert "The photos are gone" in found and 'role="alert"' in found
+    assert evaluate._follow()[0] == found
+    assert "<table" in evaluate._restore()[0]  # what was measured before is not lost
 
 
 def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, photos, monkeypatch, tmp_path):

@@ -58,6 +58,7 @@ def test_examples_for_mcp_say_the_same(endpoint, run):
     [call] = [node for node in ast.walk(python) if getattr(getattr(node, "func", None), "attr", "") == "call_tool"]
     tool, given = call.args
     assert tool.value == endpoint
+    assert {name.value for name in given.keys} == arguments.keys()
     for name, value in zip(given.keys, given.values, strict=True):
         expected = arguments[name.value]
         assert value.id == "photo" if expected is share.PHOTO else ast.literal_eval(value) == expected

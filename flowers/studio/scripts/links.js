@@ -7,6 +7,7 @@ const linked = (() => {
   let open = asked.tab ?? FIRST;
   const chosen = { [open]: asked }; // by tab: what its part of the address says
   let settled = !NAMES.some((name) => name in asked); // while a link is followed, controls change by themselves
+  let brought; // the path of the photo that the link has asked for
   let pressed; // the name of a tab that somebody pressed meanwhile: that is newer than the link
   const TABS = "#tabs [role=tab], #tabs .overflow-dropdown button"; // these have no room in the bar
   addEventListener("click", (event) => {
@@ -30,12 +31,13 @@ const linked = (() => {
     write();
   };
 
-  const find = () => { // a link that names no tab has opened that of what it names
-    const shown = document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId;
-    if (asked.tab || !shown || shown === open) return;
-    chosen[shown] = asked;
+  const find = (homes) => { // a link that names no tab has opened the first that has what it names: see links.py
+    const named = NAMES.filter((name) => name in asked);
+    const home = asked.tab ? open : Object.keys(homes).find((tab) => named.every((name) => homes[tab].includes(name)));
+    if (!home || home === open) return;
+    chosen[home] = asked;
     delete chosen[open];
-    open = shown;
+    open = home;
   };
 
   const chose = (tab, name, value) => {
@@ -48,12 +50,16 @@ const linked = (() => {
     asked,
     opened,
     chose,
-    // A photo by its file's name: an example, or the one that the link has asked for.
-    showed: (file, examples) =>
-      chose("classify", "photo", examples[file] ?? (asked.photo?.split("/").pop() === file ? asked.photo : undefined)),
-    settle: () => {
+    // A photo by its path: an example's name is its own, and the first called as the link has it is the link's.
+    showed: (path, examples) => {
+      const name = path.split(/[\\/]/).pop();
+      if (asked.photo?.split("/").pop() === name) brought ??= path;
+      chose("classify", "photo", examples[name] ?? (path && path === brought ? asked.photo : undefined));
+    },
+    settle: (homes) => {
       settled = true;
-      if (!pressed) return find();
+      find(homes);
+      if (!pressed) return;
       const tab = [...document.querySelectorAll(TABS)].find((one) => one.textContent === pressed);
       tab.click(); // then Gradio tells which it is, unless it is open already
       if (tab.dataset.tabId) opened(tab.dataset.tabId);
