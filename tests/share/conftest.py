@@ -1,14 +1,15 @@
 """A small checkpoint that has everything: a run's best, begun from a local folder, calibrated; and a Hub."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from flowers.classifier import Classifier
 from flowers.data.preprocess import Preprocessing
-from flowers.evaluation.calibration import Seen, fit_neighbours
 from flowers.models.backbones import BACKBONES
-from flowers.models.calibration import Calibration, write_calibration
+from flowers.models.calibration import Calibration, Neighbours, directions, write_calibration
 from flowers.models.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from flowers.training.run import Run
 from tests.conftest import TINY
@@ -17,6 +18,7 @@ from tests.share.hub import running_hub
 
 CLASSES = ("red|rose", "tulip", "<b>daisy</b>")
 PREPARED = Preprocessing(64, 72, mirror=True)
+WEIGHT = 0.01
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +44,9 @@ def whole(tmp_path_factory) -> Checkpoint:
         "uncalibrated": {"expected_calibration_error": 0.2, "negative_log_likelihood": 1.0, "brier_score": 0.5},
         "calibrated": {"expected_calibration_error": 0.1, "negative_log_likelihood": 0.9, "brier_score": 0.4},
     }  # fmt: skip
-    known = fit_neighbours(features[:20], Seen(scores[20:], features[20:], np.zeros(20, np.int64)))
+    known = Neighbours(directions(features[:20]), 3, np.zeros(0), WEIGHT)
+    likeness = known.likeness(features[20:], scores[20:]).astype(float)
+    known = replace(known, scale=np.quantile(likeness, np.linspace(0, 1, 11)))
     write_calibration(checkpoint, Calibration(0.7, known, facts))
     return read_checkpoint(run.folder / "best")
 
