@@ -358,8 +358,8 @@ def text_of(results: dict) -> str:
         name, *settings = results["fine_tuning"]
         parts += [
             "## Another flower: each class left out of fine-tuning",
-            f"The same, with a {results['network']} ({results['weights']}) that preset `{name}`"
-            f"{' with ' * bool(settings)}{', '.join(settings)} trains on the other classes, by one seed.",
+            f"The same where preset `{name}`{' with ' * bool(settings)}{', '.join(settings)} trains the "
+            f"{results['network']} ({results['weights']}) on the other classes, by one seed.",
             _by_class(results["left_out_of_fine_tuning"]),
         ]
     return "\n\n".join([*parts, told(results)]) + "\n"
