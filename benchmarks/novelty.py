@@ -1,21 +1,25 @@
-"""None of these: how well a checkpoint notices pictures of something else, by each of eight scores.
+"""None of these: how well a checkpoint notices pictures of something else, by each of the scores of novelty_scores.py.
 
-    race-venv/bin/python benchmarks/novelty.py --data flowers5       # two to three minutes on two quiet cores
+    race-venv/bin/python benchmarks/novelty.py --data flowers5-wide      # two to three minutes on two quiet cores
+    race-venv/bin/python benchmarks/novelty.py --data flowers5-wide --fine-tune fast --set learning_rate=0.01
 
 Known are the photos held back from training. Far are photos of animals, objects, places and people that installed
 packages carry, and rendered pictures: text, noise, blank ones, and what is left of photos when they are blurred beyond
-recognition. Near are other flowers and plants: the few that the packages carry, and, with nothing fine-tuned, each of
-the five classes in turn, left out of a last layer that is fitted to the other four.
+recognition. Near are other flowers and plants: the few that the packages carry, and each of the five classes in turn,
+left out of a last layer that is fitted to the other four with nothing fine-tuned; with --fine-tune, also left out of
+networks that a preset trains on the other four. Those runs are kept: what is there is not trained anew, and what was
+broken off goes on; five take half an hour on one core.
 
-No score is fitted to anything but photos that the checkpoint learned from, and no choice was made by these numbers but
-which score ships. Writes novelty.json and novelty.md.
+Scores are fitted to photos that the checkpoint learned from; the sums also to how much their parts vary among those
+held back. No choice was made by these numbers but which score ships, and that the nearest neighbour counts in it: what
+is best here is a little flattered. Writes novelty.json and novelty.md.
 """
 
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +30,17 @@ PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from benchmarks.common import circumstances, save, table, told, weights  # noqa: E402
+from benchmarks.novelty_scores import SCORES, Learned, Score  # noqa: E402
 from flowers.classifier import Classifier  # noqa: E402
 from flowers.data.dataset import PhotoDataset, Split, open_dataset  # noqa: E402
 from flowers.data.preprocess import Preprocessing  # noqa: E402
-from flowers.evaluation.calibration import BANK_BYTES, BATCH, LEARNED, Seen, fit_neighbours, look, spread  # noqa: E402
+from flowers.evaluation.calibration import BATCH, LEARNED, Seen, look, spread  # noqa: E402
 from flowers.models.backbones import backbone  # noqa: E402
-from flowers.models.calibration import UNFAMILIAR, Calibration  # noqa: E402
+from flowers.models.calibration import UNFAMILIAR  # noqa: E402
 from flowers.models.checkpoint import Checkpoint, load_weights  # noqa: E402
 from flowers.paths import DEFAULT_CHECKPOINT  # noqa: E402
-from flowers.recipe import Recipe  # noqa: E402
+from flowers.recipe import Recipe, knob, preset  # noqa: E402
+from flowers.training.run import Run  # noqa: E402
 
 RENDERED = 40  # pictures of each rendered kind
 SIDE = 256  # of them, pixels
@@ -82,112 +88,6 @@ PHOTOS: dict[str, dict[str, dict[str, str]]] = {
     },
     "sklearn": {"datasets/images": {"places": "china.jpg", "plants": "flower.jpg"}},  # a dahlia
     "ultralytics": {"assets": {"people": "bus.jpg zidane.jpg"}},
-}
-
-
-# The scores: higher for what is known
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What there is to fit a score to: photos learned from, and the last layer."""
-
-    seen: Seen
-    weight: np.ndarray  # float32 (classes, F)
-    bias: np.ndarray  # float32 (classes,)
-
-
-Score = Callable[[Seen], np.ndarray]  # float (N,)
-
-
-def maximum_softmax(learned: Learned) -> Score:
-    """The confidence itself (Hendrycks and Gimpel 2017, arXiv 1610.02136)."""
-    return lambda photos: Calibration().confidences(photos.scores).max(1)
-
-
-def energy(learned: Learned) -> Score:
-    """The logarithm of the summed exponentials of the class scores (Liu et al. 2020, arXiv 2010.03759)."""
-    return lambda photos: log_sum_exp(photos.scores)
-
-
-def nearest(number: int) -> Callable[[Learned], Score]:
-    """Cosine to the so-manieth nearest of all photos learned from (Sun et al. 2022, arXiv 2204.06507)."""
-
-    def fitted(learned: Learned) -> Score:
-        neighbours = fit_neighbours(learned.seen.features, learned.seen.features[:1], number)
-        return lambda photos: neighbours.similarity(photos.features)
-
-    return fitted
-
-
-def shipped(learned: Learned) -> Score:
-    """What ``calibrate`` puts into a checkpoint: the same with a bank of less than a megabyte."""
-    features = learned.seen.features
-    order = np.argsort(learned.seen.labels, kind="stable")
-    most = min(LEARNED, BANK_BYTES // (2 * features.shape[1]), len(order))
-    few = order[np.linspace(0, len(order) - 1, most).round().astype(int)]
-    neighbours = fit_neighbours(features[few], features[:1])
-    return lambda photos: neighbours.similarity(photos.features)
-
-
-def vim(learned: Learned) -> Score:
-    """Energy less what of the features lies outside their principal space (Wang et al. 2022, arXiv 2203.10807)."""
-    origin = -np.linalg.pinv(learned.weight) @ learned.bias
-    features = learned.seen.features - origin
-    size = features.shape[1]
-    principal = 1000 if size >= 2048 else 512 if size >= 768 else size // 2  # as its authors have it
-    _, directions = np.linalg.eigh(features.T @ features / len(features))  # ascending
-    outside = directions[:, : size - principal]
-    scale = learned.seen.scores.max(1).mean() / np.linalg.norm(features @ outside, axis=1).mean()
-    return lambda photos: (
-        log_sum_exp(photos.scores) - scale * np.linalg.norm((photos.features - origin) @ outside, axis=1)
-    )
-
-
-def mahalanobis(learned: Learned) -> Score:
-    """Distance to the nearest class's mean, all classes of one covariance (Lee et al. 2018, arXiv 1807.03888)."""
-    means, inverse = gaussians(learned.seen.features, learned.seen.labels)
-    return lambda photos: -distances(photos.features, means, inverse).min(1)
-
-
-def relative_mahalanobis(learned: Learned) -> Score:
-    """The same less the distance to the mean of all (Ren et al. 2021, arXiv 2106.09022)."""
-    means, inverse = gaussians(learned.seen.features, learned.seen.labels)
-    mean, spread_out = gaussians(learned.seen.features, np.zeros_like(learned.seen.labels))
-    return lambda photos: (
-        distances(photos.features, mean, spread_out)[:, 0] - distances(photos.features, means, inverse).min(1)
-    )
-
-
-def gaussians(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means by class, (classes, F), and the inverse of the covariance about them, (F, F)."""
-    means = np.stack([features[labels == label].mean(0) for label in np.unique(labels)])
-    about = features - means[np.searchsorted(np.unique(labels), labels)]
-    return means, np.linalg.pinv(about.T @ about / len(features), hermitian=True)
-
-
-def distances(features: np.ndarray, means: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Squared Mahalanobis distances, (N, classes)."""
-    apart = features[:, None] - means
-    return np.einsum("ncf,fg,ncg->nc", apart, inverse, apart, optimize=True)
-
-
-def log_sum_exp(scores: np.ndarray) -> np.ndarray:
-    """Over classes, (N,)."""
-    top = scores.max(1, keepdims=True)
-    return np.log(np.exp(scores - top).sum(1)) + top[:, 0]
-
-
-SCORES: dict[str, tuple[str, Callable[[Learned], Score]]] = {
-    "softmax": ("maximum softmax", maximum_softmax),
-    "energy": ("energy", energy),
-    "knn1": ("kNN, nearest", nearest(1)),
-    "knn10": ("kNN, 10th", nearest(10)),
-    "knn50": ("kNN, 50th", nearest(50)),
-    "vim": ("ViM", vim),
-    "mahalanobis": ("Mahalanobis", mahalanobis),
-    "relative": ("relative Mahalanobis", relative_mahalanobis),
-    "shipped": ("**shipped**", shipped),
 }
 
 
@@ -267,13 +167,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     dataset, classifier = open_dataset(options.data), Classifier.load(options.checkpoint)
     classifier.choose_engine()
-    checkpoint, preprocessing = classifier.checkpoint, classifier.preprocessing
-    recipe = Recipe.from_dict(checkpoint.recipe)
-    split = dataset.split(recipe.split_seed, recipe.val_fraction)
-    relabel = [checkpoint.classes.index(name) for name in dataset.classes]
-    known, seen = look(classifier.network, preprocessing, dataset, [split.val, split.train], relabel)
-    head, kept = backbone(checkpoint.backbone).head, load_weights(checkpoint.folder)
-    learned = Learned(seen, kept[f"{head}.weight"].numpy(), kept[f"{head}.bias"].numpy())
+    checkpoint = classifier.checkpoint
+    split, recipe = _split(checkpoint, dataset), _recipe(options, checkpoint.backbone)
+    strange = (LEARNED + len(split.val)) // len(dataset.classes)
+    fine_tuning = [options.fine_tune, *options.set] if recipe else []
+    runs = options.runs / "-".join(["without", checkpoint.backbone, *fine_tuning])
+    learned = learned_by(classifier, dataset)
     others = {
         kind: look_at(classifier, images)
         for kind, images in pictures([dataset.path(i) for i in spread(dataset, split.val, RENDERED)]).items()
@@ -283,16 +182,39 @@ def main(arguments: list[str] | None = None) -> int:
         "checkpoint": checkpoint.name,
         "network": backbone(checkpoint.backbone).title,
         "weights": weights() if checkpoint.backbone == "resnet18" else "ImageNet weights",
-        "photos": {"known": len(known.labels), "learned_from": len(seen.labels)}
+        "photos": {"known": len(learned.held_back.labels), "learned_from": len(learned.seen.labels)}
         | {kind: len(part.labels) for kind, part in others.items()},
-        "scores": {name: compare(fitted(learned), known, others) for name, (_, fitted) in SCORES.items()},
-        "left_out": left_out(dataset, split, checkpoint.backbone) if options.left_out else {},
-        "photos_left_out": (LEARNED + len(split.val)) // len(dataset.classes),
+        "scores": {name: compare(fitted(learned), learned.held_back, others) for name, (_, fitted) in SCORES.items()},
+        "left_out": left_out(frozen(dataset, split, checkpoint.backbone)) if options.left_out else {},
+        "photos_left_out": strange,
+        "fine_tuning": fine_tuning,
+        "left_out_of_fine_tuning": left_out(fine_tuned(dataset, recipe, runs, strange)) if recipe else {},
     }
     save(options.out / "novelty.json", results)
     (options.out / "novelty.md").write_text(text_of(results))
     print(text_of(results))
     return 0
+
+
+def learned_by(classifier: Classifier, dataset: PhotoDataset) -> Learned:
+    """What a checkpoint makes of the photos that it was trained with, and its last layer."""
+    checkpoint, split = classifier.checkpoint, _split(classifier.checkpoint, dataset)
+    relabel = [checkpoint.classes.index(name) for name in dataset.classes]
+    seen, held_back = look(classifier.network, classifier.preprocessing, dataset, [split.train, split.val], relabel)
+    head, kept = backbone(checkpoint.backbone).head, load_weights(checkpoint.folder)
+    return Learned(seen, held_back, kept[f"{head}.weight"].numpy(), kept[f"{head}.bias"].numpy())
+
+
+def _recipe(options: argparse.Namespace, name: str) -> Recipe | None:
+    if not options.fine_tune:
+        return None
+    settings = dict(item.split("=", 1) for item in options.set)
+    return preset(options.fine_tune).replace(backbone=name, **{key: knob(key).parse(settings[key]) for key in settings})
+
+
+def _split(checkpoint: Checkpoint, dataset: PhotoDataset) -> Split:
+    recipe = Recipe.from_dict(checkpoint.recipe)
+    return dataset.split(recipe.split_seed, recipe.val_fraction)
 
 
 def look_at(classifier: Classifier, images: Sequence[Image.Image]) -> Seen:
@@ -324,40 +246,78 @@ def auroc(known: np.ndarray, others: np.ndarray) -> float:
     return float(roc_auc_score(np.repeat([1, 0], [len(known), len(others)]), np.concatenate([known, others])))
 
 
-def left_out(dataset: PhotoDataset, split: Split, name: str) -> dict[str, dict[str, float]]:
-    """AUROC by score and class left out: the last layer of ImageNet network ``name`` is fitted to the other four."""
+def left_out(cases: Iterable[tuple[str, Learned, Seen]]) -> dict[str, dict[str, float]]:
+    """AUROC by score and class left out, of (the class, what the others taught, photos of the class)."""
+    found: dict[str, dict[str, float]] = {key: {} for key in SCORES}
+    for title, learned, others in cases:
+        for key, (_, fitted) in SCORES.items():
+            score = fitted(learned)
+            found[key][title] = auroc(score(learned.held_back), score(others))
+    return found
+
+
+def frozen(dataset: PhotoDataset, split: Split, name: str) -> Iterator[tuple[str, Learned, Seen]]:
+    """The cases of a last layer that is fitted to the other four classes, on what ImageNet network ``name`` sees."""
     import torch
 
     from flowers.inference import eager_network
     from flowers.models.backbones import build_imagenet
     from flowers.training import probe
 
-    chosen = backbone(name)
+    chosen, count = backbone(name), len(dataset.classes)
     preprocessing = Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std)
     network = eager_network(
-        Checkpoint(name, dataset.classes, preprocessing.to_dict()), preprocessing,
-        build_imagenet(name, len(dataset.classes)),
-    )  # fmt: skip
+        Checkpoint(name, dataset.classes, preprocessing.to_dict()), preprocessing, build_imagenet(name, count)
+    )
     parts = [spread(dataset, split.train, LEARNED), split.val]
-    train, val = look(network, preprocessing, dataset, parts, range(len(dataset.classes)))
-    found: dict[str, dict[str, float]] = {key: {} for key in SCORES}
+    train, val = look(network, preprocessing, dataset, parts, range(count))
     for out, title in enumerate(dataset.classes):
-        mine = train.labels != out
-        labels = np.searchsorted(np.delete(np.arange(len(dataset.classes)), out), train.labels[mine])
-        head = torch.nn.Linear(train.features.shape[1], len(dataset.classes) - 1)
-        probe.fit(head, torch.from_numpy(train.features[mine]), torch.from_numpy(labels), smoothing=0.0)
+        mine = train.part(train.labels != out)
+        labels = mine.labels - (mine.labels > out)
+        head = torch.nn.Linear(train.features.shape[1], count - 1)
+        probe.fit(head, torch.from_numpy(mine.features), torch.from_numpy(labels), smoothing=0.0)
         weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
+        answered = [replace(part, scores=part.features @ weight.T + bias) for part in (train, val)]
+        seen, held_back = (part.part(part.labels != out) for part in answered)
+        strange = joined([part.part(part.labels == out) for part in answered])
+        yield title, Learned(seen, held_back, weight, bias), strange
 
-        def of(features: np.ndarray, labels: np.ndarray, weight: np.ndarray = weight, bias: np.ndarray = bias) -> Seen:
-            return Seen(features @ weight.T + bias, features, labels)
 
-        learned = Learned(of(train.features[mine], labels), weight, bias)
-        known = of(val.features[val.labels != out], val.labels[val.labels != out])
-        both = np.concatenate([part.features[part.labels == out] for part in (train, val)])
-        for key, (_, fitted) in SCORES.items():
-            score = fitted(learned)
-            found[key][title] = auroc(score(known), score(of(both, np.full(len(both), -1))))
-    return found
+def joined(parts: Sequence[Seen]) -> Seen:
+    """One after the other."""
+    return Seen(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "features", "labels")))
+
+
+def fine_tuned(dataset: PhotoDataset, recipe: Recipe, runs: Path, most: int) -> Iterator[tuple[str, Learned, Seen]]:
+    """The cases of networks that are trained on the other four classes, each in the folder of ``runs`` called so.
+
+    A run that is there goes on, which costs little once it is done. At most so many photos of a class are asked about.
+    """
+    from flowers.training.train import train
+
+    for out, title in enumerate(dataset.classes):
+        four, folder = without(dataset, out), runs / title
+        run = Run.open(folder) if folder.exists() else Run.create(folder, recipe, str(dataset.root))
+        for _ in train(recipe, four, run=run):
+            pass
+        classifier = Classifier.load(folder / "best")
+        photos = [index for index, photo in enumerate(dataset.photos) if photo.label == out]
+        shown = spread(dataset, photos, most)
+        [strange] = look(classifier.network, classifier.preprocessing, dataset, [shown], range(len(dataset.classes)))
+        yield title, learned_by(classifier, four), strange
+
+
+def without(dataset: PhotoDataset, out: int) -> PhotoDataset:
+    """The set as if it had no photo of class number ``out``; what is held back of the others stays so."""
+    kept = [index for index, photo in enumerate(dataset.photos) if photo.label != out]
+    photos = [dataset.photos[index] for index in kept]
+    return replace(
+        dataset,
+        classes=tuple(name for name in dataset.classes if name != dataset.classes[out]),
+        photos=tuple(replace(photo, label=photo.label - (photo.label > out)) for photo in photos),
+        unreadable=(),
+        held_back=frozenset(place for place, index in enumerate(kept) if index in dataset.held_back),
+    )
 
 
 def text_of(results: dict) -> str:
@@ -377,7 +337,8 @@ def text_of(results: dict) -> str:
         f"How well `{results['checkpoint']}` ({results['network']}, {results['weights']}) tells the {counts['known']} "
         f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is "
         f"rendered; none was used to fit anything. Scores are fitted to {counts['learned_from']:,} photos "
-        "learned from.",
+        "learned from, the sums also to how much their parts vary among the photos held back. Which score ships was "
+        "chosen by these tables.",
         "## Area under the ROC curve",
         table(["", *columns], rows),
         "How often a known photo scores higher than another picture; chance is 50 %.",
@@ -386,19 +347,31 @@ def text_of(results: dict) -> str:
         f"Of all known photos {results['scores']['shipped']['accuracy']:.2%} are named rightly.",
     ]
     if results["left_out"]:
-        classes = list(results["left_out"]["shipped"])
-        rows = [
-            [SCORES[name][0], *(f"{found[title]:.1%}" for title in classes), f"{np.mean(list(found.values())):.1%}"]
-            for name, found in results["left_out"].items()
-        ]
         parts += [
             "## Another flower: each class left out in turn",
             "The area under the ROC curve of the other classes' photos held back, against about "
             f"{results['photos_left_out']} photos of the class left out. Nothing is fine-tuned: the last layer of an "
             f"untouched {results['network']} ({results['weights']}) is fitted to the others.",
-            table(["", *classes, "mean"], rows),
+            _by_class(results["left_out"]),
+        ]
+    if results["left_out_of_fine_tuning"]:
+        name, *settings = results["fine_tuning"]
+        parts += [
+            "## Another flower: each class left out of fine-tuning",
+            f"The same where preset `{name}`{' with ' * bool(settings)}{', '.join(settings)} trains the "
+            f"{results['network']} ({results['weights']}) on the other classes, by one seed.",
+            _by_class(results["left_out_of_fine_tuning"]),
         ]
     return "\n\n".join([*parts, told(results)]) + "\n"
+
+
+def _by_class(found: Mapping[str, Mapping[str, float]]) -> str:
+    classes = list(found["shipped"])
+    rows = [
+        [SCORES[name][0], *(f"{areas[title]:.1%}" for title in classes), f"{np.mean(list(areas.values())):.1%}"]
+        for name, areas in found.items()
+    ]
+    return table(["", *classes, "mean"], rows)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -407,6 +380,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, metavar="C", help=f"({DEFAULT_CHECKPOINT})")
     parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks", help="where the results go")
     parser.add_argument("--no-left-out", dest="left_out", action="store_false", help="skip the classes left out")
+    parser.add_argument("--fine-tune", metavar="PRESET", help="leave each class out of a fine-tuning, too")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="beyond that preset")
+    parser.add_argument("--runs", type=Path, default=PROJECT / "runs", help="where those runs are kept (runs/)")
     return parser
 
 

@@ -214,7 +214,7 @@ class Classifier:
     def _look(self, pixels: np.ndarray) -> list[tuple[np.ndarray, float | None]]:
         """(class probabilities, familiarity) of each photo."""
         scores, features = self.network.look(pixels)
-        familiarity = self.calibration.familiarity(features)
+        familiarity = self.calibration.familiarity(features, scores)
         told = itertools.repeat(None) if familiarity is None else familiarity.tolist()
         return list(zip(self.calibration.confidences(scores), told, strict=False))
 

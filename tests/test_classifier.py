@@ -19,7 +19,7 @@ from flowers.data.preprocess import Preprocessing, to_pixels
 from flowers.errors import CheckpointError, DecodeError, UsageError
 from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
-from flowers.models.calibration import Calibration, Neighbours, write_calibration
+from flowers.models.calibration import Calibration, Neighbours, directions, energy, write_calibration
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, save_checkpoint
 
 CLASSES = ("daisy", "rose", "tulip")
@@ -160,6 +160,19 @@ def test_a_photo_unlike_those_learned_from_is_not_known(classifier, calibrate, p
     assert learned.familiarity > 0.05 > other.familiarity >= 0
     assert other.label in CLASSES  # what it looks most like
     assert json.loads(json.dumps(other.to_dict()))["known"] is False
+
+
+def test_a_photo_that_speaks_for_no_class_is_not_known(classifier, calibrate, photos):
+    frames = np.stack([np.asarray(PREPARED.frame(photo)) for photo in photos]).transpose(0, 3, 1, 2)
+    scores, features = classifier.network.look(frames)
+    energies, order = energy(scores), np.argsort(energy(scores))
+    # Every photo is its own neighbour, and the energy alone tells them apart.
+    likeness = 1 + 0.5 * np.sort(energies).astype(float)
+    taught = calibrate(Calibration(neighbours=Neighbours(directions(features), 1, likeness, 0.5)))
+    answers = [taught.classify(photos[index]) for index in order]
+    assert [answer.familiarity for answer in answers] == pytest.approx(np.linspace(0, 1, len(photos)), abs=0.02)
+    assert not answers[0].known
+    assert answers[-1].known
 
 
 def test_without_a_calibration_nothing_is_claimed(classifier, photos):

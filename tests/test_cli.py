@@ -524,7 +524,7 @@ def test_what_is_none_of_the_classes_is_called_so(flowers, taught, large_garden)
     mine = taught
     assert flowers("calibrate", mine, "--data", large_garden)[0] == 0
     card = json.loads((mine / "checkpoint.json").read_text())
-    card["calibration"]["familiar"]["scale"] = [2, 3]  # no photo is that much like another
+    card["calibration"]["familiar"]["scale"] = [1e6, 2e6]  # no photo is that much like another
     (mine / "checkpoint.json").write_text(json.dumps(card))
     _, out, _ = flowers("classify", "--checkpoint", mine, large_garden / "rose" / "rose-0001.jpg")
     name, share = rf"({'|'.join(CLASSES)})", r"\d+\.\d%"

@@ -1,8 +1,9 @@
 """Teach a checkpoint how sure it may be, and which photos are none of its classes.
 
 The temperature (Guo et al. 2017, arXiv 1706.04599) is fitted to the photos held back. What is none of the classes has
-no near neighbour among the photos learned from (Sun et al. 2022, arXiv 2204.06507; see models/calibration.py): the
-limit is where nineteen in twenty of the photos held back are taken for known. benchmarks/novelty.md compares other
+no near neighbour among the photos learned from (Sun et al. 2022, arXiv 2204.06507), or speaks for no class as strongly
+as they do (Liu et al. 2020, arXiv 2010.03759): both count alike, each measured by how much it varies among the photos
+held back, and the limit is where nineteen in twenty of these are taken for known. benchmarks/novelty.md compares other
 ways.
 """
 
@@ -17,7 +18,15 @@ from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError, DataError, UsageError
 from flowers.evaluation.metrics import brier_score, expected_calibration_error, negative_log_likelihood
 from flowers.inference import Network, open_network
-from flowers.models.calibration import UNFAMILIAR, Calibration, Neighbours, directions, mark, write_calibration
+from flowers.models.calibration import (
+    UNFAMILIAR,
+    Calibration,
+    Neighbours,
+    directions,
+    energy,
+    mark,
+    write_calibration,
+)
 from flowers.models.checkpoint import Checkpoint
 
 BATCH = 16
@@ -25,8 +34,9 @@ LEAST = 20  # photos held back: fewer tell nothing
 HELD_BACK = 2000  # photos held back that are looked at, at most
 LEARNED = 1000  # and of those learned from
 BANK_BYTES = 900_000  # of features kept, two bytes a number: 878 photos of a ResNet18's 512
-NEAREST = 10  # the so-manieth neighbour counts; of a bank with fewer than twice as many of a class, a nearer one
+PER_CLASS = 2  # photos learned from: with fewer of each class, what is none of them cannot be told
 QUANTILES = 101
+ROUNDING = 1e-6  # of float32, relative
 FOLDS = 5
 TEMPERATURES = (0.1, 10.0)  # where every photo is answered rightly, 0 would fit best
 
@@ -43,6 +53,10 @@ class Seen:
     def right(self) -> np.ndarray:
         """Which photos it names rightly, bool (N,)."""
         return self.scores.argmax(1) == self.labels
+
+    def part(self, which: np.ndarray) -> "Seen":
+        """Some of the photos, by numbers or bool (N,)."""
+        return Seen(self.scores[which], self.features[which], self.labels[which])
 
 
 def calibrate(
@@ -95,13 +109,13 @@ def calibrate(
 def fit(val: Seen, learned: np.ndarray) -> Calibration:
     """The calibration that follows from the photos held back and the features of photos learned from, (M, F).
 
-    Where those are fewer than two for each class, what is none of the classes cannot be told.
+    Where those are fewer than PER_CLASS for each class, what is none of the classes cannot be told.
 
     Its ``facts`` tell how good it is on photos that did not fit it: each fifth of those held back is measured with what
     the other four fit.
     """
-    nearest = min(NEAREST, len(learned) // (2 * val.scores.shape[1]))
-    neighbours = fit_neighbours(learned, val.features, nearest) if nearest else None
+    enough = len(learned) >= PER_CLASS * val.scores.shape[1]
+    neighbours = fit_neighbours(learned, val) if enough else None
     return Calibration(fit_temperature(val.scores, val.labels), neighbours, _measure(val, neighbours))
 
 
@@ -144,12 +158,24 @@ def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 # What is known
 
 
-def fit_neighbours(learned: np.ndarray, held_back: np.ndarray, nearest: int = NEAREST) -> Neighbours:
-    """The neighbours for familiarity: a bank of features learned from, (M, F), and its scale from those held back."""
+def fit_neighbours(learned: np.ndarray, held_back: Seen) -> Neighbours:
+    """What familiarity is told by: a bank of features learned from, (M, F), its weight and scale from those held back.
+
+    It is the nearest neighbour that counts.
+    """
     bank = directions(learned).astype(np.float16).astype(np.float32)  # as it is kept
-    found = Neighbours(directions(bank), min(nearest, len(bank)), np.zeros(0))
-    scale = np.quantile(found.similarity(held_back), np.linspace(0, 1, QUANTILES))
-    return Neighbours(found.bank, found.nearest, scale)
+    return _scaled(Neighbours(directions(bank), 1, np.zeros(0)), held_back)
+
+
+def _scaled(neighbours: Neighbours, held_back: Seen) -> Neighbours:
+    """The same bank with the weight and the scale that photos held back give it."""
+    similarity, energies = neighbours.similarity(held_back.features), energy(held_back.scores)
+    # As in a sum of standard scores; what those subtract, and their common factor, would move no quantile. Where all
+    # energies are the same but for rounding, they tell nothing.
+    told = energies.std() > ROUNDING * np.abs(energies).max()
+    weighed = replace(neighbours, energy_weight=float(similarity.std() / energies.std()) if told else 0.0)
+    likeness = weighed.likeness(held_back.features, held_back.scores)
+    return replace(weighed, scale=np.quantile(likeness, np.linspace(0, 1, QUANTILES)))
 
 
 def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:
@@ -173,9 +199,10 @@ def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:
 
 
 def _measure_known(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
-    similarity, known = neighbours.similarity(val.features), np.empty(len(val.labels), bool)
+    known = np.empty(len(val.labels), bool)
     for held, others in folds(val.labels):
-        known[held] = similarity[held] >= np.quantile(similarity[others], UNFAMILIAR)
+        mine, theirs = val.part(held), val.part(others)
+        known[held] = _scaled(neighbours, theirs).familiarity(mine.features, mine.scores) >= UNFAMILIAR
     return {
         "photos_learned_from": len(neighbours.bank),
         "known": float(known.mean()),

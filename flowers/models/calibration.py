@@ -27,14 +27,17 @@ UNFAMILIAR = 0.05  # of the photos held back, the share that is called none of t
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Tells photos that are like those learned from by their nearest neighbours (Sun et al. 2022, arXiv 2204.06507).
+    """Tells photos that are like those learned from, by a sum of two parts.
 
-    Features are compared by their direction alone. A far photo has no near neighbour, whatever its confidence.
+    The one is how near their neighbours among these are (Sun et al. 2022, arXiv 2204.06507), features being compared by
+    their direction alone: a far photo has no near neighbour, whatever its confidence. The other is the energy (Liu et
+    al. 2020, arXiv 2010.03759): another flower may have a near neighbour, yet speaks for no class as strongly.
     """
 
     bank: np.ndarray  # float32 (M, F), rows of length 1: features of photos that were learned from
     nearest: int  # it is the so-manieth nearest that counts, 1..M
-    scale: np.ndarray  # float64 (S,), ascending: evenly spaced quantiles of ``similarity`` over the photos held back
+    scale: np.ndarray  # float64 (S,), ascending: evenly spaced quantiles of ``likeness`` over the photos held back
+    energy_weight: float = 0.0  # 0 or above; 0 in checkpoints of the time when neighbours alone counted
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Cosine of each photo to its ``nearest``-th neighbour in the bank, float32 (N,), -1..1.
@@ -49,9 +52,19 @@ class Neighbours:
         cosines = directions(features) @ self.bank.T
         return np.partition(cosines, -self.nearest, axis=1)[:, -self.nearest]
 
-    def familiarity(self, features: np.ndarray) -> np.ndarray:
-        """The share of the photos held back that are less like those learned from, float64 (N,), 0..1."""
-        return np.interp(self.similarity(features), self.scale, np.linspace(0, 1, len(self.scale)))
+    def likeness(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """The sum, float32 (N,), of ``features`` float32 (N, F) and class ``scores`` float32 (N, classes).
+
+        Raises as ``similarity``.
+        """
+        return self.similarity(features) + np.float32(self.energy_weight) * energy(scores)
+
+    def familiarity(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """The share of the photos held back that are less like those learned from, float64 (N,), 0..1.
+
+        Takes and raises what ``likeness`` does.
+        """
+        return np.interp(self.likeness(features, scores), self.scale, np.linspace(0, 1, len(self.scale)))
 
 
 @dataclass(frozen=True)
@@ -72,14 +85,23 @@ class Calibration:
         shares = np.exp(scores)
         return shares / shares.sum(1, keepdims=True)
 
-    def familiarity(self, features: np.ndarray) -> np.ndarray | None:
+    def familiarity(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray | None:
         """As ``Neighbours.familiarity``; None where the checkpoint cannot tell."""
-        return None if self.neighbours is None else self.neighbours.familiarity(features)
+        return None if self.neighbours is None else self.neighbours.familiarity(features, scores)
 
 
 def mark(sha256: str) -> str:
     """As much of a photo's sha256 as tells it from the others of a set."""
     return sha256[:8]
+
+
+def energy(scores: np.ndarray) -> np.ndarray:
+    """The logarithm of the summed exponentials of class scores (N, classes), of their type (N,).
+
+    High for what the network was trained on (Liu et al. 2020, arXiv 2010.03759, who write it with the other sign).
+    """
+    top = scores.max(1)
+    return top + np.log(np.exp(scores - top[:, None]).sum(1))
 
 
 def directions(features: np.ndarray) -> np.ndarray:
@@ -151,7 +173,11 @@ def _section(calibration: Calibration) -> dict[str, Any]:
         "facts": calibration.facts,
     }
     if known := calibration.neighbours:
-        section["familiar"] = {"nearest": known.nearest, "scale": [round(float(value), 6) for value in known.scale]}
+        section["familiar"] = {
+            "nearest": known.nearest,
+            "energy_weight": known.energy_weight,
+            "scale": [round(float(value), 6) for value in known.scale],
+        }
     return section
 
 
@@ -160,7 +186,10 @@ def _read_neighbours(folder: Path, section: Mapping[str, Any]) -> Neighbours:
 
     bank = load_file(folder / TENSORS)["bank"].astype(np.float32)
     scale, nearest = np.array(section["scale"], dtype=np.float64), int(section["nearest"])
+    weight = float(section.get("energy_weight", 0.0))
     whole = bank.ndim == 2 and scale.ndim == 1 and len(scale) > 1 and 1 <= nearest <= len(bank)
     if not (whole and np.isfinite(bank).all() and np.isfinite(scale).all() and (np.diff(scale) >= 0).all()):
         raise ValueError("not a bank of features and its scale")
-    return Neighbours(directions(bank), nearest, scale)
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError("not a weight")
+    return Neighbours(directions(bank), nearest, scale, weight)

@@ -108,7 +108,7 @@ def check(file: Path, classifier: Classifier) -> Parity:
     frames, painted = parity_frames(classifier.preprocessing)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     scores, features = classifier.network.look(frames)
-    expected = [classifier.calibration.confidences(scores), classifier.calibration.familiarity(features)]
+    expected = [classifier.calibration.confidences(scores), classifier.calibration.familiarity(features, scores)]
     together = session.run(None, {"pixels": frames})
     alone = [session.run(None, {"pixels": frame[None]}) for frame in frames]
     given = zip(together, map(np.concatenate, zip(*alone, strict=True)), expected, strict=False)
@@ -233,8 +233,9 @@ def _answering(model: "nn.Module", classifier: Classifier) -> "nn.Module":
                 return (confidences,)
             cosines = torch.nn.functional.normalize(features, dim=1) @ self.bank
             similarity = cosines.topk(known.nearest, dim=1).values[:, -1:]
+            likeness = similarity + known.energy_weight * torch.logsumexp(scores, 1, keepdim=True)
             # The quantiles are evenly spaced, so their linear interpolation is the mean of how far each step is taken.
-            return confidences, ((similarity - self.start) / self.width).clamp(0, 1).mean(1)
+            return confidences, ((likeness - self.start) / self.width).clamp(0, 1).mean(1)
 
     return Answering().eval()
 

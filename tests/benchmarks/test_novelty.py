@@ -1,5 +1,7 @@
 """Each score finds what is far from everything learned, and is what its paper says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
@@ -9,19 +11,26 @@ from sklearn.metrics import pairwise_distances
 from benchmarks.novelty import (
     FAR_PHOTOS,
     FAR_RENDERED,
-    SCORES,
-    Learned,
     blank,
     blurred,
     compare,
+    joined,
+    left_out,
+    noise,
+    text,
+    text_of,
+    without,
+)
+from benchmarks.novelty_scores import (
+    SCORES,
+    Learned,
+    added,
     energy,
     mahalanobis,
     maximum_softmax,
     nearest,
-    noise,
     relative_mahalanobis,
-    text,
-    text_of,
+    shipped,
     vim,
 )
 from flowers.evaluation.calibration import Seen
@@ -42,8 +51,8 @@ def flowers(count: int) -> Seen:
     return seen(6 * np.eye(4, 16)[labels] + RNG.normal(0, 0.5, (count, 16)), labels)
 
 
-LEARNED = Learned(flowers(800), WEIGHT, BIAS)
 KNOWN = flowers(400)
+LEARNED = Learned(flowers(800), KNOWN, WEIGHT, BIAS)
 FAR = seen(4 * np.eye(4, 16, 9)[np.arange(200) % 4] + RNG.normal(0, 0.5, (200, 16)))
 
 
@@ -67,6 +76,14 @@ def test_the_nearest_are_nearest_by_cosine():
         np.testing.assert_allclose(nearest(number)(LEARNED)(KNOWN), 1 - apart[:, number - 1], atol=2e-3)
 
 
+def test_the_sum_is_that_of_the_standard_scores_of_its_parts():
+    parts = [score(LEARNED) for score in (nearest(1), energy)]
+    standard = sum((part(FAR) - part(KNOWN).mean()) / part(KNOWN).std() for part in parts)
+    found = added(LEARNED)(FAR)
+    np.testing.assert_allclose(np.corrcoef(found, standard)[0, 1], 1, atol=1e-4)
+    np.testing.assert_allclose(shipped(LEARNED)(FAR), found, atol=1e-3)  # a bank that takes in all 800
+
+
 def test_mahalanobis_is_sklearns():
     train = LEARNED.seen
     means = np.stack([train.features[train.labels == label].mean(0) for label in range(4)])
@@ -80,7 +97,8 @@ def test_mahalanobis_is_sklearns():
 def test_vim_punishes_only_what_lies_outside_the_principal_space():
     flat = flowers(600)
     flat.features[:, 8:] = 0  # as many directions as it keeps
-    learned = Learned(seen(flat.features + 0.1 * RNG.normal(size=flat.features.shape), flat.labels), WEIGHT, BIAS)
+    about = seen(flat.features + 0.1 * RNG.normal(size=flat.features.shape), flat.labels)
+    learned = Learned(about, KNOWN, WEIGHT, BIAS)
     score = vim(learned)
     inside, outside = flat.features[:50], flat.features[:50].copy()
     outside[:, 12] += 1
@@ -99,6 +117,27 @@ def test_the_rendered_pictures_are_pictures_and_unlike_each_other():
     assert np.abs(np.diff(soft, axis=0)).mean() < 0.05 * np.abs(np.diff(sharp, axis=0)).mean()
 
 
+def test_what_is_left_out_is_told_from_what_is_held_back():
+    areas = left_out([("daisy", LEARNED, FAR), ("rose", LEARNED, KNOWN)])
+    assert areas.keys() == SCORES.keys()
+    assert areas["shipped"]["daisy"] > 0.95
+    assert areas["shipped"]["rose"] == pytest.approx(0.5)
+    assert joined([KNOWN, FAR]).scores.tolist() == [*KNOWN.scores.tolist(), *FAR.scores.tolist()]
+
+
+def test_a_set_without_a_class_keeps_its_photos_and_what_is_held_back(garden_set):
+    held_back = frozenset(range(0, len(garden_set), 3))
+    whole = replace(garden_set, held_back=held_back)
+    four = without(whole, 2)
+    assert four.classes == ("daisy", "dandelion", "sunflower", "tulip")
+    assert {photo.path for photo in four.photos} == {
+        photo.path for photo in whole.photos if not photo.path.startswith("rose/")
+    }
+    assert all(photo.path.startswith(f"{four.classes[photo.label]}/") for photo in four.photos)
+    kept = {whole.photos[index].path for index in held_back if whole.photos[index].label != 2}
+    assert {four.photos[index].path for index in four.split().val} == kept
+
+
 def test_the_tables_hold_the_numbers():
     kinds = (*FAR_PHOTOS, *FAR_RENDERED, "plants")
     scores = {name: compare(SCORES[name][1](LEARNED), KNOWN, dict.fromkeys(kinds, FAR)) for name in SCORES}
@@ -110,8 +149,13 @@ def test_the_tables_hold_the_numbers():
         **facts, "checkpoint": "c", "network": "A network", "weights": "some weights", "scores": scores,
         "photos": {"known": 400, "learned_from": 800} | dict.fromkeys(kinds, 200),
         "photos_left_out": 300, "left_out": {name: {"daisy": 0.8, "rose": 0.9} for name in SCORES},
+        "fine_tuning": [], "left_out_of_fine_tuning": {},
     }  # fmt: skip
     told = text_of(results)
+    assert "left out of fine-tuning" not in told
+    tuned = {"fine_tuning": ["fast", "epochs=3"], "left_out_of_fine_tuning": {name: {"daisy": 0.7} for name in SCORES}}
+    assert "preset `fast` with epochs=3 trains" in text_of({**results, **tuned})
+    assert "| 70.0% | 70.0% |" in text_of({**results, **tuned})
     assert f"{scores['vim']['auroc']['far']:.1%}" in told
     assert "| 80.0% | 90.0% | 85.0% |" in told
     assert "200 animals" in told

@@ -32,7 +32,7 @@ from flowers.evaluation.calibration import (
 )
 from flowers.evaluation.evaluate import evaluate
 from flowers.evaluation.metrics import expected_calibration_error
-from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, read_calibration
+from flowers.models.calibration import TENSORS, UNFAMILIAR, Calibration, Neighbours, energy, read_calibration
 from flowers.models.checkpoint import CARD, load_weights, read_checkpoint, save_checkpoint
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
@@ -103,20 +103,56 @@ def clusters(count: int, centres: np.ndarray) -> np.ndarray:
     return np.abs(centres[np.arange(count) % len(centres)] + RNG.normal(0, 0.3, (count, centres.shape[1]))).astype("f4")
 
 
+CENTRES = 3 * np.eye(5, 16)
+
+
+def answered(features: np.ndarray) -> Seen:
+    """What a network whose class scores are the first five features makes of photos; labels are as ``clusters``'."""
+    return Seen(features[:, :5].copy(), features, np.arange(len(features)) % 5)
+
+
+def familiarity(neighbours: Neighbours, seen: Seen) -> np.ndarray:
+    return neighbours.familiarity(seen.features, seen.scores)
+
+
 def test_nineteen_in_twenty_of_the_photos_held_back_are_known_and_far_ones_are_not():
-    centres = 3 * np.eye(5, 16)
-    neighbours = fit_neighbours(clusters(400, centres), held := clusters(400, centres))
-    known = neighbours.familiarity(held) >= UNFAMILIAR
+    neighbours = fit_neighbours(clusters(400, CENTRES), held := answered(clusters(400, CENTRES)))
+    known = familiarity(neighbours, held) >= UNFAMILIAR
     assert known.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.01)
-    fresh = neighbours.familiarity(clusters(400, centres)) >= UNFAMILIAR
+    fresh = familiarity(neighbours, answered(clusters(400, CENTRES))) >= UNFAMILIAR
     assert fresh.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.05)
-    far = clusters(100, 3 * np.eye(5, 16, 8))
-    assert (neighbours.familiarity(far) == 0).all()
+    far = answered(clusters(100, 3 * np.eye(5, 16, 8)))
+    assert (familiarity(neighbours, far) == 0).all()
 
 
-def test_a_bank_of_few_photos_asks_for_no_more_neighbours_than_it_has():
-    features = clusters(3, np.eye(3, 8))
-    assert fit_neighbours(features, features).nearest == 3
+def test_both_parts_count_alike_whatever_the_scale_of_the_scores():
+    learned, held = clusters(400, CENTRES), answered(clusters(400, CENTRES))
+    neighbours = fit_neighbours(learned, held)
+    parts = [neighbours.similarity(held.features), neighbours.energy_weight * energy(held.scores)]
+    assert np.std(parts[0]) == pytest.approx(np.std(parts[1]), rel=1e-3)
+    standard = sum((part - part.mean()) / part.std() for part in parts)
+    order = np.argsort(standard)
+    assert (np.diff(familiarity(neighbours, held)[order]) > -1e-4).all()
+    louder = replace(held, scores=held.scores + 40)  # every energy 40 higher: nothing that tells photos apart
+    raised = fit_neighbours(learned, louder)
+    np.testing.assert_allclose(familiarity(raised, louder), familiarity(neighbours, held), atol=1e-3)
+
+
+@pytest.mark.parametrize("rounding", [0, 1e-7])
+def test_energies_that_are_all_the_same_tell_nothing(rounding):
+    held = answered(clusters(100, CENTRES))
+    scores = np.tile(np.float32([9, 0, 0, 0, 0]), (100, 1)) * (1 + rounding * RNG.choice([-1, 1], (100, 1)))
+    neighbours = fit_neighbours(held.features, replace(held, scores=scores.astype(np.float32)))
+    assert neighbours.energy_weight == 0
+    assert np.isfinite(neighbours.scale).all()
+
+
+def test_photos_held_back_that_are_all_the_same_are_known():
+    one = answered(np.tile(clusters(1, CENTRES), (30, 1)))
+    neighbours = fit_neighbours(clusters(100, CENTRES), one)
+    assert neighbours.energy_weight == 0
+    assert (familiarity(neighbours, one) >= UNFAMILIAR).all()
+    assert (familiarity(neighbours, answered(clusters(50, 3 * np.eye(5, 16, 8)))) == 0).all()
 
 
 def test_the_facts_are_measured_on_photos_that_did_not_fit():
@@ -297,9 +333,8 @@ def test_of_too_few_photos_for_each_class_nobody_tells_what_is_none_of_them():
     features = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
     calibration = fit(Seen(scores.astype(np.float32), features, labels), features[:9])
     assert calibration.neighbours is None
-    assert calibration.familiarity(features) is None
-    few = fit(Seen(scores.astype(np.float32), features, labels), features[:10])
-    assert few.neighbours.nearest == 1
+    assert calibration.familiarity(features, scores) is None
+    assert fit(Seen(scores.astype(np.float32), features, labels), features[:10]).neighbours is not None
 
 
 def test_a_damaged_calibration_is_made_again(checkpoint, photos):

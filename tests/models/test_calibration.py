@@ -15,6 +15,7 @@ from flowers.models.calibration import (
     Calibration,
     Neighbours,
     directions,
+    energy,
     read_calibration,
     write_calibration,
 )
@@ -23,7 +24,8 @@ from flowers.models.checkpoint import CARD, Checkpoint, load_weights, read_check
 CARD_OF = Checkpoint("resnet18", ("daisy", "rose"), {"size": 64})
 RNG = np.random.default_rng(0)
 BANK = directions(RNG.random((50, 8), dtype=np.float32))
-KNOWN = Neighbours(BANK, 3, np.linspace(0.5, 1, 101))
+KNOWN = Neighbours(BANK, 3, np.linspace(0.5, 1, 101))  # as checkpoints were before the energy counted
+SUM = Neighbours(BANK, 3, np.linspace(0.5, 1.5, 101), 0.125)
 
 
 @pytest.fixture
@@ -74,22 +76,54 @@ def test_similarity_is_the_cosine_to_the_so_manieth_nearest():
         np.testing.assert_allclose(found, 1 - distances[:, -1], atol=1e-5)
 
 
-def test_familiarity_is_a_share_and_goes_with_similarity():
-    features = RNG.random((200, 8), dtype=np.float32)
-    similarity, familiarity = KNOWN.similarity(features), KNOWN.familiarity(features)
+def some(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features and class scores of so many photos."""
+    return RNG.random((count, 8), dtype=np.float32), RNG.normal(0, 2, (count, 5)).astype(np.float32)
+
+
+@given(scores=arrays.arrays(np.float32, (4, 5), elements=st.floats(-1e6, 1e6, width=32)))
+def test_the_energy_is_the_log_sum_exp_however_large_the_scores(scores):
+    from scipy.special import logsumexp
+
+    assert energy(scores).dtype == np.float32
+    np.testing.assert_allclose(energy(scores), logsumexp(scores.astype(np.float64), axis=1), rtol=1e-5, atol=1e-5)
+
+
+def test_likeness_is_similarity_and_so_much_of_the_energy():
+    features, scores = some(30)
+    np.testing.assert_allclose(SUM.likeness(features, scores), SUM.similarity(features) + energy(scores) / 8, atol=1e-6)
+
+
+@pytest.mark.parametrize("neighbours", [KNOWN, SUM], ids=["neighbours alone", "sum"])
+def test_familiarity_is_a_share_and_goes_with_likeness(neighbours):
+    features, scores = some(200)
+    likeness, familiarity = neighbours.likeness(features, scores), neighbours.familiarity(features, scores)
     assert familiarity.min() >= 0
     assert familiarity.max() <= 1
-    assert (np.diff(familiarity[np.argsort(similarity)]) >= 0).all()
-    np.testing.assert_allclose(KNOWN.familiarity(10 * features), familiarity, atol=1e-5)  # the length says nothing
+    assert len(np.unique(familiarity)) > 100
+    assert (np.diff(familiarity[np.argsort(likeness)]) >= 0).all()
+    again = neighbours.familiarity(10 * features, scores)
+    np.testing.assert_allclose(again, familiarity, atol=1e-5)  # the features' length says nothing
+
+
+def test_the_sum_notices_what_is_a_little_strange_in_both():
+    bank, strong = np.float32([[1, 0]]), np.float32([[4, 0, 0]])
+    scale = np.linspace(0.8 + 0.1 * energy(strong)[0], 1 + 0.1 * energy(strong + 2)[0], 101)
+    known = Neighbours(bank, 1, scale, 0.1)
+    near, aside = np.float32([[1, 0]]), np.float32([[0.81, (1 - 0.81**2) ** 0.5]])
+    weak = strong - 1
+    assert known.familiarity(aside, strong + 1) > 0.05
+    assert known.familiarity(near, weak) > 0.05
+    assert known.familiarity(aside, weak) < 0.05
 
 
 def test_features_of_nothing_at_all_are_unfamiliar():
-    assert KNOWN.familiarity(np.zeros((1, 8), np.float32)) == [0]
+    assert KNOWN.familiarity(np.zeros((1, 8), np.float32), np.zeros((1, 5), np.float32)) == [0]
 
 
 def test_features_of_another_network_are_told():
     with pytest.raises(CheckpointError, match=r"^The calibration belongs to another network .*\.$"):
-        KNOWN.familiarity(np.ones((1, 9), np.float32))
+        KNOWN.familiarity(np.ones((1, 9), np.float32), np.ones((1, 5), np.float32))
 
 
 # Kept with the checkpoint
@@ -97,7 +131,7 @@ def test_features_of_another_network_are_told():
 
 def test_a_checkpoint_without_one_claims_nothing(checkpoint):
     assert read_calibration(checkpoint) == Calibration(1.0, None, {})
-    assert read_calibration(checkpoint).familiarity(np.ones((2, 8), np.float32)) is None
+    assert read_calibration(checkpoint).familiarity(*some(2)) is None
     card = json.loads((checkpoint.folder / CARD).read_text())
     del card["calibration"]  # as before there was such a thing
     (checkpoint.folder / CARD).write_text(json.dumps(card))
@@ -107,16 +141,28 @@ def test_a_checkpoint_without_one_claims_nothing(checkpoint):
 def test_it_comes_back_nearly_as_it_was_and_all_else_stays(checkpoint):
     before = load_weights(checkpoint.folder)
     (checkpoint.folder / "README.md").write_text("a card")
-    write_calibration(checkpoint, Calibration(1.25, KNOWN, {"accuracy": 0.9}))
+    write_calibration(checkpoint, Calibration(1.25, SUM, {"accuracy": 0.9}))
     again = read_checkpoint(checkpoint.folder)
     read = read_calibration(again)
     assert (read.temperature, read.facts) == (1.25, {"accuracy": 0.9})
-    assert read.neighbours.nearest == 3
+    assert (read.neighbours.nearest, read.neighbours.energy_weight) == (3, 0.125)
     np.testing.assert_allclose(read.neighbours.bank, BANK, atol=1e-3)  # kept in half precision
-    np.testing.assert_allclose(read.neighbours.scale, KNOWN.scale, atol=1e-6)
+    np.testing.assert_allclose(read.neighbours.scale, SUM.scale, atol=1e-6)
     assert again.created == checkpoint.created
     assert (checkpoint.folder / "README.md").read_text() == "a card"
     assert all((load_weights(checkpoint.folder)[name] == tensor).all() for name, tensor in before.items())
+
+
+def test_a_checkpoint_of_the_time_when_neighbours_alone_counted_tells_what_it_told(checkpoint):
+    write_calibration(checkpoint, Calibration(1.25, KNOWN))
+    card = json.loads((checkpoint.folder / CARD).read_text())
+    del card["calibration"]["familiar"]["energy_weight"]
+    (checkpoint.folder / CARD).write_text(json.dumps(card))
+    read = read_calibration(read_checkpoint(checkpoint.folder)).neighbours
+    features, scores = some(50)
+    told = np.interp(read.similarity(features), read.scale, np.linspace(0, 1, 101))
+    np.testing.assert_array_equal(read.familiarity(features, scores), told)
+    assert len(np.unique(told)) > 20
 
 
 def test_a_new_one_takes_the_place_of_the_old(checkpoint):
@@ -153,6 +199,11 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_stays(checkpoint, mon
         {"familiar": {"nearest": 3, "scale": [1]}},
         {"familiar": {"nearest": 3, "scale": [1, 0]}},
         {"familiar": {"nearest": 3, "scale": "wide"}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": -0.1}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": float("nan")}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": float("inf")}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": [0.1, 0.1]}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": None}},
         {"facts": 5},
     ],
     ids=str,

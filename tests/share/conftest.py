@@ -1,5 +1,7 @@
 """A small checkpoint that has everything: a run's best, begun from a local folder, calibrated; and a Hub."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from tests.share.hub import running_hub
 
 CLASSES = ("red|rose", "tulip", "<b>daisy</b>")
 PREPARED = Preprocessing(64, 72, mirror=True)
+WEIGHT = 0.01
 
 
 @pytest.fixture(scope="session")
@@ -28,21 +31,22 @@ def whole(tmp_path_factory) -> Checkpoint:
     metrics = {"epoch": 2, "best_epoch": 1, "val_accuracy": 0.75, "val_photos": 12, "seconds": 3.0}
     photos = {"counts": dict.fromkeys(CLASSES, 20), "digest": "0123456789abcdef"}
     model = random_norms(BACKBONES["resnet18"].build(3))
+    model.fc.bias.data += 100  # whose exponential no float32 holds: the sum of them must not be taken as it is written
     checkpoint = Checkpoint("resnet18", CLASSES, PREPARED.to_dict(), recipe, metrics, photos)
     save_checkpoint(run.folder / "best", model.state_dict(), checkpoint)
     checkpoint = read_checkpoint(run.folder / "best")
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
-    _, features = Classifier(checkpoint, engine="eager").network.look(pixels)
-    bank = directions(features[:20])
-    cosines = np.sort(directions(features[20:]) @ bank.T, axis=1)[:, -3]
+    scores, features = Classifier(checkpoint, engine="eager").network.look(pixels)
     facts = {
         "photos_held_back": 12, "accuracy": 0.75, "known": 0.9, "accuracy_of_known": 0.8, "photos_learned_from": 20,
         "honest_calibration_error": 0.1,
         "uncalibrated": {"expected_calibration_error": 0.2, "negative_log_likelihood": 1.0, "brier_score": 0.5},
         "calibrated": {"expected_calibration_error": 0.1, "negative_log_likelihood": 0.9, "brier_score": 0.4},
     }  # fmt: skip
-    known = Neighbours(bank, 3, np.quantile(cosines.astype(float), np.linspace(0, 1, 11)))
+    known = Neighbours(directions(features[:20]), 3, np.zeros(0), WEIGHT)
+    likeness = known.likeness(features[20:], scores[20:]).astype(float)
+    known = replace(known, scale=np.quantile(likeness, np.linspace(0, 1, 11)))
     write_calibration(checkpoint, Calibration(0.7, known, facts))
     return read_checkpoint(run.folder / "best")
 

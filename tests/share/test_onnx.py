@@ -38,13 +38,14 @@ def test_it_answers_as_pytorch_for_any_number_of_photos(exported, classifier):
     assert parity.photos == onnx.PHOTOS
     assert 0 <= parity.difference <= 1e-3
     rng = np.random.default_rng(1)
+    assert classifier.calibration.neighbours.energy_weight > 0
     for count in (1, 2, 7):
         pixels = rng.integers(0, 256, (count, 3, 64, 64), dtype=np.uint8)
         confidences, familiarity = ask(file, pixels)
         scores, features = classifier.network.look(pixels)
         np.testing.assert_allclose(confidences, classifier.calibration.confidences(scores), atol=1e-4)
         np.testing.assert_allclose(confidences.sum(1), 1, atol=1e-5)
-        np.testing.assert_allclose(familiarity, classifier.calibration.familiarity(features), atol=1e-2)
+        np.testing.assert_allclose(familiarity, classifier.calibration.familiarity(features, scores), atol=1e-2)
 
 
 def test_the_parity_is_told_in_plain_digits():
