@@ -54,18 +54,21 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> Callable[
     controls = {(tab, name): by_id[elem] for tab in ids for name, elem in FILLED.get(tab, {}).items()}
 
     photo = controls.pop(("classify", "photo"))
+    # Only a link that names a photo may touch its place: Gradio draws it anew for an event that brings none, too, and
+    # somebody may just have opened the camera there.
+    wanted = gr.Textbox("", visible="hidden", label="", elem_id="link-photo")
+    wanted.change(_photo, wanted, photo, **QUIET)
 
     def follow(request: gr.Request) -> list[Any]:
         """Updates of the note, the tabs and every control for the address that the page was opened with."""
         problem, tab, changes = read(dict(request.query_params), ids)
         said = common.note(problem, "problem") if problem else ""
-        return [said, gr.Tabs(selected=tab) if tab else gr.skip(), *(changes.get(at, gr.skip()) for at in controls)]
+        opened = gr.Tabs(selected=tab) if tab else gr.skip()
+        chosen = [changes.get(at, gr.skip()) for at in controls]
+        return [said, opened, *chosen, request.query_params["photo"] if ("classify", "photo") in changes else ""]
 
-    def show_photo(request: gr.Request) -> Any:
-        return read(dict(request.query_params), ids)[2].get(("classify", "photo"), gr.skip())
-
-    # The photo last: it is answered as it comes, by the checkpoint that is chosen then.
-    followed = loaded(follow, None, [told, tabs, *controls.values()], **QUIET).then(show_photo, None, photo, **QUIET)
+    # The photo comes last: it is answered by the checkpoint that is chosen then.
+    followed = loaded(follow, None, [told, tabs, *controls.values(), wanted], **QUIET)
     homes = {tab: list(FILLED.get(tab, {})) for tab in ids}
     settled = followed.then(None, None, None, js=f"() => linked.settle({json.dumps(homes)})", **QUIET)
     for tab in tabs.children:
