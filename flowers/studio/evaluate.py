@@ -60,6 +60,7 @@ class Work:
 KEPT: Kept[Measured] = Kept(most=40, most_each=4, seconds=2 * 3600)
 WORK: Kept[Work] = Kept(most=100, most_each=1, seconds=2 * 3600)  # one at a time is at work: see COMPUTE
 FOLLOW_SECONDS = 1.0
+_left: set[str] = set()  # sessions that cancelled what was still on its way into the queue
 _focus = itertools.count(1)
 
 
@@ -186,7 +187,12 @@ def _measure(
 # Events
 
 
-def _begin() -> tuple[dict, dict]:
+def _begin(request: gr.Request) -> tuple[dict, dict]:
+    _left.discard(request.session_hash)
+    return _busy()
+
+
+def _busy() -> tuple[dict, dict]:
     return gr.update(interactive=False), gr.update(visible=True)
 
 
@@ -200,8 +206,10 @@ def _cancel(following: bool, request: gr.Request) -> tuple:
     It is the one that this page began, or the one that it follows since it was loaded.
     """
     work = _work()
-    if work and (following or work.session == request.session_hash):
+    if work and not work.ended and (following or work.session == request.session_hash):
         work.stopped = True
+    else:
+        _left.add(request.session_hash)
     return common.note(say("evaluate.stopped")), *_end(), False, gr.Timer(active=False)
 
 
@@ -218,7 +226,8 @@ def _press_evaluate(
     request: gr.Request,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
 ) -> tuple[str, str, str, dict, str | None]:
-    stopped, work = say("evaluate.stopped"), Work(request.session_hash, say("evaluate.progress.loading"))
+    stopped, session = say("evaluate.stopped"), request.session_hash
+    work = Work(session, say("evaluate.progress.loading"), stopped=session in _left)
     WORK.put(visitor(), work)
 
     def report(value: Any, **said: Any) -> None:
@@ -263,7 +272,7 @@ def _going_on() -> tuple | None:
     work = _work()
     if work is None or work.ended:
         return None
-    return common.note(work.said), *[gr.skip()] * 4, *_begin(), True, gr.Timer(active=True)
+    return common.note(work.said), *[gr.skip()] * 4, *_busy(), True, gr.Timer(active=True)
 
 
 def _outcome(work: Work | None) -> tuple[str, str, str, dict, str | None]:

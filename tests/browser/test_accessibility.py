@@ -74,9 +74,10 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     page.keyboard.press("Enter")
     expect(page.locator("#train-start")).to_be_visible()
     choose(page, "#train-source", "garden")
-    for folded in ("More", "Model"):
+    for folded, inside in (("More", "#train-finder"), ("Model", "#knob-init")):
         go_to(page, "#train-knobs .label-wrap", words=folded)
         page.keyboard.press("Enter")
+        expect(page.locator(inside)).to_be_visible()  # or Tab leads past it
     choose(page, "#knob-init", "flowers-resnet18 (bundled)")
     go_to(page, "#knob-frozen")
     page.keyboard.press("Control+A")
@@ -84,6 +85,7 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     go_to(page, "#train-start", "Shift+Tab")
     page.keyboard.press("Space")
     expect(page.locator("#train-stop")).to_be_visible()
+    assert findings(page) == []
     go_to(page, "#train-stop")
     page.keyboard.press("Space")
     expect(page.locator("#train-status h2")).to_have_text("Stopped", timeout=200_000)

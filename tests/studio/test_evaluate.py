@@ -327,8 +327,11 @@ def test_whoever_cancels_is_told_so_and_nothing_is_kept(run, photos):
         found, *rest = press(run, **cancel)
         assert ENGLISH["evaluate.stopped"] in found and 'role="alert"' not in found
         assert rest[-1] is None and KEPT.latest(evaluate.visitor()) == before
+    evaluate._cancel(False, somebody("me"))  # before it has come into the queue
+    assert ENGLISH["evaluate.stopped"] in press(run)[0]
     with visit("you"):
-        assert "<table" in press(run)[0]  # somebody else's goes on
+        assert "<table" in press(run, who="you")[0]  # somebody else's goes on
+    evaluate._begin(somebody("me"))
     assert "<table" in press(run)[0]
 
 
