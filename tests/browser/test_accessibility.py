@@ -83,6 +83,7 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     page.keyboard.press("Control+A")
     page.keyboard.type("4")
     go_to(page, "#train-start", "Shift+Tab")
+    expect(page.get_by_role("option")).to_have_count(0)  # the lists that Tab has passed are not left open
     page.keyboard.press("Space")
     expect(page.locator("#train-stop")).to_be_visible()
     assert findings(page) == []

@@ -35,6 +35,11 @@
     panel?.setAttribute("tabindex", "-1");
     panel?.focus();
   });
+  // A dropdown opens its list a moment after any key, and so after the one by which it is left: open lists would cover
+  // the page.
+  document.addEventListener("keydown", (event) => {
+    if (["Tab", "Shift"].includes(event.key) && event.target.role === "combobox") event.stopPropagation();
+  }, true);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || more()?.ariaExpanded !== "true") return;
     more().click();
