@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -83,8 +84,7 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
 def is_drawn_by_browsers(path: str | os.PathLike) -> bool:
     """Whether browsers draw the photo file as well, by its first bytes. Raises OSError where it cannot be read."""
     with open(path, "rb") as file:
-        head = file.read(64)
-    plugin = next((plugin for signature, plugin in _PHOTOS if signature.match(head)), None)
+        plugin = _plugin(file.read(64))
     return plugin not in (None, _open_heif, TiffImagePlugin.TiffImageFile)
 
 
@@ -207,9 +207,8 @@ def open_header(file: BinaryIO) -> Image.Image:
     begin = file.read(4096)
     file.seek(0)
     head = begin[:64]
-    for signature, plugin in _PHOTOS:
-        if signature.match(head):
-            return plugin(file)
+    if plugin := _plugin(head):
+        return plugin(file)
     for signature, kind, advice in _OTHERS:
         if signature.match(head):
             raise _Refusal(f"is {kind}, not a photo: {advice}")
@@ -220,6 +219,11 @@ def open_header(file: BinaryIO) -> Image.Image:
             raise _Refusal("is a web page, not a photo: download the picture itself and try again")
         raise _Refusal(f"is a text file, not a photo: {_CHOOSE}")
     raise _Refusal("is not a photo in a format read here: use JPEG, PNG, WebP, AVIF, HEIC, GIF, BMP or TIFF")
+
+
+def _plugin(head: bytes) -> Callable[[BinaryIO], Image.Image] | None:
+    """What opens a photo that begins so; None for what is no photo."""
+    return next((plugin for signature, plugin in _PHOTOS if signature.match(head)), None)
 
 
 def _text(head: bytes) -> str:

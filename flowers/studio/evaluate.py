@@ -257,10 +257,12 @@ def _press_evaluate(
 
 def _restore() -> tuple:
     """At the page's load: how far an evaluation is that goes on, and else what this visitor last measured."""
+    if going_on := _going_on():
+        return going_on
     key = KEPT.latest(visitor())
     measured = KEPT.get(visitor(), key)
     shown = _shown(measured, key) if measured else (gr.skip(),) * 5
-    return _going_on() or (*shown, gr.skip(), gr.skip(), False, gr.skip())
+    return *shown, gr.skip(), gr.skip(), False, gr.skip()
 
 
 def _follow() -> tuple:

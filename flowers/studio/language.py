@@ -23,9 +23,7 @@ FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
 COOKIE = "flowers_language"  # set by the header's switch; without it the browser's own languages decide
 # Parts of a sentence that are the engine's own words.
-PARTS = {
-    "kind", "advice", "range", "unit", "size", "what", "way", "reason", "others", "unreadable",
-}  # fmt: skip
+PARTS = {"kind", "advice", "range", "unit", "size", "what", "way", "reason", "others", "unreadable"}
 # What carries marks: the page, and what programs ask about it.
 TRANSLATED = ("/", "/config", "/config/", "/gradio_api/info", "/gradio_api/info/", "/gradio_api/openapi.json")
 NONCE = secrets.token_hex(8)  # of this process, and never sent to anybody: no stranger's words can be taken for a mark

@@ -56,7 +56,7 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> Callable[
     photo = controls.pop(("classify", "photo"))
     # Only a link that names a photo may touch its place: Gradio draws it anew for an event that brings none, too, and
     # somebody may just have opened the camera there.
-    wanted = gr.Textbox("", visible="hidden", label="", elem_id="link-photo")
+    wanted, home = (gr.Textbox("", visible="hidden", label="", elem_id=f"link-{name}") for name in ("photo", "tab"))
     wanted.change(_photo, wanted, photo, **QUIET)
 
     def follow(request: gr.Request) -> list[Any]:
@@ -65,12 +65,12 @@ def build(tabs: gr.Tabs, told: gr.HTML, loaded: Callable[..., Any]) -> Callable[
         said = common.note(problem, "problem") if problem else ""
         opened = gr.Tabs(selected=tab) if tab else gr.skip()
         chosen = [changes.get(at, gr.skip()) for at in controls]
-        return [said, opened, *chosen, request.query_params["photo"] if ("classify", "photo") in changes else ""]
+        wish = request.query_params["photo"] if ("classify", "photo") in changes else ""
+        return [said, opened, *chosen, wish, tab or ""]
 
     # The photo comes last: it is answered by the checkpoint that is chosen then.
-    followed = loaded(follow, None, [told, tabs, *controls.values(), wanted], **QUIET)
-    homes = {tab: list(FILLED.get(tab, {})) for tab in ids}
-    settled = followed.then(None, None, None, js=f"() => linked.settle({json.dumps(homes)})", **QUIET)
+    followed = loaded(follow, None, [told, tabs, *controls.values(), wanted, home], **QUIET)
+    settled = followed.then(None, home, None, js="(tab) => linked.settle(tab)", **QUIET)
     for tab in tabs.children:
         tab.select(None, None, None, js=f"() => linked.opened({json.dumps(tab.id)})", **QUIET)
     names = {Path(path).name: name for name, path in example_photos().items()}

@@ -41,6 +41,11 @@ def fill(page: Page, tab: str) -> None:
     """Put content into a tab, where the album of ``album_zip`` and the runs "one" and "two" are, and open all of it."""
     page.locator(f"[role=tab][data-tab-id={tab}]").click()
     FILL[tab](page)
+    unfold(page)
+
+
+def unfold(page: Page) -> None:
+    """Open everything in the open tab that is folded."""
     while page.evaluate(UNFOLD):
         page.wait_for_timeout(200)
 

@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SLOW
-from tests.browser.filling import FILL, album_zip, fill
+from tests.browser.filling import FILL, album_zip, fill, unfold
 from tests.studio.finished import finished_run
 
 AXE = Axe()
@@ -143,6 +143,25 @@ def test_axe_finds_nothing_serious_in_a_filled_tab(everything, tab):
             page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
             if problems := findings(page):
                 found[width, theme] = problems
+    assert found == {}
+
+
+def test_axe_finds_nothing_serious_in_chinese(open_page):
+    page, found = open_page(query="?__theme=dark", locale="zh-CN"), {}
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    for tab in FILL:
+        page.locator(f"[role=tab][data-tab-id={tab}]").click()
+        page.wait_for_timeout(800)
+        if tab == "classify":
+            page.locator("#classify .examples button").first.click()
+            expect(page.locator("#classify-answer h2")).to_be_visible()
+        if tab == "evaluate":
+            page.locator("#evaluate-start").click()
+            expect(page.locator("#evaluate-results table").first).to_be_visible(timeout=200_000)
+        unfold(page)
+        page.wait_for_timeout(800)
+        if problems := findings(page):
+            found[tab] = problems
     assert found == {}
 
 

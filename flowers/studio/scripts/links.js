@@ -31,13 +31,11 @@ const linked = (() => {
     write();
   };
 
-  const find = (homes) => { // a link that names no tab has opened the first that has what it names: see links.py
-    const named = NAMES.filter((name) => name in asked);
-    const home = asked.tab ? open : Object.keys(homes).find((tab) => named.every((name) => homes[tab].includes(name)));
-    if (!home || home === open) return;
-    chosen[home] = asked;
+  const move = (tab) => { // a link that names no tab has opened that of what it names
+    if (!tab || tab === open) return;
+    chosen[tab] = asked;
     delete chosen[open];
-    open = home;
+    open = tab;
   };
 
   const chose = (tab, name, value) => {
@@ -56,9 +54,9 @@ const linked = (() => {
       if (asked.photo?.split("/").pop() === name) brought ??= path;
       chose("classify", "photo", examples[name] ?? (path && path === brought ? asked.photo : undefined));
     },
-    settle: (homes) => {
+    settle: (home) => {
       settled = true;
-      find(homes);
+      move(home);
       if (!pressed) return;
       const tab = [...document.querySelectorAll(TABS)].find((one) => one.textContent === pressed);
       tab.click(); // then Gradio tells which it is, unless it is open already
