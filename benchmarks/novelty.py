@@ -11,8 +11,9 @@ networks that a preset trains on the other four. Those runs are kept: what is th
 broken off goes on; five take half an hour on one core.
 
 Scores are fitted to photos that the checkpoint learned from; the sums also to how much their parts vary among those
-held back. No choice was made by these numbers but which score ships, and that the nearest neighbour counts in it: what
-is best here is a little flattered. Writes novelty.json and novelty.md.
+held back. No choice was made by these numbers but which score ships, and its constants: that the nearest neighbour
+counts in it, of which power of the features, and how much beside the energy. What is best here is a little flattered.
+Writes novelty.json and novelty.md.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from benchmarks.novelty_scores import SCORES, Learned, Score  # noqa: E402
 from flowers.classifier import Classifier  # noqa: E402
 from flowers.data.dataset import PhotoDataset, Split, open_dataset  # noqa: E402
 from flowers.data.preprocess import Preprocessing  # noqa: E402
-from flowers.evaluation.calibration import BATCH, LEARNED, Seen, look, spread  # noqa: E402
+from flowers.evaluation.calibration import BATCH, Seen, look, spread  # noqa: E402
 from flowers.models.backbones import backbone  # noqa: E402
 from flowers.models.calibration import UNFAMILIAR  # noqa: E402
 from flowers.models.checkpoint import Checkpoint, load_weights  # noqa: E402
@@ -169,7 +170,6 @@ def main(arguments: list[str] | None = None) -> int:
     classifier.choose_engine()
     checkpoint = classifier.checkpoint
     split, recipe = _split(checkpoint, dataset), _recipe(options, checkpoint.backbone)
-    strange = (LEARNED + len(split.val)) // len(dataset.classes)
     fine_tuning = [options.fine_tune, *options.set] if recipe else []
     runs = options.runs / "-".join(["without", checkpoint.backbone, *fine_tuning])
     learned = learned_by(classifier, dataset)
@@ -186,9 +186,9 @@ def main(arguments: list[str] | None = None) -> int:
         | {kind: len(part.labels) for kind, part in others.items()},
         "scores": {name: compare(fitted(learned), learned.held_back, others) for name, (_, fitted) in SCORES.items()},
         "left_out": left_out(frozen(dataset, split, checkpoint.backbone)) if options.left_out else {},
-        "photos_left_out": strange,
+        "photos_left_out": len(dataset) // len(dataset.classes),
         "fine_tuning": fine_tuning,
-        "left_out_of_fine_tuning": left_out(fine_tuned(dataset, recipe, runs, strange)) if recipe else {},
+        "left_out_of_fine_tuning": left_out(fine_tuned(dataset, recipe, runs)) if recipe else {},
     }
     save(options.out / "novelty.json", results)
     (options.out / "novelty.md").write_text(text_of(results))
@@ -269,8 +269,7 @@ def frozen(dataset: PhotoDataset, split: Split, name: str) -> Iterator[tuple[str
     network = eager_network(
         Checkpoint(name, dataset.classes, preprocessing.to_dict()), preprocessing, build_imagenet(name, count)
     )
-    parts = [spread(dataset, split.train, LEARNED), split.val]
-    train, val = look(network, preprocessing, dataset, parts, range(count))
+    train, val = look(network, preprocessing, dataset, [split.train, split.val], range(count))
     for out, title in enumerate(dataset.classes):
         mine = train.part(train.labels != out)
         labels = mine.labels - (mine.labels > out)
@@ -288,10 +287,10 @@ def joined(parts: Sequence[Seen]) -> Seen:
     return Seen(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "features", "labels")))
 
 
-def fine_tuned(dataset: PhotoDataset, recipe: Recipe, runs: Path, most: int) -> Iterator[tuple[str, Learned, Seen]]:
+def fine_tuned(dataset: PhotoDataset, recipe: Recipe, runs: Path) -> Iterator[tuple[str, Learned, Seen]]:
     """The cases of networks that are trained on the other four classes, each in the folder of ``runs`` called so.
 
-    A run that is there goes on, which costs little once it is done. At most so many photos of a class are asked about.
+    A run that is there goes on, which costs little once it is done.
     """
     from flowers.training.train import train
 
@@ -301,8 +300,7 @@ def fine_tuned(dataset: PhotoDataset, recipe: Recipe, runs: Path, most: int) -> 
         for _ in train(recipe, four, run=run):
             pass
         classifier = Classifier.load(folder / "best")
-        photos = [index for index, photo in enumerate(dataset.photos) if photo.label == out]
-        shown = spread(dataset, photos, most)
+        shown = [index for index, photo in enumerate(dataset.photos) if photo.label == out]
         [strange] = look(classifier.network, classifier.preprocessing, dataset, [shown], range(len(dataset.classes)))
         yield title, learned_by(classifier, four), strange
 

@@ -45,16 +45,29 @@ def nearest(number: int) -> Callable[[Learned], Score]:
 
 def added(learned: Learned) -> Score:
     """Cosine to the nearest plus energy, each divided by its deviation over the photos held back."""
+    parts = [score(learned) for score in (nearest(1), energy)]
+    deviations = [part(learned.held_back).std() for part in parts]
+    return lambda photos: sum(part(photos) / deviation for part, deviation in zip(parts, deviations, strict=True))
+
+
+def roots(learned: Learned) -> Score:
+    """Cosine to the nearest, of the features' fourth roots where none is negative."""
+    neighbours = fit_neighbours(learned.seen.features, learned.held_back)
+    return lambda photos: neighbours.similarity(photos.features)
+
+
+def weighed(learned: Learned) -> Score:
+    """The same and half as much the energy, compared with what is usual for the answer."""
     neighbours = fit_neighbours(learned.seen.features, learned.held_back)
     return lambda photos: neighbours.likeness(photos.features, photos.scores)
 
 
 def shipped(learned: Learned) -> Score:
-    """What ``calibrate`` puts into a checkpoint: the same with a bank of less than a megabyte."""
+    """What ``calibrate`` puts into a checkpoint: the same with a bank of about a megabyte."""
     order = np.argsort(learned.seen.labels, kind="stable")
-    most = min(LEARNED, BANK_BYTES // (2 * learned.seen.features.shape[1]), len(order))
+    most = min(LEARNED, BANK_BYTES // learned.seen.features.shape[1], len(order))
     few = learned.seen.part(order[np.linspace(0, len(order) - 1, most).round().astype(int)])
-    return added(replace(learned, seen=few))
+    return weighed(replace(learned, seen=few))
 
 
 def vim(learned: Learned) -> Score:
@@ -105,7 +118,9 @@ SCORES: dict[str, tuple[str, Callable[[Learned], Score]]] = {
     "knn1": ("kNN, nearest", nearest(1)),
     "knn10": ("kNN, 10th", nearest(10)),
     "knn50": ("kNN, 50th", nearest(50)),
+    "roots": ("kNN, nearest, fourth roots", roots),
     "added": ("kNN, nearest + energy", added),
+    "weighed": ("kNN, nearest, fourth roots + ½ energy by answer", weighed),
     "vim": ("ViM", vim),
     "mahalanobis": ("Mahalanobis", mahalanobis),
     "relative": ("relative Mahalanobis", relative_mahalanobis),

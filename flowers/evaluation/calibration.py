@@ -2,9 +2,9 @@
 
 The temperature (Guo et al. 2017, arXiv 1706.04599) is fitted to the photos held back. What is none of the classes has
 no near neighbour among the photos learned from (Sun et al. 2022, arXiv 2204.06507), or speaks for no class as strongly
-as they do (Liu et al. 2020, arXiv 2010.03759): both count alike, each measured by how much it varies among the photos
-held back, and the limit is where nineteen in twenty of these are taken for known. benchmarks/novelty.md compares other
-ways.
+as they do (Liu et al. 2020, arXiv 2010.03759): both count, each measured by how much it varies among the photos held
+back, and the limit is where nineteen in twenty of these are taken for known. benchmarks/novelty.md compares other ways,
+and the constants POWER and ENERGY_SHARE were chosen by it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +24,7 @@ from flowers.models.calibration import (
     Neighbours,
     directions,
     energy,
+    in_bytes,
     mark,
     write_calibration,
 )
@@ -33,7 +34,10 @@ BATCH = 16
 LEAST = 20  # photos held back: fewer tell nothing
 HELD_BACK = 2000  # photos held back that are looked at, at most
 LEARNED = 1000  # and of those learned from
-BANK_BYTES = 900_000  # of features kept, two bytes a number: 878 photos of a ResNet18's 512
+BANK_BYTES = 1_300_000  # of features kept, a byte a number: 1,015 photos of an EfficientNet-Lite's 1,280
+POWER = 0.25  # of the features that are compared, where none is negative: a half does nearly as well, 1 much worse
+ENERGY_SHARE = 0.5  # how much the energy counts beside the nearest neighbour
+FEW = 10  # photos that get an answer: of fewer, their usual energy is chance
 PER_CLASS = 2  # photos learned from: with fewer of each class, what is none of them cannot be told
 QUANTILES = 101
 ROUNDING = 1e-6  # of float32, relative
@@ -93,7 +97,7 @@ def calibrate(
     size = _feature_count(network, preprocessing)
     parts = [
         spread(dataset, split.val, held_back),
-        spread(dataset, split.train, min(learned, BANK_BYTES // (2 * size))),
+        spread(dataset, split.train, min(learned, BANK_BYTES // size)),
     ]
     relabel = [checkpoint.classes.index(name) for name in dataset.classes]
     val, train = look(network, preprocessing, dataset, parts, relabel, workers, progress)
@@ -159,23 +163,38 @@ def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def fit_neighbours(learned: np.ndarray, held_back: Seen) -> Neighbours:
-    """What familiarity is told by: a bank of features learned from, (M, F), its weight and scale from those held back.
+    """What familiarity is told by: a bank of features learned from, (M, F); the rest is fitted to photos held back.
 
     It is the nearest neighbour that counts.
     """
-    bank = directions(learned).astype(np.float16).astype(np.float32)  # as it is kept
-    return _scaled(Neighbours(directions(bank), 1, np.zeros(0)), held_back)
+    # Behind a ReLU, as in ResNets, a weak feature tells that something is there, if little of it. Elsewhere it may be
+    # noise about zero, which a root would make louder.
+    power = POWER if learned.min() >= 0 else 1.0
+    bank = directions(in_bytes(directions(learned, power)).astype(np.float32))  # as it is kept
+    return _scaled(Neighbours(bank, 1, np.zeros(0), power=power), held_back)
 
 
 def _scaled(neighbours: Neighbours, held_back: Seen) -> Neighbours:
     """The same bank with the weight and the scale that photos held back give it."""
-    similarity, energies = neighbours.similarity(held_back.features), energy(held_back.scores)
+    measured = replace(neighbours, usual_energy=usual_energy(held_back.scores))
+    similarity, strength = measured.similarity(held_back.features), measured.strength(held_back.scores)
     # As in a sum of standard scores; what those subtract, and their common factor, would move no quantile. Where all
     # energies are the same but for rounding, they tell nothing.
-    told = energies.std() > ROUNDING * np.abs(energies).max()
-    weighed = replace(neighbours, energy_weight=float(similarity.std() / energies.std()) if told else 0.0)
+    told = strength.std() > ROUNDING * np.abs(energy(held_back.scores)).max()
+    weight = ENERGY_SHARE * float(similarity.std() / strength.std()) if told else 0.0
+    weighed = replace(measured, energy_weight=weight)
     likeness = weighed.likeness(held_back.features, held_back.scores)
     return replace(weighed, scale=np.quantile(likeness, np.linspace(0, 1, QUANTILES)))
+
+
+def usual_energy(scores: np.ndarray) -> np.ndarray:
+    """The mean energy, float32 (classes,), of class scores (N, classes) by the answer they give.
+
+    Of answers that fewer than FEW get, the mean of all.
+    """
+    energies, answers = energy(scores), scores.argmax(1)
+    by_answer = [energies[answers == answer] for answer in range(scores.shape[1])]
+    return np.array([(mine if len(mine) >= FEW else energies).mean() for mine in by_answer], dtype=np.float32)
 
 
 def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:

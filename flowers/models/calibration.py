@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,13 +30,17 @@ class Neighbours:
 
     The one is how near their neighbours among these are (Sun et al. 2022, arXiv 2204.06507), features being compared by
     their direction alone: a far photo has no near neighbour, whatever its confidence. The other is the energy (Liu et
-    al. 2020, arXiv 2010.03759): another flower may have a near neighbour, yet speaks for no class as strongly.
+    al. 2020, arXiv 2010.03759): another flower may have a near neighbour, yet speaks for no class as strongly. Classes
+    differ in how strongly their own photos speak, and each answer is compared with its like.
     """
 
-    bank: np.ndarray  # float32 (M, F), rows of length 1: features of photos that were learned from
+    bank: np.ndarray  # float32 (M, F), ``directions`` of that power: features of photos that were learned from
     nearest: int  # it is the so-manieth nearest that counts, 1..M
     scale: np.ndarray  # float64 (S,), ascending: evenly spaced quantiles of ``likeness`` over the photos held back
-    energy_weight: float = 0.0  # 0 or above; 0 in checkpoints of the time when neighbours alone counted
+    # What follows is as in checkpoints of the time when there was nothing of it, unless given.
+    energy_weight: float = 0.0  # 0 or above
+    usual_energy: np.ndarray | None = None  # float32 (classes,): of the photos held back that get this answer; None: 0
+    power: float = 1.0  # 0..1, see ``directions``
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Cosine of each photo to its ``nearest``-th neighbour in the bank, float32 (N,), -1..1.
@@ -49,15 +52,19 @@ class Neighbours:
                 "The calibration belongs to another network than this checkpoint's: calibrate it again with "
                 "`python -m flowers calibrate`."
             )
-        cosines = directions(features) @ self.bank.T
+        cosines = directions(features, self.power) @ self.bank.T
         return np.partition(cosines, -self.nearest, axis=1)[:, -self.nearest]
+
+    def strength(self, scores: np.ndarray) -> np.ndarray:
+        """How much more energy class ``scores``, float32 (N, classes), have than is usual for their answer, (N,)."""
+        return energy(scores) - (0 if self.usual_energy is None else self.usual_energy[scores.argmax(1)])
 
     def likeness(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """The sum, float32 (N,), of ``features`` float32 (N, F) and class ``scores`` float32 (N, classes).
 
         Raises as ``similarity``.
         """
-        return self.similarity(features) + np.float32(self.energy_weight) * energy(scores)
+        return self.similarity(features) + np.float32(self.energy_weight) * self.strength(scores)
 
     def familiarity(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """The share of the photos held back that are less like those learned from, float64 (N,), 0..1.
@@ -104,9 +111,19 @@ def energy(scores: np.ndarray) -> np.ndarray:
     return top + np.log(np.exp(scores - top[:, None]).sum(1))
 
 
-def directions(features: np.ndarray) -> np.ndarray:
-    """Each row, float32 (N, F), scaled to length 1; a row of zeros stays."""
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+def directions(features: np.ndarray, power: float = 1.0) -> np.ndarray:
+    """Each row, float32 (N, F), to that ``power``, signs kept, and then scaled to length 1; a row of zeros stays.
+
+    Below 1, the few strong features of a photo count for less beside the many weak ones (power normalisation: Perronnin
+    et al. 2010, "Improving the Fisher kernel for large-scale image classification").
+    """
+    raised = features if power == 1 else np.copysign(np.abs(features) ** np.float32(power), features)
+    return raised / np.maximum(np.linalg.norm(raised, axis=1, keepdims=True), 1e-12)
+
+
+def in_bytes(bank: np.ndarray) -> np.ndarray:
+    """A bank as it is kept, int8 (M, F): its ``directions`` are the same but for a rounding in the third digit."""
+    return np.rint(bank * (127 / max(np.abs(bank).max(initial=0), 1e-12))).astype(np.int8)
 
 
 def read_calibration(checkpoint: Checkpoint) -> Calibration:
@@ -119,7 +136,7 @@ def read_calibration(checkpoint: Checkpoint) -> Calibration:
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError("not a temperature")
         familiar = section.get("familiar")
-        neighbours = _read_neighbours(checkpoint.folder, familiar) if familiar and checkpoint.folder else None
+        neighbours = _read_neighbours(checkpoint, familiar) if familiar and checkpoint.folder else None
         return Calibration(
             temperature, neighbours, dict(section.get("facts", {})), frozenset(section["fitted_by"].split())
         )
@@ -162,7 +179,7 @@ def calibration_files(calibration: Calibration) -> dict[str, bytes]:
 
     if calibration.neighbours is None:
         return {}
-    return {TENSORS: save({"bank": calibration.neighbours.bank.astype(np.float16)})}
+    return {TENSORS: save({"bank": in_bytes(calibration.neighbours.bank)})}
 
 
 def _section(calibration: Calibration) -> dict[str, Any]:
@@ -175,21 +192,30 @@ def _section(calibration: Calibration) -> dict[str, Any]:
     if known := calibration.neighbours:
         section["familiar"] = {
             "nearest": known.nearest,
+            "power": known.power,
             "energy_weight": known.energy_weight,
-            "scale": [round(float(value), 6) for value in known.scale],
+            **({} if known.usual_energy is None else {"usual_energy": _rounded(known.usual_energy)}),
+            "scale": _rounded(known.scale),
         }
     return section
 
 
-def _read_neighbours(folder: Path, section: Mapping[str, Any]) -> Neighbours:
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 6) for value in values]
+
+
+def _read_neighbours(checkpoint: Checkpoint, section: Mapping[str, Any]) -> Neighbours:
     from safetensors.numpy import load_file
 
-    bank = load_file(folder / TENSORS)["bank"].astype(np.float32)
+    bank = load_file(checkpoint.folder / TENSORS)["bank"].astype(np.float32)  # float16 in checkpoints of old
     scale, nearest = np.array(section["scale"], dtype=np.float64), int(section["nearest"])
-    weight = float(section.get("energy_weight", 0.0))
+    weight, power = float(section.get("energy_weight", 0.0)), float(section.get("power", 1.0))
+    usual = np.array(section["usual_energy"], dtype=np.float32) if "usual_energy" in section else None
     whole = bank.ndim == 2 and scale.ndim == 1 and len(scale) > 1 and 1 <= nearest <= len(bank)
     if not (whole and np.isfinite(bank).all() and np.isfinite(scale).all() and (np.diff(scale) >= 0).all()):
         raise ValueError("not a bank of features and its scale")
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError("not a weight")
-    return Neighbours(directions(bank), nearest, scale, weight)
+    if not (math.isfinite(weight) and weight >= 0 and 0 < power <= 1):
+        raise ValueError("not a weight and a power")
+    if usual is not None and not (usual.shape == (len(checkpoint.classes),) and np.isfinite(usual).all()):
+        raise ValueError("not an energy of each class")
+    return Neighbours(directions(bank), nearest, scale, weight, usual, power)

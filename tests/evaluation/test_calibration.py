@@ -16,8 +16,10 @@ from flowers.classifier import Classifier
 from flowers.data.dataset import scan
 from flowers.errors import CheckpointError, DataError, UsageError
 from flowers.evaluation.calibration import (
+    ENERGY_SHARE,
     FOLDS,
     LEAST,
+    POWER,
     TEMPERATURES,
     Seen,
     calibrate,
@@ -29,6 +31,7 @@ from flowers.evaluation.calibration import (
     honest_error,
     report_text,
     spread,
+    usual_energy,
 )
 from flowers.evaluation.evaluate import evaluate
 from flowers.evaluation.metrics import expected_calibration_error
@@ -125,17 +128,42 @@ def test_nineteen_in_twenty_of_the_photos_held_back_are_known_and_far_ones_are_n
     assert (familiarity(neighbours, far) == 0).all()
 
 
-def test_both_parts_count_alike_whatever_the_scale_of_the_scores():
+def test_the_parts_count_as_they_should_whatever_the_scale_of_the_scores():
     learned, held = clusters(400, CENTRES), answered(clusters(400, CENTRES))
     neighbours = fit_neighbours(learned, held)
-    parts = [neighbours.similarity(held.features), neighbours.energy_weight * energy(held.scores)]
-    assert np.std(parts[0]) == pytest.approx(np.std(parts[1]), rel=1e-3)
-    standard = sum((part - part.mean()) / part.std() for part in parts)
+    parts = [neighbours.similarity(held.features), neighbours.energy_weight * neighbours.strength(held.scores)]
+    assert np.std(parts[1]) == pytest.approx(ENERGY_SHARE * np.std(parts[0]), rel=1e-3)
+    standard = sum(
+        share * (part - part.mean()) / part.std() for share, part in zip((1, ENERGY_SHARE), parts, strict=True)
+    )
     order = np.argsort(standard)
     assert (np.diff(familiarity(neighbours, held)[order]) > -1e-4).all()
     louder = replace(held, scores=held.scores + 40)  # every energy 40 higher: nothing that tells photos apart
     raised = fit_neighbours(learned, louder)
     np.testing.assert_allclose(familiarity(raised, louder), familiarity(neighbours, held), atol=1e-3)
+
+
+@pytest.mark.parametrize(("below", "power"), [(0, POWER), (1e-3, 1)], ids=["behind a ReLU", "elsewhere"])
+def test_roots_are_taken_only_where_no_feature_is_negative(below, power):
+    learned = clusters(400, CENTRES)
+    learned[0, 0] = -below
+    assert fit_neighbours(learned, answered(clusters(400, CENTRES))).power == power
+
+
+def test_every_answer_has_its_own_usual_energy():
+    scores = np.zeros((60, 4), np.float32)
+    scores[:30, 0], scores[30:55, 1], scores[55:, 2] = 9, 5, 1  # the third of five photos, the fourth of none
+    loud, quiet, few, none = usual_energy(scores)
+    assert loud == pytest.approx(np.log(np.exp(9) + 3), abs=1e-4)
+    assert quiet == pytest.approx(np.log(np.exp(5) + 3), abs=1e-4)
+    assert few == none == pytest.approx(energy(scores).mean(), abs=1e-4)
+
+
+def test_a_class_whose_own_photos_speak_weakly_is_known_as_often():
+    held = answered(clusters(400, CENTRES))
+    quiet = replace(held, scores=held.scores * np.where(held.labels == 3, 0.6, 1).astype("f4")[:, None])
+    known = familiarity(fit_neighbours(clusters(400, CENTRES), quiet), quiet) >= UNFAMILIAR
+    assert known[quiet.labels == 3].mean() > 0.85
 
 
 @pytest.mark.parametrize("rounding", [0, 1e-7])

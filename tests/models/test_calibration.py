@@ -16,6 +16,7 @@ from flowers.models.calibration import (
     Neighbours,
     directions,
     energy,
+    in_bytes,
     read_calibration,
     write_calibration,
 )
@@ -26,6 +27,8 @@ RNG = np.random.default_rng(0)
 BANK = directions(RNG.random((50, 8), dtype=np.float32))
 KNOWN = Neighbours(BANK, 3, np.linspace(0.5, 1, 101))  # as checkpoints were before the energy counted
 SUM = Neighbours(BANK, 3, np.linspace(0.5, 1.5, 101), 0.125)
+USUAL = RNG.normal(2, 1, 2).astype(np.float32)
+SHIPPED = Neighbours(BANK, 3, np.linspace(0.2, 1.2, 101), 0.125, USUAL, 0.25)
 
 
 @pytest.fixture
@@ -76,9 +79,9 @@ def test_similarity_is_the_cosine_to_the_so_manieth_nearest():
         np.testing.assert_allclose(found, 1 - distances[:, -1], atol=1e-5)
 
 
-def some(count: int) -> tuple[np.ndarray, np.ndarray]:
+def some(count: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Features and class scores of so many photos."""
-    return RNG.random((count, 8), dtype=np.float32), RNG.normal(0, 2, (count, 5)).astype(np.float32)
+    return RNG.random((count, 8), dtype=np.float32), RNG.normal(0, 2, (count, classes)).astype(np.float32)
 
 
 @given(scores=arrays.arrays(np.float32, (4, 5), elements=st.floats(-1e6, 1e6, width=32)))
@@ -94,9 +97,32 @@ def test_likeness_is_similarity_and_so_much_of_the_energy():
     np.testing.assert_allclose(SUM.likeness(features, scores), SUM.similarity(features) + energy(scores) / 8, atol=1e-6)
 
 
-@pytest.mark.parametrize("neighbours", [KNOWN, SUM], ids=["neighbours alone", "sum"])
+def test_each_answer_is_compared_with_what_is_usual_for_it():
+    features, scores = some(30, classes=2)
+    strength = energy(scores) - np.where(scores[:, 0] > scores[:, 1], USUAL[0], USUAL[1])
+    np.testing.assert_allclose(SHIPPED.strength(scores), strength, atol=1e-6)
+    likeness = SHIPPED.similarity(features) + strength / 8
+    np.testing.assert_allclose(SHIPPED.likeness(features, scores), likeness, atol=1e-6)
+    np.testing.assert_array_equal(SUM.strength(scores), energy(scores))
+
+
+def test_a_power_keeps_signs_and_brings_features_closer_to_each_other():
+    features = np.float32([[16, -1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(directions(features, 0.25)[0], np.float32([2, -1, 0]) / 5**0.5, rtol=1e-6)
+    np.testing.assert_allclose(directions(features)[0], np.float32([16, -1, 0]) / 257**0.5, rtol=1e-6)
+    assert (directions(features, 0.25)[1] == 0).all()
+
+
+def test_a_bank_in_bytes_points_where_it_did():
+    for bank in (BANK, directions(RNG.normal(size=(50, 1280)).astype("f4")), directions(np.zeros((2, 8), "f4"))):
+        kept = in_bytes(bank)
+        assert kept.dtype == np.int8
+        np.testing.assert_allclose((directions(kept.astype(np.float32)) * bank).sum(1), (bank**2).sum(1), atol=1e-3)
+
+
+@pytest.mark.parametrize("neighbours", [KNOWN, SUM, SHIPPED], ids=["neighbours alone", "sum", "shipped"])
 def test_familiarity_is_a_share_and_goes_with_likeness(neighbours):
-    features, scores = some(200)
+    features, scores = some(200, classes=2)
     likeness, familiarity = neighbours.likeness(features, scores), neighbours.familiarity(features, scores)
     assert familiarity.min() >= 0
     assert familiarity.max() <= 1
@@ -141,23 +167,27 @@ def test_a_checkpoint_without_one_claims_nothing(checkpoint):
 def test_it_comes_back_nearly_as_it_was_and_all_else_stays(checkpoint):
     before = load_weights(checkpoint.folder)
     (checkpoint.folder / "README.md").write_text("a card")
-    write_calibration(checkpoint, Calibration(1.25, SUM, {"accuracy": 0.9}))
+    write_calibration(checkpoint, Calibration(1.25, SHIPPED, {"accuracy": 0.9}))
     again = read_checkpoint(checkpoint.folder)
     read = read_calibration(again)
     assert (read.temperature, read.facts) == (1.25, {"accuracy": 0.9})
-    assert (read.neighbours.nearest, read.neighbours.energy_weight) == (3, 0.125)
-    np.testing.assert_allclose(read.neighbours.bank, BANK, atol=1e-3)  # kept in half precision
-    np.testing.assert_allclose(read.neighbours.scale, SUM.scale, atol=1e-6)
+    assert (read.neighbours.nearest, read.neighbours.energy_weight, read.neighbours.power) == (3, 0.125, 0.25)
+    np.testing.assert_allclose(read.neighbours.bank, BANK, atol=5e-3)  # kept in bytes
+    np.testing.assert_allclose(read.neighbours.scale, SHIPPED.scale, atol=1e-6)
+    np.testing.assert_allclose(read.neighbours.usual_energy, USUAL, atol=1e-6)
     assert again.created == checkpoint.created
     assert (checkpoint.folder / "README.md").read_text() == "a card"
     assert all((load_weights(checkpoint.folder)[name] == tensor).all() for name, tensor in before.items())
 
 
 def test_a_checkpoint_of_the_time_when_neighbours_alone_counted_tells_what_it_told(checkpoint):
+    from safetensors.numpy import save_file
+
     write_calibration(checkpoint, Calibration(1.25, KNOWN))
     card = json.loads((checkpoint.folder / CARD).read_text())
-    del card["calibration"]["familiar"]["energy_weight"]
+    del card["calibration"]["familiar"]["energy_weight"], card["calibration"]["familiar"]["power"]
     (checkpoint.folder / CARD).write_text(json.dumps(card))
+    save_file({"bank": BANK.astype(np.float16)}, checkpoint.folder / TENSORS)
     read = read_calibration(read_checkpoint(checkpoint.folder)).neighbours
     features, scores = some(50)
     told = np.interp(read.similarity(features), read.scale, np.linspace(0, 1, 101))
@@ -204,6 +234,12 @@ def test_a_folder_that_cannot_be_written_is_a_sentence_and_stays(checkpoint, mon
         {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": float("inf")}},
         {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": [0.1, 0.1]}},
         {"familiar": {"nearest": 3, "scale": [0, 1], "energy_weight": None}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "power": 0}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "power": float("nan")}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "power": 2}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "usual_energy": [1.0]}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "usual_energy": [1.0, float("nan")]}},
+        {"familiar": {"nearest": 3, "scale": [0, 1], "usual_energy": None}},
         {"facts": 5},
     ],
     ids=str,
