@@ -17,7 +17,7 @@ from flowers.data.loader import PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
 from flowers.data.store import MEMORY_BYTES
 from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
-from flowers.models.backbones import backbone, build_imagenet
+from flowers.models.backbones import Backbone, backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.recipe import Recipe
 from flowers.training import probe
@@ -410,12 +410,20 @@ def _check_batches(recipe: Recipe, split: Split, team: Team) -> None:
         raise UsageError(
             f"{team.size} processes cannot share {least} photos: choose batch_size={team.size} or more, or start fewer."
         )
-    smallest = picture_size(recipe, probe_epochs(recipe), backbone(recipe.backbone).size)
-    if recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP:
+    chosen = backbone(recipe.backbone)
+    smallest = picture_size(recipe, probe_epochs(recipe), chosen.size)
+    learned = recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP
+    if learned and _has_batch_norm(chosen):
         raise UsageError(
             f"Batch norm cannot learn from batch_size=1 at {smallest} pixels: choose a larger batch_size, first_size "
             "or last_size, or norms=frozen."
         )
+
+
+def _has_batch_norm(chosen: Backbone) -> bool:
+    with torch.device("meta"):  # the modules without their weights
+        net = chosen.build(2)
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
 
 
 def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:

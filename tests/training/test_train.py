@@ -557,6 +557,7 @@ def test_pictures_too_small_for_batches_of_one_are_told(garden_set):
         next(train(recipe, garden_set))
     assert len(str(caught.value).splitlines()) == 1
     next(train(recipe.replace(norms="frozen"), garden_set)), "nothing is taken of the batch then"
+    next(train(recipe.replace(backbone="convnext_tiny"), garden_set)), "it has layer norm"
 
 
 def test_bfloat16_learns_too(garden_set):
