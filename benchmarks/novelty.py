@@ -335,8 +335,8 @@ def text_of(results: dict) -> str:
         f"How well `{results['checkpoint']}` ({results['network']}, {results['weights']}) tells the {counts['known']} "
         f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is "
         f"rendered; none was used to fit anything. Scores are fitted to {counts['learned_from']:,} photos "
-        "learned from, the sums also to how much their parts vary among the photos held back. Which score ships was "
-        "chosen by these tables.",
+        "learned from, the sums also to how much their parts vary among the photos held back. Which score ships, and "
+        "its constants, were chosen by such tables, so that its numbers are flattered a little.",
         "## Area under the ROC curve",
         table(["", *columns], rows),
         "How often a known photo scores higher than another picture; chance is 50 %.",
