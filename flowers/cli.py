@@ -694,7 +694,8 @@ def _export_half(checkpoint: Any, folder: Path) -> None:
     from flowers.models.checkpoint import MAX_SHARD, load_weights, save_checkpoint
 
     target = _new_checkpoint(folder)
-    kept = calibration_files(read_calibration(checkpoint))
+    read_calibration(checkpoint)  # what is damaged is not handed on
+    kept = {name: (checkpoint.folder / name).read_bytes() for name in calibration_files(checkpoint)}
     save_checkpoint(target, load_weights(checkpoint.folder), checkpoint, half=True, max_shard=MAX_SHARD, extra=kept)
     print(f"Wrote {target}.")
 

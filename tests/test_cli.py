@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 from flowers import cli
 from flowers.classifier import Classifier
@@ -23,6 +24,7 @@ from flowers.data.dataset import scan
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
+from flowers.models.calibration import TENSORS
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir, runs_dir
 from flowers.recipe import KNOBS, PRESET_HELP
@@ -518,6 +520,15 @@ def test_calibrate_teaches_a_checkpoint_what_it_knows(flowers, taught, large_gar
     _, out, _ = flowers("classify", "--checkpoint", tmp_path / "half", "--json", photos)
     for whole, half in zip(answers, map(json.loads, out.splitlines()), strict=True):
         assert half["familiarity"] == pytest.approx(whole["familiarity"], abs=0.1)
+
+
+def test_a_half_keeps_the_bank_of_a_checkpoint_from_before(flowers, taught, large_garden, tmp_path):
+    """As float16, as it was then: the scale in the card fits exactly that."""
+    flowers("calibrate", taught, "--data", large_garden)
+    bank = load_file(taught / TENSORS)["bank"]
+    save_file({"bank": bank.astype(np.float16) / 100}, taught / TENSORS)
+    assert flowers("export", taught, "--to", "half", tmp_path / "half")[0] == 0
+    assert (tmp_path / "half" / TENSORS).read_bytes() == (taught / TENSORS).read_bytes()
 
 
 def test_what_is_none_of_the_classes_is_called_so(flowers, taught, large_garden):

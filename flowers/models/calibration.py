@@ -153,6 +153,8 @@ def write_calibration(checkpoint: Checkpoint, calibration: Calibration) -> None:
     The folder is replaced whole. Raises CheckpointError when it cannot be written, or holds another checkpoint by now,
     as a run's best may; it is then as it was.
     """
+    from safetensors.numpy import save
+
     folder = checkpoint.folder.resolve()  # a link stays one
     try:
         with whole_folder(folder) as new:
@@ -164,8 +166,9 @@ def write_calibration(checkpoint: Checkpoint, calibration: Calibration) -> None:
             shutil.copytree(folder, new, dirs_exist_ok=True)
             write_json(new / CARD, {**card, "calibration": _section(calibration)})
             (new / TENSORS).unlink(missing_ok=True)
-            for name, content in calibration_files(calibration).items():
-                (new / name).write_bytes(content)
+            if calibration.neighbours:
+                # Not by save_file: a full disk would be no OSError there.
+                (new / TENSORS).write_bytes(save({"bank": in_bytes(calibration.neighbours.bank)}))
     except OSError as error:
         raise CheckpointError(
             f"The checkpoint {checkpoint.name} could not be written ({error.strerror or error}): free some disk space, "
@@ -173,13 +176,11 @@ def write_calibration(checkpoint: Checkpoint, calibration: Calibration) -> None:
         ) from error
 
 
-def calibration_files(calibration: Calibration) -> dict[str, bytes]:
-    """What a calibration keeps beside the card, by file name."""
-    from safetensors.numpy import save
-
-    if calibration.neighbours is None:
-        return {}
-    return {TENSORS: save({"bank": in_bytes(calibration.neighbours.bank)})}
+def calibration_files(checkpoint: Checkpoint) -> list[str]:
+    """The names of what a saved checkpoint's calibration keeps beside the card; to be copied as they are, for the scale
+    in the card fits exactly these.
+    """
+    return [TENSORS] if checkpoint.calibration.get("familiar") else []
 
 
 def _section(calibration: Calibration) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flowers.errors import CheckpointError
 from flowers.files import write_json
-from flowers.models.calibration import TENSORS, read_calibration
+from flowers.models.calibration import calibration_files, read_calibration
 from flowers.models.checkpoint import CARD, Checkpoint, read_checkpoint, weight_files
 from flowers.share.card import README, last_part, model_card
 
@@ -24,8 +24,7 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> None:
     """
     read_calibration(checkpoint)  # what is damaged is not handed on
     try:
-        names = [*weight_files(checkpoint.folder), *([TENSORS] if "familiar" in checkpoint.calibration else [])]
-        for name in names:
+        for name in [*weight_files(checkpoint.folder), *calibration_files(checkpoint)]:
             shutil.copyfile(checkpoint.folder / name, folder / name)
         card = json.loads((checkpoint.folder / CARD).read_text())
         write_json(folder / CARD, {name: _private(value) if name in TOLD else value for name, value in card.items()})

@@ -412,8 +412,8 @@ def _check_batches(recipe: Recipe, split: Split, team: Team) -> None:
         )
     chosen = backbone(recipe.backbone)
     smallest = picture_size(recipe, probe_epochs(recipe), chosen.size)
-    learned = recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP
-    if learned and _has_batch_norm(chosen):
+    single = recipe.batch_size == 1 and recipe.norms == "batch" and smallest <= SIZE_STEP
+    if single and _has_batch_norm(chosen):
         raise UsageError(
             f"Batch norm cannot learn from batch_size=1 at {smallest} pixels: choose a larger batch_size, first_size "
             "or last_size, or norms=frozen."
