@@ -102,16 +102,18 @@ def test_no_photo_is_measured_with_a_temperature_that_it_fitted():
 
 
 def clusters(count: int, centres: np.ndarray) -> np.ndarray:
-    """Photos' features about class centres, (count, F)."""
-    return np.abs(centres[np.arange(count) % len(centres)] + RNG.normal(0, 0.3, (count, centres.shape[1]))).astype("f4")
+    """Photos' features about class centres, (count, F): behind a ReLU, and most of them zero."""
+    noise = RNG.normal(-0.3, 0.3, (count, centres.shape[1]))
+    return np.maximum(centres[np.arange(count) % len(centres)] + noise, 0).astype("f4")
 
 
-CENTRES = 3 * np.eye(5, 16)
+CENTRES = np.repeat(3 * np.eye(5, 16), 4, axis=1)  # four features a class
+FAR = np.repeat(3 * np.eye(5, 16, 8), 4, axis=1)  # of classes that no photo learned from shows
 
 
 def answered(features: np.ndarray) -> Seen:
-    """What a network whose class scores are the first five features makes of photos; labels are as ``clusters``'."""
-    return Seen(features[:, :5].copy(), features, np.arange(len(features)) % 5)
+    """What a network whose score of a class is the first of its features makes of photos; labels as ``clusters``'."""
+    return Seen(features[:, :20:4].copy(), features, np.arange(len(features)) % 5)
 
 
 def familiarity(neighbours: Neighbours, seen: Seen) -> np.ndarray:
@@ -124,7 +126,7 @@ def test_nineteen_in_twenty_of_the_photos_held_back_are_known_and_far_ones_are_n
     assert known.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.01)
     fresh = familiarity(neighbours, answered(clusters(400, CENTRES))) >= UNFAMILIAR
     assert fresh.mean() == pytest.approx(1 - UNFAMILIAR, abs=0.05)
-    far = answered(clusters(100, 3 * np.eye(5, 16, 8)))
+    far = answered(clusters(100, FAR))
     assert (familiarity(neighbours, far) == 0).all()
 
 
@@ -180,13 +182,13 @@ def test_photos_held_back_that_are_all_the_same_are_known():
     neighbours = fit_neighbours(clusters(100, CENTRES), one)
     assert neighbours.energy_weight == 0
     assert (familiarity(neighbours, one) >= UNFAMILIAR).all()
-    assert (familiarity(neighbours, answered(clusters(50, 3 * np.eye(5, 16, 8)))) == 0).all()
+    assert (familiarity(neighbours, answered(clusters(50, FAR))) == 0).all()
 
 
 def test_the_facts_are_measured_on_photos_that_did_not_fit():
     scores, labels = honest(1000)
-    features = clusters(1000, 3 * np.eye(5, 16))
-    facts = fit(Seen(3 * scores, features, labels), clusters(300, 3 * np.eye(5, 16))).facts
+    features = clusters(1000, CENTRES)
+    facts = fit(Seen(3 * scores, features, labels), clusters(300, CENTRES)).facts
     assert (facts["photos_held_back"], facts["photos_learned_from"]) == (1000, 300)
     for name in ("expected_calibration_error", "negative_log_likelihood", "brier_score"):
         assert facts["calibrated"][name] < facts["uncalibrated"][name]  # three times too sure
