@@ -56,8 +56,14 @@ class Neighbours:
         return np.partition(cosines, -self.nearest, axis=1)[:, -self.nearest]
 
     def strength(self, scores: np.ndarray) -> np.ndarray:
-        """How much more energy class ``scores``, float32 (N, classes), have than is usual for their answer, (N,)."""
-        return energy(scores) - (0 if self.usual_energy is None else self.usual_energy[scores.argmax(1)])
+        """How much more energy class ``scores``, float32 (N, classes), have than is usual for their answer, (N,).
+
+        Between two answers as likely, what is usual is between theirs as well: rounding alone decides there.
+        """
+        energies = energy(scores)
+        if self.usual_energy is None:
+            return energies
+        return energies - np.exp(scores - energies[:, None]) @ self.usual_energy
 
     def likeness(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """The sum, float32 (N,), of ``features`` float32 (N, F) and class ``scores`` float32 (N, classes).

@@ -224,7 +224,7 @@ def _answering(model: "nn.Module", classifier: Classifier) -> "nn.Module":
                 scale = torch.tensor(known.scale, dtype=torch.float32)
                 usual = np.zeros(len(classifier.classes)) if known.usual_energy is None else known.usual_energy
                 self.register_buffer("bank", torch.from_numpy(known.bank.T.copy()))
-                self.register_buffer("usual", torch.tensor(usual, dtype=torch.float32))
+                self.register_buffer("usual", torch.tensor(usual, dtype=torch.float32)[:, None])
                 self.register_buffer("start", scale[:-1])
                 self.register_buffer("width", (scale[1:] - scale[:-1]).clamp_min(1e-9))
 
@@ -236,7 +236,7 @@ def _answering(model: "nn.Module", classifier: Classifier) -> "nn.Module":
             raised = features if known.power == 1 else features.sign() * features.abs() ** known.power
             cosines = torch.nn.functional.normalize(raised, dim=1) @ self.bank
             similarity = cosines.topk(known.nearest, dim=1).values[:, -1:]
-            strength = torch.logsumexp(scores, 1, keepdim=True) - self.usual[scores.argmax(1)][:, None]
+            strength = torch.logsumexp(scores, 1, keepdim=True) - torch.softmax(scores, 1) @ self.usual
             likeness = similarity + known.energy_weight * strength
             # The quantiles are evenly spaced, so their linear interpolation is the mean of how far each step is taken.
             return confidences, ((likeness - self.start) / self.width).clamp(0, 1).mean(1)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy.special import logsumexp, softmax
 from sklearn.neighbors import NearestNeighbors
 
 from flowers.errors import CheckpointError
@@ -55,8 +56,6 @@ def test_a_temperature_changes_no_ranking(scores, temperature):
 
 
 def test_without_a_temperature_it_is_the_softmax():
-    from scipy.special import softmax
-
     scores = RNG.normal(0, 5, (20, 5)).astype(np.float32)
     np.testing.assert_allclose(Calibration().confidences(scores), softmax(scores, axis=1), atol=1e-6)
     np.testing.assert_allclose(Calibration(2.5).confidences(scores), softmax(scores / 2.5, axis=1), atol=1e-6)
@@ -86,8 +85,6 @@ def some(count: int, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
 
 @given(scores=arrays.arrays(np.float32, (4, 5), elements=st.floats(-1e6, 1e6, width=32)))
 def test_the_energy_is_the_log_sum_exp_however_large_the_scores(scores):
-    from scipy.special import logsumexp
-
     assert energy(scores).dtype == np.float32
     np.testing.assert_allclose(energy(scores), logsumexp(scores.astype(np.float64), axis=1), rtol=1e-5, atol=1e-5)
 
@@ -99,11 +96,18 @@ def test_likeness_is_similarity_and_so_much_of_the_energy():
 
 def test_each_answer_is_compared_with_what_is_usual_for_it():
     features, scores = some(30, classes=2)
-    strength = energy(scores) - np.where(scores[:, 0] > scores[:, 1], USUAL[0], USUAL[1])
-    np.testing.assert_allclose(SHIPPED.strength(scores), strength, atol=1e-6)
+    sure = np.float32([[20, 0], [0, 20]])
+    np.testing.assert_allclose(SHIPPED.strength(sure), 20 - USUAL, atol=1e-5)
+    strength = energy(scores) - softmax(scores, axis=1) @ USUAL
+    np.testing.assert_allclose(SHIPPED.strength(scores), strength, atol=1e-5)
     likeness = SHIPPED.similarity(features) + strength / 8
     np.testing.assert_allclose(SHIPPED.likeness(features, scores), likeness, atol=1e-6)
     np.testing.assert_array_equal(SUM.strength(scores), energy(scores))
+
+
+def test_a_rounding_that_decides_between_two_answers_moves_nothing():
+    either = np.float32([[3, 3 - 1e-6], [3 - 1e-6, 3]])
+    assert np.ptp(SHIPPED.strength(either)) < 1e-5 < np.ptp(USUAL)
 
 
 def test_a_power_keeps_signs_and_brings_features_closer_to_each_other():
