@@ -6,6 +6,7 @@
     python benchmarks/accuracy.py --data flowers5 report --augmented 5         # also scored as the report's code did it
     python benchmarks/accuracy.py --data flowers5-wide best                    # checked on the same 570 photos
     python benchmarks/accuracy.py --data flowers5 best --test                  # once, at the very end
+    python benchmarks/accuracy.py --data flowers5-wide --together flowers-lite0 flowers-resnet18
 
 Every run is a `flowers train` of its own; what is there already is not run again, and a run that was cut short goes on
 where it stood, so the command may be stopped and repeated. Each result is saved as JSON in ``accuracy/``; the table of
@@ -14,7 +15,8 @@ all there are is ``accuracy.md``.
 Scored in float32 on clean photos held back, with the checkpoint of the epoch that did best on those same photos, as
 the published numbers are, which flatters it; the last epoch's is told beside it. `--test` is the honest figure: a third
 part of the photos, in no validation part that anything was chosen by, is kept out of the run altogether and asked about
-when all is done.
+when all is done. `--together` asks checkpoints that there are already, each alone, and all by the mean of their
+confidences.
 """
 
 import argparse
@@ -26,10 +28,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
@@ -83,6 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{trial.name}: since {time.strftime('%H:%M:%S')}", flush=True)
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
+    if options.together:
+        name = "+".join([*(Path(checkpoint).name for checkpoint in options.together), Path(options.data).name])
+        save(options.out / "together" / f"{name}.json", {**circumstances(), **together(options.together, options.data)})
     options.out.with_suffix(".md").write_text(text(options.out))
     print(text(options.out))
     return 0
@@ -97,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--splits", type=int, nargs="+", default=[0], help="split seeds (0)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds (0 1 2)")
     parser.add_argument("--augmented", type=int, default=0, metavar="N", help="score N augmented views as well")
+    parser.add_argument("--together", nargs="+", default=[], metavar="CHECKPOINT", help="ask them alone and as one")
     parser.add_argument("--test", action="store_true", help="score on a third part of the photos, kept out of it all")
     parser.add_argument("--runs", type=Path, default=PROJECT / "runs", help="where the runs go (runs/)")
     parser.add_argument("--out", type=Path, default=OUT, help="where the results go")
@@ -194,6 +202,28 @@ def everyday(classifier: Classifier) -> dict:
     return {"everyday": share(classifier, dataset, everything), "yellow": share(classifier, dataset, yellow)}
 
 
+def together(checkpoints: Sequence[str], data: str) -> dict:
+    """How right checkpoints are alone, and by the mean of their confidences; ready for JSON, accuracies in 0..1.
+
+    Raises SystemExit where they do not tell the same classes apart.
+    """
+    dataset = open_dataset(data)
+    answers = [evaluate(Classifier.load(checkpoint, "eager"), dataset, "val") for checkpoint in checkpoints]
+    if len({one.classes for one in answers}) > 1:
+        raise SystemExit("These checkpoints do not tell the same classes apart.")
+    labels = np.array([outcome.label for outcome in answers[0].outcomes])
+    right = [one.probabilities.argmax(1) == labels for one in answers]
+    mean = np.mean([one.probabilities for one in answers], axis=0)
+    return {
+        "data": data,
+        "photos": len(labels),
+        "alone": {Path(name).name: one.accuracy for name, one in zip(checkpoints, answers, strict=True)},
+        "together": float((mean.argmax(1) == labels).mean()),
+        "all_right": float(np.all(right, axis=0).mean()),
+        "any_right": float(np.any(right, axis=0).mean()),
+    }
+
+
 def text(folder: Path) -> str:
     """All results in ``folder`` as a Markdown page."""
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
@@ -210,7 +240,8 @@ def text(folder: Path) -> str:
         "preset, network, photos", "split", "seeds", "clean validation", "last epoch", "augmented", "every day",
         "yellow dandelions", "test", "minutes",
     ]  # fmt: skip
-    made = "\n".join(f"- {line}" for line in sorted({told(one) for one in results}))
+    ensembles = [json.loads(path.read_text()) for path in sorted(folder.glob("together/*.json"))]
+    made = "\n".join(f"- {line}" for line in sorted({told(one) for one in [*results, *ensembles]}))
     return f"""# How right: presets × networks
 
 Mean ± standard deviation over the training seeds, in float32, on clean photos held back (570 of flowers5, so that one
@@ -219,8 +250,26 @@ hand-checked photos from outside flowers5, 50 of them yellow dandelions, of whic
 `accuracy.py`. ResNet18 starts from {next((one["weights"] for one in results if one["backbone"] == "resnet18"), "")}.
 
 {table(head, lines)}
-
+{_together_text(ensembles) if ensembles else ""}
 {made}
+"""
+
+
+def _together_text(ensembles: list[dict]) -> str:
+    rows = [
+        [
+            f"{', '.join(f'`{name}`' for name in one['alone'])}; {one['data']}",
+            ", ".join(f"{100 * accuracy:.2f}" for accuracy in one["alone"].values()),
+            *(f"{100 * one[name]:.2f}" for name in ("together", "all_right", "any_right")),
+        ]
+        for one in ensembles
+    ]
+    return f"""
+## Several as one
+
+By the mean of their confidences, on the same photos held back.
+
+{table(["checkpoints; photos", "alone", "together", "all are right", "at least one is"], rows)}
 """
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from flowers.evaluation.calibration import BANK_BYTES, LEARNED, Seen, fit_neighbours
+from flowers.evaluation.calibration import BANK_BYTES, ENERGY_SHARE, LEARNED, Seen, fit_neighbours
 from flowers.models.calibration import Calibration, Neighbours, directions
 from flowers.models.calibration import energy as log_sum_exp
 
@@ -33,11 +34,13 @@ def energy(learned: Learned) -> Score:
     return lambda photos: log_sum_exp(photos.scores)
 
 
-def nearest(number: int) -> Callable[[Learned], Score]:
-    """Cosine to the so-manieth nearest of all photos learned from (Sun et al. 2022, arXiv 2204.06507)."""
+def nearest(number: int, power: float = 1.0) -> Callable[[Learned], Score]:
+    """Cosine to the so-manieth nearest of all photos learned from (Sun et al. 2022, arXiv 2204.06507), of the features
+    to that power.
+    """
 
     def fitted(learned: Learned) -> Score:
-        neighbours = Neighbours(directions(learned.seen.features), number, np.zeros(0))
+        neighbours = Neighbours(directions(learned.seen.features, power), number, np.zeros(0), power=power)
         return lambda photos: neighbours.similarity(photos.features)
 
     return fitted
@@ -56,9 +59,10 @@ def roots(learned: Learned) -> Score:
     return lambda photos: neighbours.similarity(photos.features)
 
 
-def weighed(learned: Learned) -> Score:
-    """The same and half as much the energy, compared with what is usual for the answer."""
+def weighed(learned: Learned, share: float = ENERGY_SHARE) -> Score:
+    """The same and so much the energy, compared with what is usual for the answer."""
     neighbours = fit_neighbours(learned.seen.features, learned.held_back)
+    neighbours = replace(neighbours, energy_weight=neighbours.energy_weight * share / ENERGY_SHARE)
     return lambda photos: neighbours.likeness(photos.features, photos.scores)
 
 
@@ -118,9 +122,12 @@ SCORES: dict[str, tuple[str, Callable[[Learned], Score]]] = {
     "knn1": ("kNN, nearest", nearest(1)),
     "knn10": ("kNN, 10th", nearest(10)),
     "knn50": ("kNN, 50th", nearest(50)),
+    "square": ("kNN, nearest, square roots", nearest(1, 0.5)),
     "roots": ("kNN, nearest, fourth roots", roots),
     "added": ("kNN, nearest + energy", added),
+    "quarter": ("kNN, nearest, fourth roots + ¼ energy by answer", partial(weighed, share=0.25)),
     "weighed": ("kNN, nearest, fourth roots + ½ energy by answer", weighed),
+    "whole": ("kNN, nearest, fourth roots + energy by answer", partial(weighed, share=1)),
     "vim": ("ViM", vim),
     "mahalanobis": ("Mahalanobis", mahalanobis),
     "relative": ("relative Mahalanobis", relative_mahalanobis),

@@ -1,5 +1,6 @@
 """The scoreboard: its test part is asked about once, and is in nothing that anybody chooses by."""
 
+import json
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from benchmarks import accuracy
 from flowers.data.dataset import scan
 from flowers.data.garden import render_garden
+from tests.evaluation.wild import save_wild_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +45,17 @@ def test_splits_that_would_mislead_are_refused(photos, tmp_path, monkeypatch, ca
     with pytest.raises(SystemExit):
         accuracy.main([argument.replace("own", "./own") for argument in arguments])
     assert "split" in capsys.readouterr().err
+
+
+def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, capsys):
+    for number in range(2):
+        save_wild_checkpoint(tmp_path / f"wild{number}", scan(photos), seed=number)
+    names = [str(tmp_path / f"wild{number}") for number in range(2)]
+    assert accuracy.main(["--data", str(photos), "--together", *names, "--out", str(tmp_path / "out")]) == 0
+    (file,) = (tmp_path / "out" / "together").iterdir()
+    told = json.loads(file.read_text())
+    assert 0 < told["all_right"] <= told["together"] < 1
+    assert told["all_right"] <= min(told["alone"].values()) <= max(told["alone"].values()) <= told["any_right"]
+    page = (tmp_path / "out.md").read_text()
+    assert f"| {100 * told['together']:.2f} |" in page
+    assert page == capsys.readouterr().out.rstrip("\n") + "\n"

@@ -15,10 +15,12 @@ from flowers.recipe import Recipe
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
 
-def save_wild_checkpoint(folder: Path, dataset: PhotoDataset, classes: tuple[str, ...] = CLASSES) -> Classifier:
+def save_wild_checkpoint(
+    folder: Path, dataset: PhotoDataset, classes: tuple[str, ...] = CLASSES, seed: int = 0
+) -> Classifier:
     """Write it to ``folder``, as one trained on ``dataset``, and load it."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = BACKBONES["resnet18"].build(len(classes)).eval()
     preprocessing = Preprocessing(size=64, resize=64)
     checkpoint = Checkpoint(
