@@ -606,7 +606,8 @@ def _data_fetch(options: argparse.Namespace) -> None:
 
     with progress_bar(options.name, unit=" photos" if options.name == "garden" else "B") as progress:
         fetched = fetch(options.name, progress=progress)
-    print(f"Found {fetched.found} of {fetched.expected} photos in {fetched.folder} ({fetched.origin}).")
+    origins = " and ".join(fetched.origins)
+    print(f"Found {fetched.found} of {fetched.expected} photos in {fetched.folder} ({origins}).")
 
 
 def _data_check(options: argparse.Namespace) -> None:

@@ -92,12 +92,12 @@ KNOWN = {
 
 
 class Fetched(NamedTuple):
-    """What a fetch brought: ``found`` of the ``expected`` photos lie in ``folder``; ``origin`` says where from."""
+    """What a fetch brought: ``found`` of the ``expected`` photos lie in ``folder``; ``origins`` say where from."""
 
     folder: Path
     found: int
     expected: int
-    origin: str
+    origins: tuple[str, ...]
 
 
 class Origin(NamedTuple):
@@ -284,9 +284,9 @@ def _render_garden(progress: Progress | None) -> Fetched:
 
     folder, count = _cached(GARDEN_FOLDER), KNOWN["garden"].count
     if folder.is_dir():
-        return Fetched(folder, count, count, "the cache")
+        return Fetched(folder, count, count, ("the cache",))
     render_garden(folder, per_class=GARDEN_PER_CLASS, seed=0, progress=progress)
-    return Fetched(folder, count, count, "painted here")
+    return Fetched(folder, count, count, ("painted here",))
 
 
 def _fetch_photos(name: str, progress: Progress | None) -> Fetched:
@@ -298,7 +298,7 @@ def _fetch_photos(name: str, progress: Progress | None) -> Fetched:
         with _reading(folder):
             found = sum(_is_unchanged(entry, folder) for entry in manifest.held(name, folder))
         if manifest.is_enough(name, found):
-            return Fetched(folder, found, expected, origin)
+            return Fetched(folder, found, expected, (origin,))
     try:
         return _gather(name, _origins(cached), cached, progress)
     except OSError as error:
@@ -359,7 +359,7 @@ def _gather(name: str, origins: list[Origin], target: Path, progress: Progress |
             )
     if manifest.is_enough(name, found):  # until then it may be needed again
         shutil.rmtree(_downloads(), ignore_errors=True)
-    return Fetched(target, found, len(manifest.manifest(name)), " and ".join(helped))
+    return Fetched(target, found, len(manifest.manifest(name)), tuple(helped))
 
 
 @contextlib.contextmanager

@@ -418,7 +418,7 @@ def _fetch(which: str, progress: gr.Progress = gr.Progress()) -> tuple[str, dict
     except FlowersError as error:
         return note(str(error), "problem"), gr.skip()
     found, expected = f"{fetched.found:,}", f"{fetched.expected:,}"
-    origin = say("photos.origins").join(map(sentence, fetched.origin.split(" and ")))
+    origin = say("photos.origins").join(map(sentence, fetched.origins))
     words = say("photos.fetched", found=found, expected=expected, origin=origin)
     return _said(words), refresh_sets()
 

@@ -156,6 +156,16 @@ def open_tab(page, name: str) -> None:
         page.locator(".overflow-dropdown button").filter(has_text=name).click()
 
 
+def choose(page, dropdown: str, option: str) -> None:
+    """Choose the first option of these words in the dropdown of that id."""
+    from playwright.sync_api import expect
+
+    page.locator(f"#{dropdown} input").click()
+    shown = page.get_by_role("listbox")
+    shown.get_by_role("option", name=option).first.click()
+    expect(shown).to_have_count(0)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield

@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from flowers.data.garden import render_flower
+from tests.browser.conftest import choose
 
 UNFOLD = """() => {
     const folded = document.querySelectorAll("#tabs :is(button.label-wrap:not(.open), details:not([open]) > summary)");
@@ -30,11 +31,6 @@ def album_zip(folder: Path) -> Path:
         for name, content in photos.items():
             archive.writestr(name, content)
     return folder / "mine.zip"
-
-
-def choose(page: Page, dropdown: str, option: str) -> None:
-    page.locator(f"#{dropdown} input").click()
-    page.get_by_role("option", name=option).click()
 
 
 def fill(page: Page, tab: str) -> None:

@@ -6,26 +6,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import open_tab
+from tests.browser.conftest import choose, open_tab
 
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 MEASURED = 300_000  # milliseconds: the garden may have to be painted first
 
 
-def choose(page, dropdown: str, option: str) -> None:
-    page.locator(f"{dropdown} input").click()
-    shown = page.get_by_role("listbox")
-    shown.get_by_role("option", name=option).click()
-    expect(shown).to_have_count(0)
-
-
 def evaluate(page, against: str | None = None) -> None:
     """A classifier of photos errs on some painted flowers."""
     page.get_by_role("tab", name="Evaluate").click()
-    choose(page, "#evaluate-checkpoint", "flowers-resnet18-report")
-    choose(page, "#evaluate-source", "The garden")
+    choose(page, "evaluate-checkpoint", "flowers-resnet18-report")
+    choose(page, "evaluate-source", "The garden")
     if against:
-        choose(page, "#evaluate-against", against)
+        choose(page, "evaluate-against", against)
     page.locator("#evaluate-start").click()
     expect(page.locator("#evaluate-results table.matrix")).to_be_visible(timeout=MEASURED)
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from flowers.recipe import PRESET_HELP, PRESETS
 from flowers.training.run import Run, list_runs
+from tests.browser.conftest import choose
 from tests.studio.finished import finished_run
 
 PAINTING = 240_000  # milliseconds: the first run paints the garden
@@ -38,11 +39,6 @@ def set_knob(page, knob: str, value: float) -> None:
     field = page.locator(f"#knob-{knob} input").first
     field.fill(str(value))
     field.blur()
-
-
-def choose(page, dropdown: str, option: str) -> None:
-    page.locator(f"#{dropdown} input").click()
-    page.get_by_role("option", name=option).first.click()
 
 
 def choose_preset(page, name: str) -> None:

@@ -284,12 +284,12 @@ def test_flowers5_is_put_together_by_hash_from_the_download(tensorflow, tmp_path
     assert not available("flowers5")
     with tensorflow(ELSEWHERE) as asked:
         fetched = fetch("flowers5", progress=lambda *now: seen.append(now))
-    assert (fetched.found, fetched.expected, fetched.origin) == (5, 5, "TensorFlow")
+    assert (fetched.found, fetched.expected, fetched.origins) == (5, 5, ("TensorFlow",))
     assert held(fetched.folder) == PHOTOS, "under the manifest's names, duplicates under all of theirs, others left out"
     assert seen[-1] == (sources.TENSORFLOW_BYTES, sources.TENSORFLOW_BYTES)
     assert asked == ["/flower_photos.tgz"]
     assert available("flowers5") and resolve("flowers5") == fetched.folder
-    assert fetch("flowers5") == fetched._replace(origin="the cache")
+    assert fetch("flowers5") == fetched._replace(origins=("the cache",))
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == [fetched.folder], "no leftovers"
 
 
@@ -304,7 +304,7 @@ def test_a_part_is_kept_said_and_completed_later(tensorflow):
     assert asked == ["/flower_photos.tgz"], "the archive is kept while it may be needed"
     with tensorflow({"sunflowers/3.jpg": TWICE}):
         fetched = fetch("flowers5")
-    assert fetched.found == 5 and fetched.origin == "the cache and TensorFlow"
+    assert fetched.found == 5 and fetched.origins == ("the cache", "TensorFlow")
     assert held(fetched.folder) == PHOTOS
 
 
@@ -319,7 +319,7 @@ def test_the_environments_folder_is_used_in_place(tmp_path, monkeypatch):
     (folder / "daisy" / ".DS_Store").write_bytes(b"litter")
     monkeypatch.setenv("FLOWERS_DATA", str(tmp_path / "around"))
     assert available("flowers5") and resolve("flowers5") == folder
-    assert fetch("flowers5") == (folder, 5, 5, "FLOWERS_DATA")
+    assert fetch("flowers5") == (folder, 5, 5, ("FLOWERS_DATA",))
     assert not (tmp_path / "cache" / "flowers5").exists()
 
 
@@ -328,7 +328,7 @@ def test_a_larger_set_in_the_environment_is_picked_from(tmp_path, monkeypatch, p
     monkeypatch.setenv("FLOWERS_DATA", str(pack(tmp_path)))
     assert not available("flowers5")
     fetched = fetch("flowers5")
-    assert fetched == (tmp_path / "cache" / "flowers5", 5, 5, "FLOWERS_DATA")
+    assert fetched == (tmp_path / "cache" / "flowers5", 5, 5, ("FLOWERS_DATA",))
     assert held(fetched.folder) == PHOTOS
 
 
@@ -352,8 +352,8 @@ def test_kaggle_comes_first_and_its_failure_is_no_end(tensorflow, tmp_path, monk
 
     monkeypatch.setattr(kagglehub, "dataset_download", dataset_download)
     with tensorflow({"daisy/1.jpg": PHOTOS["daisy", "1.jpg"]}):
-        assert fetch("flowers5")[1:] == (1, 5, "TensorFlow")
-        assert fetch("flowers5")[1:] == (5, 5, "the cache and Kaggle")
+        assert fetch("flowers5")[1:] == (1, 5, ("TensorFlow",))
+        assert fetch("flowers5")[1:] == (5, 5, ("the cache", "Kaggle"))
     assert asked == [sources.KAGGLE_DATASET] * 2
 
 
@@ -395,7 +395,7 @@ def test_two_at_once_download_once(tensorflow):
         for thread in threads:
             thread.join()
     assert asked == ["/flower_photos.tgz"]
-    assert sorted(fetched.origin for fetched in results) == ["TensorFlow", "the cache", "the cache"]
+    assert sorted(fetched.origins for fetched in results) == [("TensorFlow",), ("the cache",), ("the cache",)]
 
 
 # The sets around flowers5
@@ -408,14 +408,14 @@ def test_a_set_is_put_together_from_the_reports_photos_and_further_ones(tmp_path
     monkeypatch.setenv("FLOWERS_EXTRA", str(fill(tmp_path / "further", further)))
     assert not available("flowers5-wide")
     fetched = fetch("flowers5-wide")
-    assert (fetched.found, fetched.expected, fetched.origin) == (3, 3, "FLOWERS_DATA and FLOWERS_EXTRA")
+    assert (fetched.found, fetched.expected, fetched.origins) == (3, 3, ("FLOWERS_DATA", "FLOWERS_EXTRA"))
     assert (fetched.folder / "held-back.txt").read_text() == "dandelion/yellow.jpg\n"
     assert held(fetched.folder) == reports | {
         ("dandelion", "yellow.jpg"): further["sunflower", "yellow.jpg"],
         ("daisy", "white.jpg"): further["daisy", "white.jpg"],
     }, "under the manifest's labels, not under those they were found with"
     assert available("flowers5-wide") and resolve("flowers5-wide") == fetched.folder
-    assert fetch("flowers5-wide") == fetched._replace(origin="the cache")
+    assert fetch("flowers5-wide") == fetched._replace(origins=("the cache",))
 
 
 def test_a_further_photo_that_does_not_look_like_it_is_not_taken(tmp_path, monkeypatch):
@@ -440,7 +440,7 @@ def test_the_real_photos_are_used_in_place(shipped):
         pytest.skip("FLOWERS_DATA holds another set")
     folder = Path(os.environ["FLOWERS_DATA"]).resolve()
     assert resolve("flowers5") == resolve() == folder
-    assert fetch("flowers5") == (folder, 2848, 2848, "FLOWERS_DATA")
+    assert fetch("flowers5") == (folder, 2848, 2848, ("FLOWERS_DATA",))
 
 
 @pytest.mark.skipif(not os.environ.get("FLOWERS_EXTRA"), reason="needs the further photos: set FLOWERS_EXTRA")
