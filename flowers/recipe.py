@@ -174,6 +174,13 @@ class Recipe:
     weight_decay: float = _knob(
         0.0, "Training", "Weight decay", "Pulls weights towards zero, against learning by heart.", low=0, high=1
     )
+    norm_decay: str = _knob(
+        "off",
+        "Training",
+        "Decay of norms",
+        "off: weight decay spares what only scales or shifts, norms and biases; on: it pulls at them as well.",
+        choices=("off", "on"),
+    )
     lr_step: int = _knob(
         7,
         "Training",

@@ -57,6 +57,7 @@ def test_the_report_uses_nothing_that_the_report_did_not():
     recipe = preset("report")
     assert (recipe.frozen, recipe.norms, recipe.probe, recipe.schedule, recipe.warmup) == (0, "batch", "off", "step", 0)
     assert (recipe.stage_decay, recipe.label_smoothing, recipe.ema) == (1, 0, 0)
+    assert recipe.norm_decay == "off"  # which means nothing without weight decay
     assert (recipe.first_size, recipe.last_size) == (0, 0)
     assert (recipe.optimizer, recipe.patience, recipe.mirror_answers) == ("sgd", 0, "off")
     assert (recipe.policy, recipe.erasing, recipe.mixup, recipe.cutmix) == ("none", 0, 0, 0)

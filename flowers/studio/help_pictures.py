@@ -373,6 +373,15 @@ def fits(word: Word) -> str:
     return chart([(word("without"), fit(1e-9)), (word("with"), fit(0.05))], "", "", dots)
 
 
+def shrunk(word: Word) -> str:
+    """What decay leaves of a weight, a norm's scale and a bias: of the weight alone, and of all three."""
+    names = [word(name) for name in ("weight", "norm", "bias")]
+    spared = zip(names, (0.6, 1, 1), strict=True)
+    pulled = zip(names, (0.6, 0.6, 0.6), strict=True)
+    titles = text(10, 16, "off") + text(172, 16, "on")
+    return titles + bars(list(spared), 10, 150, "learns") + bars(list(pulled), 172, 150, "learns")
+
+
 def sizes(word: Word) -> str:
     """The pictures' sides over eleven epochs, as training itself computes them."""
     from flowers.training.schedule import picture_size
@@ -574,6 +583,7 @@ PICTURES: dict[str, Callable[[Word], str]] = {
     ),
     "momentum": lambda word: descents([("0", descent(sgd(0.03), 16)), ("0.8", descent(sgd(0.03, 0.8), 16))]),
     "weight_decay": fits,
+    "norm_decay": shrunk,
     "lr_step": lambda word: rates([(f"{epochs}", {"lr_step": epochs, "lr_gamma": 0.4}) for epochs in (7, 3)], word),
     "lr_gamma": lambda word: rates([(f"{gamma:g}", {"lr_gamma": gamma}) for gamma in (1, 0.5, 0.1)], word),
     "probe": lambda word: (

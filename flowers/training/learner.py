@@ -162,13 +162,13 @@ def new_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.de
 def parameter_groups(net: nn.Module, chosen: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
     """The optimizer's groups: by stage, each ``scale`` times the learning rate; only matrices and filters decay.
 
-    Norms, biases, and what transformers have of places, tokens and scales do not. Slower early stages: Howard and Ruder
-    2018. What is frozen is in no group.
+    Norms, biases, and what transformers have of places, tokens and scales do so only with the recipe's ``norm_decay``.
+    Slower early stages: Howard and Ruder 2018. What is frozen is in no group.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
-            spared = parameter.ndim <= 1 or not name.endswith("weight")
+            spared = recipe.norm_decay == "off" and (parameter.ndim <= 1 or not name.endswith("weight"))
             groups.setdefault((chosen.stage_of(name), spared), []).append(parameter)
     return [
         {

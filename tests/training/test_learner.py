@@ -270,16 +270,17 @@ def test_each_stage_learns_slower_than_the_next(learner, weights):
         assert (slower_step.norm() / step.norm()).item() == pytest.approx(scale, rel=1e-3), name
 
 
-def test_weight_decay_spares_norms_and_biases(learner, weights):
+@pytest.mark.parametrize("norm_decay", ["off", "on"])
+def test_weight_decay_spares_norms_and_biases_unless_told(learner, weights, norm_decay):
     """Without any gradient, what is decayed shrinks and the rest stays."""
-    made = learner(TINY.replace(momentum=0, weight_decay=0.5))
+    made = learner(TINY.replace(momentum=0, weight_decay=0.5, norm_decay=norm_decay))
     for group in made.optimizer.param_groups:
         group["lr"] = 0.1 * group["scale"]
     for parameter in made.net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     made.optimizer.step()
     for name, parameter in made.net.named_parameters():
-        kept = 1.0 if parameter.ndim == 1 else 0.95
+        kept = 1.0 if parameter.ndim == 1 and norm_decay == "off" else 0.95
         torch.testing.assert_close(parameter.detach(), kept * weights[name])
         assert (parameter.ndim == 1) == (name.endswith("bias") or "bn" in name or "downsample.1" in name)
 
