@@ -96,6 +96,11 @@ class Evaluation:
         return class_metrics(self.confusion, self.classes)
 
     @property
+    def absent(self) -> list[str]:
+        """The classes of which there is no photo: nothing is said of them."""
+        return [row.name for row in self.per_class if not row.photos]
+
+    @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of the accuracy. Several views of a photo count as one: they err together."""
         return accuracy_interval(self.accuracy * self.photos, self.photos)
@@ -274,7 +279,15 @@ def report_text(result: Evaluation) -> str:
         f"{'class':<{width}}  photos  precision  recall      f1",
     ]
     for row in result.per_class:
+        if row.name in result.absent:
+            lines.append(f"{row.name:<{width}}  {0:>6}  {'–':>9}  {'–':>6}  {'–':>6}")
+            continue
         lines.append(f"{row.name:<{width}}  {row.photos:>6}  {row.precision:>9.2%}  {row.recall:>6.2%}  {row.f1:>6.2%}")
+    if result.absent:
+        lines += [
+            "",
+            f"There are no photos here of {_listed(result.absent)}: nothing is said of how well it knows them.",
+        ]
     lines += ["", "rows: truth, columns: answers"]
     cell = max(6, *(len(name) for name in result.classes)) + 1
     lines.append(" " * width + "".join(f"{name:>{cell}}" for name in result.classes))

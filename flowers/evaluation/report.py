@@ -171,9 +171,8 @@ def _page(result: Evaluation, classifier: "Classifier", figures: Mapping[str, st
         mistakes=[_mistake(result, classifier, item) for item in result.worst()],
         wrong=sum(item.wrong for item in result.outcomes),
         mean_f1=sum(row.f1 for row in present) / len(present),
-        absent=[row.name for row in result.per_class if not row.photos],
         guessing={"likelihood": math.log(len(result.classes)), "brier": 1 - 1 / len(result.classes)},
-        checkpoint=_checkpoint_facts(classifier),
+        checkpoint=_checkpoint_facts(classifier, result),
         recipe=_recipe(classifier.checkpoint),
         date=_date(date),
         command=command,
@@ -225,7 +224,7 @@ def _data_uri(image: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _checkpoint_facts(classifier: "Classifier") -> dict[str, str]:
+def _checkpoint_facts(classifier: "Classifier", result: Evaluation) -> dict[str, str]:
     """What the checkpoint says of itself, in the order of the page; what it does not say is left out."""
     checkpoint = classifier.checkpoint
     backbone = BACKBONES[checkpoint.backbone]
@@ -238,20 +237,22 @@ def _checkpoint_facts(classifier: "Classifier") -> dict[str, str]:
         "What it does to a photo": _pairs(checkpoint.preprocessing),
         "Photo set it was trained with": _counts(checkpoint.photos.get("counts")),
         "Digest of that set": str(checkpoint.photos.get("digest", "")),
-        "Calibration": _calibration(classifier.calibration),
+        "Calibration": _calibration(classifier.calibration, result),
         "Saved": _date(checkpoint.created),
         "Measured while it was trained": _pairs(checkpoint.metrics),
     }
     return {name: value for name, value in facts.items() if value}
 
 
-def _calibration(calibration: Calibration) -> str:
+def _calibration(calibration: Calibration, result: Evaluation) -> str:
     if not calibration.facts:
         return "none: the confidences are the network's own"
-    return (
-        f"temperature {calibration.temperature:.3f}, fitted to the photos held back; where these are asked, each is "
-        "judged here by a temperature that it did not help to fit"
+    judged = (
+        "augmented views of these are judged here by that very temperature, which flatters the calibration a little"
+        if result.views
+        else "where these are asked, each is judged here by a temperature that it did not help to fit"
     )
+    return f"temperature {calibration.temperature:.3f}, fitted to the photos held back; {judged}"
 
 
 def _recipe(checkpoint: Checkpoint) -> dict[str, Any] | None:

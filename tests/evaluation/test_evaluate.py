@@ -1,6 +1,7 @@
 """evaluate(): every photo of the split answered once, under the checkpoint's own class numbers."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -94,7 +95,14 @@ def test_a_photo_set_may_lack_classes(classifier, garden, tmp_path):
         shutil.copytree(garden / name, tmp_path / "two" / name)
     result = evaluate(classifier, scan(tmp_path / "two"), "all")
     assert {row.name: row.photos for row in result.per_class if row.photos} == {"daisy": 8, "rose": 8}
+    assert result.absent == ["dandelion", "sunflower", "tulip"]
     assert not result.same_set
+    text = report_text(result)
+    assert (
+        "\nThere are no photos here of dandelion, sunflower, tulip: nothing is said of how well it knows them.\n"
+        in text
+    )
+    assert re.search(r"^tulip +0 +– +– +–$", text, re.MULTILINE)
 
 
 def test_a_class_the_checkpoint_never_heard_of_is_named_in_a_sentence(classifier, garden, tmp_path):

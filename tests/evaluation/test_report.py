@@ -1,6 +1,7 @@
 """The report: every number on one page that needs nothing else, others' words as text, a folder that appears whole."""
 
 import base64
+import copy
 import dataclasses
 import errno
 import io
@@ -270,6 +271,17 @@ def test_augmented_views_are_told(classifier, garden_set):
     assert "Scored on 2 randomly augmented views of each photo, not on the photos themselves." in text
     assert "10 photos, 2 augmented views of each" in text
     assert "--augmented 2" in text
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_it_says_by_which_temperature_the_photos_are_judged(classifier, garden_set, views):
+    fitted = dataclasses.replace(classifier.calibration, temperature=0.5, facts={"photos_held_back": 10})
+    calibrated = copy.copy(classifier)
+    calibrated.calibration = fitted
+    text = Page(report_page(evaluate(calibrated, garden_set, "val", views=views), calibrated)).text
+    assert "temperature 0.500, fitted to the photos held back; " in text
+    assert ("by a temperature that it did not help to fit" in text) == (not views)
+    assert ("by that very temperature, which flatters" in text) == bool(views)
 
 
 # The folder

@@ -16,15 +16,15 @@ CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
 
 def save_wild_checkpoint(
-    folder: Path, dataset: PhotoDataset, classes: tuple[str, ...] = CLASSES, seed: int = 0
+    folder: Path, dataset: PhotoDataset, classes: tuple[str, ...] = CLASSES, seed: int = 0, **recipe: int
 ) -> Classifier:
-    """Write it to ``folder``, as one trained on ``dataset``, and load it."""
+    """Write it to ``folder``, as one trained on ``dataset`` by the report's recipe but for ``recipe``, and load it."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     model = BACKBONES["resnet18"].build(len(classes)).eval()
     preprocessing = Preprocessing(size=64, resize=64)
     checkpoint = Checkpoint(
-        "resnet18", classes, preprocessing.to_dict(), Recipe().to_dict(), photos={"digest": dataset.digest}
+        "resnet18", classes, preprocessing.to_dict(), Recipe(**recipe).to_dict(), photos={"digest": dataset.digest}
     )
     photos = [decode_image(dataset.path(i)) for i in range(len(dataset))]
     scores = Classifier(checkpoint, model).confidences(photos).log()
