@@ -9,7 +9,7 @@ import torch
 from flowers.classifier import Classifier
 from flowers.data.preprocess import Preprocessing
 from flowers.models.backbones import BACKBONES
-from flowers.models.calibration import Calibration, Neighbours, directions, write_calibration
+from flowers.models.calibration import Calibration, Neighbours, directions, energy, write_calibration
 from flowers.models.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from flowers.training.run import Run
 from tests.conftest import TINY
@@ -19,6 +19,7 @@ from tests.share.hub import running_hub
 CLASSES = ("red|rose", "tulip", "<b>daisy</b>")
 PREPARED = Preprocessing(64, 72, mirror=True)
 WEIGHT = 0.01
+POWER = 0.25
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,8 @@ def whole(tmp_path_factory) -> Checkpoint:
         "uncalibrated": {"expected_calibration_error": 0.2, "negative_log_likelihood": 1.0, "brier_score": 0.5},
         "calibrated": {"expected_calibration_error": 0.1, "negative_log_likelihood": 0.9, "brier_score": 0.4},
     }  # fmt: skip
-    known = Neighbours(directions(features[:20]), 3, np.zeros(0), WEIGHT)
+    usual = energy(scores[20:]).mean() + np.float32([-5, 0, 5])  # far apart, so that it matters which is meant
+    known = Neighbours(directions(features[:20], POWER), 3, np.zeros(0), WEIGHT, usual, POWER)
     likeness = known.likeness(features[20:], scores[20:]).astype(float)
     known = replace(known, scale=np.quantile(likeness, np.linspace(0, 1, 11)))
     write_calibration(checkpoint, Calibration(0.7, known, facts))
