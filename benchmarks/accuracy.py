@@ -13,8 +13,8 @@ where it stood, so the command may be stopped and repeated. Each result is saved
 all there are is ``accuracy.md``.
 
 Scored in float32 on clean photos held back, with the checkpoint of the epoch that did best on those same photos, as
-the published numbers are, which flatters it; the last epoch's is told beside it. `--test` is the honest figure: a third
-part of the photos, in no validation part that anything was chosen by, is kept out of the run altogether and asked about
+the published numbers are, which flatters it; the last epoch's is told beside it. `--test` is the honest figure: a part
+of its own, in no validation part that anything was chosen by, is kept out of the run altogether and asked about
 when all is done. `--together` asks checkpoints that there are already, each alone, and all by the mean of their
 confidences.
 """
@@ -88,8 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
     if options.together:
-        name = "+".join([*(Path(checkpoint).name for checkpoint in options.together), Path(options.data).name])
-        save(options.out / "together" / f"{name}.json", {**circumstances(), **together(options.together, options.data)})
+        name = "+".join(_short(checkpoint) for checkpoint in options.together)
+        file = options.out / "together" / f"{name}-{Path(options.data).name}.json"
+        save(file, {**circumstances(), **together(options.together, options.data)})
     options.out.with_suffix(".md").write_text(text(options.out))
     print(text(options.out))
     return 0
@@ -205,23 +206,30 @@ def everyday(classifier: Classifier) -> dict:
 def together(checkpoints: Sequence[str], data: str) -> dict:
     """How right checkpoints are alone, and by the mean of their confidences; ready for JSON, accuracies in 0..1.
 
-    Raises SystemExit where they do not tell the same classes apart.
+    Raises SystemExit where they do not tell the same classes apart in the same order, or do not hold back the same
+    photos.
     """
     dataset = open_dataset(data)
     answers = [evaluate(Classifier.load(checkpoint, "eager"), dataset, "val") for checkpoint in checkpoints]
-    if len({one.classes for one in answers}) > 1:
-        raise SystemExit("These checkpoints do not tell the same classes apart.")
+    if len({(one.classes, tuple(outcome.photo for outcome in one.outcomes)) for one in answers}) > 1:
+        raise SystemExit("These checkpoints differ in their classes or in the photos that they hold back.")
     labels = np.array([outcome.label for outcome in answers[0].outcomes])
     right = [one.probabilities.argmax(1) == labels for one in answers]
     mean = np.mean([one.probabilities for one in answers], axis=0)
     return {
         "data": data,
         "photos": len(labels),
-        "alone": {Path(name).name: one.accuracy for name, one in zip(checkpoints, answers, strict=True)},
+        "alone": {_short(name): one.accuracy for name, one in zip(checkpoints, answers, strict=True)},
         "together": float((mean.argmax(1) == labels).mean()),
         "all_right": float(np.all(right, axis=0).mean()),
         "any_right": float(np.any(right, axis=0).mean()),
     }
+
+
+def _short(checkpoint: str) -> str:
+    """A checkpoint's name, or its run's: many runs have a ``best``."""
+    path = Path(checkpoint)
+    return path.parent.name if path.name == "best" else path.name
 
 
 def text(folder: Path) -> str:
@@ -240,14 +248,16 @@ def text(folder: Path) -> str:
         "preset, network, photos", "split", "seeds", "clean validation", "last epoch", "augmented", "every day",
         "yellow dandelions", "test", "minutes",
     ]  # fmt: skip
+    resnets = sorted({one["weights"] for one in results if one["backbone"] == "resnet18"})
+    starts = f"ResNet18 starts from {' or '.join(resnets)}." if resnets else ""
     ensembles = [json.loads(path.read_text()) for path in sorted(folder.glob("together/*.json"))]
     made = "\n".join(f"- {line}" for line in sorted({told(one) for one in [*results, *ensembles]}))
     return f"""# How right: presets × networks
 
 Mean ± standard deviation over the training seeds, in float32, on clean photos held back (570 of flowers5, so that one
 standard error is about 0.8 points) by the best epoch on those photos; `last epoch` as told by the run. `every day`: 220
-hand-checked photos from outside flowers5, 50 of them yellow dandelions, of which no run has seen one. `test`: see
-`accuracy.py`. ResNet18 starts from {next((one["weights"] for one in results if one["backbone"] == "resnet18"), "")}.
+hand-checked photos from outside flowers5, 50 of them yellow dandelions, none of which a run has learned from. `test`:
+see `accuracy.py`. {starts}
 
 {table(head, lines)}
 {_together_text(ensembles) if ensembles else ""}

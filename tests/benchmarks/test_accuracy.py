@@ -3,11 +3,14 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from benchmarks import accuracy
+from flowers.classifier import Classifier
 from flowers.data.dataset import scan
 from flowers.data.garden import render_garden
+from flowers.evaluation.evaluate import evaluate
 from tests.evaluation.wild import save_wild_checkpoint
 
 
@@ -54,8 +57,21 @@ def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, caps
     assert accuracy.main(["--data", str(photos), "--together", *names, "--out", str(tmp_path / "out")]) == 0
     (file,) = (tmp_path / "out" / "together").iterdir()
     told = json.loads(file.read_text())
+    answers = [evaluate(Classifier.load(name), scan(photos), "val") for name in names]
+    labels = np.array([outcome.label for outcome in answers[0].outcomes])
+    mean = (answers[0].probabilities + answers[1].probabilities) / 2
+    assert told["together"] == pytest.approx((mean.argmax(1) == labels).mean())
+    assert told["together"] not in told["alone"].values()  # or the mean was not tested
     assert 0 < told["all_right"] <= told["together"] < 1
     assert told["all_right"] <= min(told["alone"].values()) <= max(told["alone"].values()) <= told["any_right"]
+    assert told["alone"] == {f"wild{number}": answers[number].accuracy for number in range(2)}
     page = (tmp_path / "out.md").read_text()
     assert f"| {100 * told['together']:.2f} |" in page
     assert page == capsys.readouterr().out.rstrip("\n") + "\n"
+
+
+def test_checkpoints_that_hold_back_other_photos_are_not_asked_together(photos, tmp_path):
+    for number in range(2):
+        save_wild_checkpoint(tmp_path / f"wild{number}", scan(photos), split_seed=number)
+    with pytest.raises(SystemExit, match="in the photos that they hold back"):
+        accuracy.together([str(tmp_path / f"wild{number}") for number in range(2)], str(photos))
