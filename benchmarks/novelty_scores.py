@@ -60,7 +60,7 @@ def roots(learned: Learned) -> Score:
 
 
 def weighed(learned: Learned, share: float = ENERGY_SHARE) -> Score:
-    """The same and so much the energy, compared with what is usual for the answer."""
+    """The same plus the energy beside what is usual for the answer, which varies ``share`` times as much."""
     neighbours = fit_neighbours(learned.seen.features, learned.held_back)
     neighbours = replace(neighbours, energy_weight=neighbours.energy_weight * share / ENERGY_SHARE)
     return lambda photos: neighbours.likeness(photos.features, photos.scores)

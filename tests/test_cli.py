@@ -235,6 +235,20 @@ def test_the_program_itself_ends_with_the_status_and_no_traceback():
 # train and resume
 
 
+@pytest.mark.parametrize("few", [CLASSES, CLASSES[2:3]], ids=["five photos in all", "one class with one photo"])
+def test_training_on_too_few_photos_is_a_sentence_which_the_run_keeps(flowers, garden, tmp_path, few):
+    root = shutil.copytree(garden, tmp_path / "set")
+    for name in few:
+        for photo in sorted((root / name).iterdir())[1:]:
+            photo.unlink()
+    status, out, err = flowers("train", "--data", root, "--run", tmp_path / "run", "--quiet")
+    assert (status, out) == (1, f"The run is in {tmp_path / 'run'}\n")
+    assert_sentence(err)
+    assert f"The class {few[0]} has only one photo: it needs two" in err
+    kept = Run.open(tmp_path / "run").status()
+    assert (kept.state, f"flowers: {kept.message}\n") == ("failed", err)
+
+
 @pytest.mark.usefixtures("small_network")
 def test_training_logs_as_the_report_does(flowers, garden, tmp_path):
     folder = tmp_path / "run"

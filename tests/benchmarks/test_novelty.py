@@ -30,11 +30,12 @@ from benchmarks.novelty_scores import (
     maximum_softmax,
     nearest,
     relative_mahalanobis,
+    roots,
     shipped,
     vim,
     weighed,
 )
-from flowers.evaluation.calibration import Seen
+from flowers.evaluation.calibration import ENERGY_SHARE, POWER, Seen
 
 RNG = np.random.default_rng(0)
 WEIGHT, BIAS = np.eye(4, 16, dtype=np.float32), np.float32([0.1, -0.1, 0.2, 0])
@@ -84,6 +85,19 @@ def test_the_sum_is_that_of_the_standard_scores_of_its_parts():
     np.testing.assert_allclose(np.corrcoef(found, standard)[0, 1], 1, atol=1e-4)
     whole = weighed(LEARNED)(FAR)
     np.testing.assert_allclose(shipped(LEARNED)(FAR), whole, atol=1e-3)  # a bank that takes in all 800
+
+
+def test_powers_and_shares_of_the_energy_count_as_they_say():
+    """Behind a ReLU, as roots are taken only there."""
+    behind = [replace(one, features=np.maximum(one.features, 0)) for one in (LEARNED.seen, KNOWN, FAR)]
+    learned = replace(LEARNED, seen=behind[0], held_back=behind[1])
+    apart = pairwise_distances(np.sqrt(behind[2].features), np.sqrt(behind[0].features), metric="cosine").min(1)
+    np.testing.assert_allclose(nearest(1, 0.5)(learned)(behind[2]), 1 - apart, atol=2e-3)
+    np.testing.assert_allclose(roots(learned)(behind[2]), nearest(1, POWER)(learned)(behind[2]), atol=5e-3)
+    none, half, whole = (weighed(learned, share)(behind[2]) for share in (0, ENERGY_SHARE, 2 * ENERGY_SHARE))
+    np.testing.assert_allclose(none, roots(learned)(behind[2]), atol=1e-5)
+    np.testing.assert_allclose(whole - none, 2 * (half - none), atol=1e-4)
+    assert np.abs(half - none).min() > 0
 
 
 def test_mahalanobis_is_sklearns():

@@ -44,7 +44,7 @@ def go_to(page, selector: str, key: str = "Tab", words: str = "") -> None:
     raise AssertionError(f"the keyboard does not reach {selector} {words}")
 
 
-def choose(page, selector: str, words: str) -> None:
+def choose_by_typing(page, selector: str, words: str) -> None:
     """Choose in a dropdown by typing a part of what is wanted."""
     go_to(page, selector)
     page.keyboard.press("Control+A")
@@ -73,12 +73,12 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     go_to(page, "[role=tab][data-tab-id=train]", "Shift+Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#train-start")).to_be_visible()
-    choose(page, "#train-source", "garden")
+    choose_by_typing(page, "#train-source", "garden")
     for folded, inside in (("More", "#train-finder"), ("Model", "#knob-init")):
         go_to(page, "#train-knobs .label-wrap", words=folded)
         page.keyboard.press("Enter")
         expect(page.locator(inside)).to_be_visible()  # or Tab leads past it
-    choose(page, "#knob-init", "flowers-resnet18 (bundled)")
+    choose_by_typing(page, "#knob-init", "flowers-resnet18 (bundled)")
     go_to(page, "#knob-frozen")
     page.keyboard.press("Control+A")
     page.keyboard.type("4")
