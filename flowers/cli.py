@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from flowers.cores import give_way
 from flowers.errors import FlowersError, UsageError
 from flowers.paths import DEFAULT_CHECKPOINT
 from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
@@ -237,8 +238,8 @@ def _resume(options: argparse.Namespace) -> None:
         raise UsageError(
             f"The run {run.name} is complete: start a new one, which may begin from it with --init {run.name}."
         )
-    if options.background and hasattr(os, "nice"):
-        os.nice(10)  # the studio answers photos meanwhile
+    if options.background:
+        give_way(10)  # the studio answers photos meanwhile
     _perform(run, options.quiet or options.background, in_line=options.background)
 
 

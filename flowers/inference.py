@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers.cores import available_threads
+from flowers.cores import available_threads, give_way
 from flowers.data.preprocess import Preprocessing
 from flowers.engines import TITLES, Engine, agree, eager, make, open_made, point_alike, trial_photos
 from flowers.errors import CheckpointError, UsageError
@@ -166,13 +166,18 @@ def prepare(checkpoint: Checkpoint, *, compiling: bool = False) -> None:
     paths = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, timeout=PREPARE_SECONDS, **silent)
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": paths},
+            timeout=PREPARE_SECONDS,
+            start_new_session=True,
+            **silent,
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
     """The process of ``prepare``: the checkpoint's folder, and perhaps "compile"."""
-    if hasattr(os, "nice"):
-        os.nice(19)
+    give_way(19)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
         _prepare(read_checkpoint(Path(arguments[0])), compiling="compile" in arguments)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowers.classifier import Classifier
+from flowers.cores import give_way
 from flowers.data.garden import render_flower
 from flowers.data.preprocess import Preprocessing
 from flowers.data.sources import CLASSES, default_source, resolve
@@ -128,7 +129,7 @@ def export_apart(checkpoint: Checkpoint, file: Path) -> Parity:
     try:
         done = subprocess.run(
             command, env={**os.environ, "PYTHONPATH": paths}, timeout=EXPORT_SECONDS, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, start_new_session=True,
         )  # fmt: skip
         said = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
@@ -246,8 +247,7 @@ def _answering(model: "nn.Module", classifier: Classifier) -> "nn.Module":
 
 def main(arguments: Sequence[str]) -> None:
     """The process of ``export_apart``: the checkpoint's folder and the file; prints the parity or the problem."""
-    if hasattr(os, "nice"):
-        os.nice(10)
+    give_way(10)
     try:
         said = asdict(export_onnx(read_checkpoint(Path(arguments[0])), Path(arguments[1])))
     except FlowersError as error:

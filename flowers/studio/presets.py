@@ -106,15 +106,15 @@ def measure() -> None:
         if _process or time.time() - _changed(_file()) < MEASURED_SECONDS or queue.is_taken():
             return
         _file().parent.mkdir(parents=True, exist_ok=True)
-        low = ["nice", "-n", "10"] if os.name == "posix" else []
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         _process.append(
             subprocess.Popen(
-                [*low, sys.executable, "-m", "flowers.training.forecast", str(_file()), _recipes()],
+                [sys.executable, "-m", "flowers.training.forecast", str(_file()), _recipes()],
                 env={**os.environ, "PYTHONPATH": path},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
         )
         threading.Thread(target=_wait, args=[_process[0]], daemon=True).start()

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from flowers.cores import give_way
 from flowers.data.dataset import PhotoDataset, Split
 from flowers.data.preprocess import Preprocessing
 from flowers.files import write_json
@@ -79,4 +80,5 @@ def _measure(file: Path, recipes: dict[str, dict]) -> None:
 
 
 if __name__ == "__main__":
+    give_way(10)
     _measure(Path(sys.argv[1]), json.loads(sys.argv[2]))
