@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds (0 1 2)")
     parser.add_argument("--augmented", type=int, default=0, metavar="N", help="score N augmented views as well")
     parser.add_argument("--together", nargs="+", default=[], metavar="CHECKPOINT", help="ask them alone and as one")
-    parser.add_argument("--test", action="store_true", help="score on a third part of the photos, kept out of it all")
+    parser.add_argument("--test", action="store_true", help="score on a part of the photos that is kept out of it all")
     parser.add_argument("--runs", type=Path, default=PROJECT / "runs", help="where the runs go (runs/)")
     parser.add_argument("--out", type=Path, default=OUT, help="where the results go")
     return parser

@@ -54,7 +54,7 @@ def added(learned: Learned) -> Score:
 
 
 def roots(learned: Learned) -> Score:
-    """Cosine to the nearest, of the features' fourth roots where none is negative."""
+    """Cosine to the nearest, of the features' fourth roots where most are zero and none is negative."""
     neighbours = fit_neighbours(learned.seen.features, learned.held_back)
     return lambda photos: neighbours.similarity(photos.features)
 

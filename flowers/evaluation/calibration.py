@@ -35,7 +35,7 @@ LEAST = 20  # photos held back: fewer tell nothing
 HELD_BACK = 2000  # photos held back that are looked at, at most
 LEARNED = 1000  # and of those learned from
 BANK_BYTES = 1_300_000  # of features kept, a byte a number: 1,015 photos of an EfficientNet-Lite's 1,280
-POWER = 0.25  # of the features that are compared, where none is negative: see kNN with and without roots in novelty.md
+POWER = 0.25  # of features that are compared, where most are zero and none is negative: see kNN's roots in novelty.md
 ENERGY_SHARE = 0.5  # how much the energy counts beside the nearest neighbour
 FEW = 10  # photos that get an answer: of fewer, their usual energy is chance
 PER_CLASS = 2  # photos learned from: with fewer of each class, what is none of them cannot be told
@@ -167,9 +167,10 @@ def fit_neighbours(learned: np.ndarray, held_back: Seen) -> Neighbours:
 
     It is the nearest neighbour that counts.
     """
-    # Behind a ReLU, as in ResNets, a weak feature tells that something is there, if little of it. Elsewhere it may be
-    # noise about zero, which a root would make louder.
-    power = POWER if learned.min() >= 0 else 1.0
+    # Where a photo has few features of many, as in an EfficientNet-Lite, a weak one tells that something is there, if
+    # little of it. Where it has a little of all, as in a ResNet, that tells nothing; and about zero it is noise, which
+    # a root would make louder.
+    power = POWER if learned.min() >= 0 and np.median(learned) == 0 else 1.0
     bank = directions(in_bytes(directions(learned, power)).astype(np.float32))  # as it is kept
     return _scaled(Neighbours(bank, 1, np.zeros(0), power=power), held_back)
 

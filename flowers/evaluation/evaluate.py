@@ -279,7 +279,7 @@ def report_text(result: Evaluation) -> str:
         f"{'class':<{width}}  photos  precision  recall      f1",
     ]
     for row in result.per_class:
-        if row.name in result.absent:
+        if not row.photos:
             lines.append(f"{row.name:<{width}}  {0:>6}  {'–':>9}  {'–':>6}  {'–':>6}")
             continue
         lines.append(f"{row.name:<{width}}  {row.photos:>6}  {row.precision:>9.2%}  {row.recall:>6.2%}  {row.f1:>6.2%}")

@@ -160,9 +160,9 @@ def new_optimizer(groups: list[dict[str, Any]], recipe: Recipe, device: torch.de
 
 
 def parameter_groups(net: nn.Module, chosen: Backbone, recipe: Recipe) -> list[dict[str, Any]]:
-    """The optimizer's groups: by stage, each ``scale`` times the learning rate; only matrices and filters decay.
+    """The optimizer's groups: by stage, each ``scale`` times the learning rate; matrices and filters decay.
 
-    Norms, biases, and what transformers have of places, tokens and scales do so only with the recipe's ``norm_decay``.
+    Norms, biases, and what transformers have of places, tokens and scales do so with the recipe's ``norm_decay`` alone.
     Slower early stages: Howard and Ruder 2018. What is frozen is in no group.
     """
     groups: dict[tuple[int, bool], list[nn.Parameter]] = {}

@@ -88,8 +88,8 @@ def test_the_sum_is_that_of_the_standard_scores_of_its_parts():
 
 
 def test_powers_and_shares_of_the_energy_count_as_they_say():
-    """Behind a ReLU, as roots are taken only there."""
-    behind = [replace(one, features=np.maximum(one.features, 0)) for one in (LEARNED.seen, KNOWN, FAR)]
+    """Where most features are zero, as roots are taken only there."""
+    behind = [replace(one, features=np.maximum(one.features - 0.5, 0)) for one in (LEARNED.seen, KNOWN, FAR)]
     learned = replace(LEARNED, seen=behind[0], held_back=behind[1])
     apart = pairwise_distances(np.sqrt(behind[2].features), np.sqrt(behind[0].features), metric="cosine").min(1)
     np.testing.assert_allclose(nearest(1, 0.5)(learned)(behind[2]), 1 - apart, atol=2e-3)

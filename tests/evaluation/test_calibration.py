@@ -145,10 +145,14 @@ def test_the_parts_count_as_they_should_whatever_the_scale_of_the_scores():
     np.testing.assert_allclose(familiarity(raised, louder), familiarity(neighbours, held), atol=1e-3)
 
 
-@pytest.mark.parametrize(("below", "power"), [(0, POWER), (1e-3, 1)], ids=["behind a ReLU", "elsewhere"])
-def test_roots_are_taken_only_where_no_feature_is_negative(below, power):
-    learned = clusters(400, CENTRES)
-    learned[0, 0] = -below
+@pytest.mark.parametrize(
+    ("least", "added", "power"),
+    [(0, 0, POWER), (-1e-3, 0, 1), (0, 1e-3, 1)],
+    ids=["few features of many", "some negative", "a little of all"],
+)
+def test_roots_are_taken_only_where_most_features_are_zero_and_none_is_negative(least, added, power):
+    learned = clusters(400, CENTRES) + np.float32(added)
+    learned[0, 0] = least
     assert fit_neighbours(learned, answered(clusters(400, CENTRES))).power == power
 
 
