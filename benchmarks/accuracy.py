@@ -257,7 +257,8 @@ def text(folder: Path) -> str:
 Mean ± standard deviation over the training seeds, in float32, on clean photos held back (570 of flowers5, so that one
 standard error is about 0.8 points) by the best epoch on those photos; `last epoch` as told by the run. `every day`: 220
 hand-checked photos from outside flowers5, 50 of them yellow dandelions, none of which a run has learned from. `test`:
-see `accuracy.py`. {starts}
+see `accuracy.py`. {starts} Minutes are the runs' own, on machines that differ up to
+four times in speed, and some runs had one core of two: they compare nothing.
 
 {table(head, lines)}
 {_together_text(ensembles) if ensembles else ""}

@@ -336,7 +336,7 @@ def text_of(results: dict) -> str:
         f"photos held back from pictures of something else: {numbers}. The photos come with packages, the rest is "
         f"rendered; none was used to fit anything. Scores are fitted to {counts['learned_from']:,} photos "
         "learned from, the sums also to how much their parts vary among the photos held back. Which score ships, and "
-        "its constants, were chosen by such tables, so that its numbers are flattered a little.",
+        "its constants, were chosen by the table of `flowers-lite0`, whose numbers are flattered a little.",
         "## Area under the ROC curve",
         table(["", *columns], rows),
         "How often a known photo scores higher than another picture; chance is 50 %.",

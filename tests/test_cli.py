@@ -896,7 +896,8 @@ def test_an_average_is_a_checkpoint_that_says_what_it_is(flowers, siblings, gard
     assert status == 0, err
     assert out.splitlines() == [
         f"Wrote {tmp_path / 'mean'}, the average of one, two, three.",
-        "How sure it may be is not fitted yet: python -m flowers calibrate, with the photos its parts learned from.",
+        f"How sure it may be is not fitted yet: python -m flowers calibrate {tmp_path / 'mean'} --data PHOTOS, "
+        "its parts' own.",
     ]
     made = read_checkpoint(tmp_path / "mean")
     assert made.metrics == {"average_of": ["one", "two", "three"], "norm_statistics": "averaged"}

@@ -58,8 +58,8 @@ class Neighbours:
     def strength(self, scores: np.ndarray) -> np.ndarray:
         """How much more energy class ``scores``, float32 (N, classes), have than is usual for their answer, (N,).
 
-        What is usual is the answers' mean, each with its softmax's share: where two are as likely, rounding alone picks
-        the answer, and must not move the strength.
+        What is usual is the mean over all classes, with the softmax's weights: where two are as likely, rounding alone
+        picks the answer, and must not move the strength.
         """
         energies = energy(scores)
         if self.usual_energy is None:
