@@ -379,7 +379,8 @@ def shrunk(word: Word) -> str:
     spared = zip(names, (0.6, 1, 1), strict=True)
     pulled = zip(names, (0.6, 0.6, 0.6), strict=True)
     titles = text(10, 16, "off") + text(172, 16, "on")
-    return titles + bars(list(spared), 10, 150, "learns") + bars(list(pulled), 172, 150, "learns")
+    both = titles + bars(list(spared), 10, 150, "learns") + bars(list(pulled), 172, 150, "learns")
+    return f'<g transform="translate(0 28)">{both}</g>'  # three rows, where five would fit
 
 
 def sizes(word: Word) -> str:
