@@ -88,9 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
     if options.together:
-        name = "+".join(_short(checkpoint) for checkpoint in options.together)
-        file = options.out / "together" / f"{name}-{Path(options.data).name}.json"
-        save(file, {**circumstances(), **together(options.together, options.data)})
+        result = together(options.together, options.data)
+        file = options.out / "together" / f"{'+'.join(result['alone'])}-{Path(options.data).name}.json"
+        save(file, {**circumstances(), **result})
     options.out.with_suffix(".md").write_text(text(options.out))
     print(text(options.out))
     return 0
@@ -219,17 +219,11 @@ def together(checkpoints: Sequence[str], data: str) -> dict:
     return {
         "data": data,
         "photos": len(labels),
-        "alone": {_short(name): one.accuracy for name, one in zip(checkpoints, answers, strict=True)},
+        "alone": {one.checkpoint: one.accuracy for one in answers},
         "together": float((mean.argmax(1) == labels).mean()),
         "all_right": float(np.all(right, axis=0).mean()),
         "any_right": float(np.any(right, axis=0).mean()),
     }
-
-
-def _short(checkpoint: str) -> str:
-    """A checkpoint's name, or its run's: many runs have a ``best``."""
-    path = Path(checkpoint)
-    return path.parent.name if path.name == "best" else path.name
 
 
 def text(folder: Path) -> str:

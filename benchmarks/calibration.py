@@ -15,9 +15,11 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
+from benchmarks.accuracy import EVERYDAY  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
 from flowers.classifier import Classifier  # noqa: E402
 from flowers.data.dataset import open_dataset  # noqa: E402
+from flowers.evaluation.calibration import honest_errors  # noqa: E402
 from flowers.evaluation.evaluate import evaluate  # noqa: E402
 from flowers.evaluation.metrics import expected_calibration_error  # noqa: E402
 
@@ -26,7 +28,6 @@ CHECKPOINTS = {
     "flowers-resnet18": "flowers5-wide",
     "flowers-resnet18-report": "flowers5",
 }
-EVERYDAY = "flowers5-everyday"
 DRAWS = 1000
 OUT = PROJECT / "benchmarks" / "calibration.json"
 
@@ -59,8 +60,7 @@ def honesty(sure: np.ndarray, right: np.ndarray) -> dict:
     show on average, and how often as much as these.
     """
     error = expected_calibration_error(sure, right)
-    worlds = np.random.default_rng(0).random((DRAWS, len(sure))) < sure
-    honest = np.array([expected_calibration_error(sure, world) for world in worlds])
+    honest = honest_errors(sure, DRAWS)
     return {
         "photos": len(sure),
         "error": error,

@@ -234,9 +234,13 @@ def honest_error(confidences: np.ndarray, draws: int = 200) -> float:
     """The expected calibration error that answers of these confidences, (N,), show on average if each is right exactly
     as often as it says. It is not 0, since bins of few photos vary by chance: no network can be told to do better.
     """
-    rng = np.random.default_rng(0)
-    worlds = rng.random((draws, len(confidences))) < confidences
-    return float(np.mean([expected_calibration_error(confidences, right) for right in worlds]))
+    return float(honest_errors(confidences, draws).mean())
+
+
+def honest_errors(confidences: np.ndarray, draws: int) -> np.ndarray:
+    """The expected calibration errors, float64 (draws,), of as many draws of such answers."""
+    worlds = np.random.default_rng(0).random((draws, len(confidences))) < confidences
+    return np.array([expected_calibration_error(confidences, right) for right in worlds])
 
 
 # Looking

@@ -10,6 +10,7 @@ from tests.browser.conftest import choose, open_tab
 
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 MEASURED = 300_000  # milliseconds: the garden may have to be painted first
+pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take
 
 
 def evaluate(page, against: str | None = None) -> None:

@@ -10,6 +10,7 @@ from flowers.data.garden import render_flower
 from tests.browser.conftest import open_tab
 
 ENOUGH = 240_000  # milliseconds for a short training on a busy machine
+pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take
 CLASSES = ("my daisies", "your daisies")  # nobody can tell these apart: there will be mistakes
 
 

@@ -11,6 +11,7 @@ from tests.browser.conftest import choose
 from tests.studio.finished import finished_run
 
 PAINTING = 240_000  # milliseconds: the first run paints the garden
+pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take
 
 
 @pytest.fixture
