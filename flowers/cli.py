@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from flowers.cores import give_way
 from flowers.errors import FlowersError, UsageError
 from flowers.paths import DEFAULT_CHECKPOINT
+from flowers.processes import give_way
 from flowers.recipe import KNOBS, PRESET_HELP, PRESETS, Recipe, knob, knobs_by_group, preset
 
 PLOTS = (".png", ".svg", ".pdf")

@@ -1,4 +1,4 @@
-"""How many threads this process may use at once, and who goes first."""
+"""How many threads this process may use at once."""
 
 import contextlib
 import math
@@ -20,17 +20,3 @@ def available_cores() -> int:
         quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
         cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
-
-
-def give_way(niceness: int) -> None:
-    """Let other programs go first: a process that works in the background calls this at its start.
-
-    Where Linux groups processes by session (sched_autogroup), niceness counts among those of one session alone, and the
-    browser and the studio are in others: a process that was started in a session of its own makes the whole of it nice.
-    """
-    if not hasattr(os, "nice"):
-        return
-    os.nice(niceness)
-    if os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):  # there are no groups, or it may not
-            Path("/proc/self/autogroup").write_text(str(niceness))

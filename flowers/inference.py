@@ -29,14 +29,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowers.cores import available_threads, give_way
+from flowers.cores import available_threads
 from flowers.data.preprocess import Preprocessing
 from flowers.engines import TITLES, Engine, agree, eager, make, open_made, point_alike, trial_photos
 from flowers.errors import CheckpointError, UsageError
 from flowers.files import recover_folder, whole_folder, write_json
 from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint
-from flowers.paths import PROJECT, cache_dir
+from flowers.paths import cache_dir
+from flowers.processes import give_way, module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -162,22 +163,15 @@ def prepare(checkpoint: Checkpoint, *, compiling: bool = False) -> None:
     of its own, and politely: while PyTorch exports a network, calling a module means something else in all threads,
     and others here may be answering. What the exporter takes of memory is soon given back, too.
     """
-    command = [sys.executable, "-m", "flowers.inference", str(checkpoint.folder), *(["compile"] if compiling else [])]
-    paths = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-    silent = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    preparing = module("flowers.inference", checkpoint.folder, *(["compile"] if compiling else []))
+    silent = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(
-            command,
-            env={**os.environ, "PYTHONPATH": paths},
-            timeout=PREPARE_SECONDS,
-            start_new_session=True,
-            **silent,
-        )
+        subprocess.run(**preparing, **silent, timeout=PREPARE_SECONDS)
 
 
 def main(arguments: Sequence[str]) -> None:
     """The process of ``prepare``: the checkpoint's folder, and perhaps "compile"."""
-    give_way(19)
+    give_way(19, to_all=True)
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = scratch
         _prepare(read_checkpoint(Path(arguments[0])), compiling="compile" in arguments)

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flowers.classifier import Classifier
-from flowers.cores import give_way
 from flowers.data.garden import render_flower
 from flowers.data.preprocess import Preprocessing
 from flowers.data.sources import CLASSES, default_source, resolve
@@ -32,7 +31,7 @@ from flowers.files import write_whole
 from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import UNFAMILIAR, Calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint
-from flowers.paths import PROJECT
+from flowers.processes import give_way, module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -124,13 +123,9 @@ def check(file: Path, classifier: Classifier) -> Parity:
 
 def export_apart(checkpoint: Checkpoint, file: Path) -> Parity:
     """As ``export_onnx``, politely and in a process of its own: others here may be answering meanwhile."""
-    command = [sys.executable, "-m", "flowers.share.onnx", str(checkpoint.folder), str(file)]
-    paths = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    exporting = module("flowers.share.onnx", checkpoint.folder, file)
     try:
-        done = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": paths}, timeout=EXPORT_SECONDS, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, check=False, start_new_session=True,
-        )  # fmt: skip
+        done = subprocess.run(**exporting, timeout=EXPORT_SECONDS, capture_output=True, text=True, check=False)
         said = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
         raise ShareError(f"Writing {checkpoint.name} as ONNX took too long: try again when less is going on.") from None

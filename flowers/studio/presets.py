@@ -4,9 +4,7 @@ import atexit
 import functools
 import hashlib
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -16,7 +14,8 @@ from flowers.cores import available_cores
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError
 from flowers.models.backbones import BACKBONES
-from flowers.paths import PROJECT, cache_dir
+from flowers.paths import cache_dir
+from flowers.processes import module
 from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
@@ -106,17 +105,8 @@ def measure() -> None:
         if _process or time.time() - _changed(_file()) < MEASURED_SECONDS or queue.is_taken():
             return
         _file().parent.mkdir(parents=True, exist_ok=True)
-        path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
-        _process.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "flowers.training.forecast", str(_file()), _recipes()],
-                env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        )
+        measuring = module("flowers.training.forecast", _file(), _recipes())
+        _process.append(subprocess.Popen(**measuring, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         threading.Thread(target=_wait, args=[_process[0]], daemon=True).start()
 
 

@@ -2,9 +2,7 @@
 
 import functools
 import json
-import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ import gradio as gr
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError, UsageError
 from flowers.models.backbones import BACKBONES
-from flowers.paths import PROJECT
+from flowers.processes import module
 from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
 from flowers.studio import common, presets, progress, runs
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
@@ -642,15 +640,12 @@ def _press_find(preset_name: str, source: str, *values: Any) -> Iterator[tuple]:
 
 def _search(recipe: Recipe, source: str) -> Iterator[dict[str, Any]]:
     """What ``find-lr`` has found so far, until it has found all. Raises FlowersError with what it says if it fails."""
-    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     settings = [f"--set={name}={value}" for name, value in recipe.to_dict().items()]
     with tempfile.TemporaryDirectory() as folder:
         file, said = Path(folder) / "search.json", Path(folder) / "said.txt"
-        command = [sys.executable, "-m", "flowers", "find-lr", "--data", source, "--json", str(file), *settings]
+        finding = module("flowers", "find-lr", "--data", source, "--json", file, *settings)
         with open(said, "wb") as output:
-            finder = subprocess.Popen(
-                command, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
+            finder = subprocess.Popen(**finding, stdout=output, stderr=output)
         try:
             seen = None
             while True:

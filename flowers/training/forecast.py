@@ -9,11 +9,11 @@ import os
 import sys
 from pathlib import Path
 
-from flowers.cores import give_way
 from flowers.data.dataset import PhotoDataset, Split
 from flowers.data.preprocess import Preprocessing
 from flowers.files import write_json
 from flowers.models.backbones import backbone
+from flowers.processes import give_way
 from flowers.recipe import Recipe
 from flowers.training.learner import freeze
 from flowers.training.machine import Machine, choose_machine, pick_device
@@ -80,5 +80,5 @@ def _measure(file: Path, recipes: dict[str, dict]) -> None:
 
 
 if __name__ == "__main__":
-    give_way(10)
+    give_way(10, to_all=True)
     _measure(Path(sys.argv[1]), json.loads(sys.argv[2]))

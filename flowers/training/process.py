@@ -4,7 +4,6 @@ import contextlib
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -14,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from flowers.data.dataset import PhotoDataset, Progress, open_dataset
 from flowers.errors import DataError, FlowersError, UsageError
-from flowers.paths import PROJECT, runs_dir
+from flowers.paths import runs_dir
+from flowers.processes import module
 from flowers.recipe import Recipe
 from flowers.training import queue
 from flowers.training.events import Event
@@ -177,10 +177,7 @@ _started: list[tuple[subprocess.Popen, Run]] = []
 def _spawn(run: Run) -> None:
     output = open(run.folder / "process.txt", "ab")  # noqa: SIM115 - the child keeps it
     process = subprocess.Popen(
-        [sys.executable, "-m", "flowers", "resume", str(run.folder), "--background"],
-        # The child stays in this folder, so that relative paths (FLOWERS_RUNS, a starting checkpoint) mean the same.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))},
-        stdin=subprocess.DEVNULL,
+        **module("flowers", "resume", run.folder, "--background"),
         stdout=output,
         stderr=output,
         start_new_session=True,  # Ctrl-C in the studio's terminal is for the studio

@@ -26,6 +26,15 @@ def train_page(open_page):
     return open_
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_at_work(studio):
+    """A test that fails leaves its run at work; those after it need not wait for that."""
+    yield
+    for run in list_runs(studio.runs):
+        if run.status().active:
+            run.request_stop()
+
+
 def show_train(page) -> None:
     page.get_by_role("tab", name="Train").click()
     expect(page.locator("#train-start")).to_be_visible()
