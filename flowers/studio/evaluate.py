@@ -227,8 +227,9 @@ def _press_evaluate(
     progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio finds it
 ) -> tuple[str, str, str, dict, str | None]:
     stopped, session = say("evaluate.stopped"), request.session_hash
-    work = Work(session, say("evaluate.progress.loading"), stopped=session in _left)
+    work = Work(session, say("evaluate.progress.loading"))
     WORK.put(visitor(), work)
+    work.stopped |= session in _left  # asked last: from here on, a cancel finds the work
 
     def report(value: Any, **said: Any) -> None:
         if work.stopped:
