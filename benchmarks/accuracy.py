@@ -20,6 +20,7 @@ confidences.
 """
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -47,6 +48,7 @@ from flowers.training.run import Run  # noqa: E402
 OUT = PROJECT / "benchmarks" / "accuracy"
 EVERYDAY = "flowers5-everyday"
 TEST_SPLIT = 1000  # its validation part, but for what other splits hold back, is the test part: no trial is of it
+LONGEST_NAME = 160  # of several checkpoints, in a file's name, which may have 255 characters in all
 CHOSEN_BY = (0, 1, 2)  # the splits whose validation parts the scoreboard shows, and people choose by
 
 
@@ -89,7 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
     if options.together:
         result = together(options.together, options.data)
-        file = options.out / "together" / f"{'+'.join(result['alone'])}-{Path(options.data).name}.json"
+        names = "+".join(result["alone"])
+        if len(names) > LONGEST_NAME:
+            names = f"{len(result['alone'])}-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+        file = options.out / "together" / f"{names}-{Path(options.data).name}.json"
         save(file, {**circumstances(), **result})
     options.out.with_suffix(".md").write_text(text(options.out))
     print(text(options.out))

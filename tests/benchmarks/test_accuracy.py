@@ -70,6 +70,17 @@ def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, caps
     assert page == capsys.readouterr().out.rstrip("\n") + "\n"
 
 
+def test_many_together_find_a_file_name(photos, tmp_path):
+    names = [tmp_path / f"{'a-long-name-' * 8}{number}" for number in range(3)]
+    for name in names:
+        save_wild_checkpoint(name, scan(photos))
+    accuracy.main(["--data", str(photos), "--together", *map(str, names), "--out", str(tmp_path / "out")])
+    (file,) = (tmp_path / "out" / "together").iterdir()
+    assert file.name.startswith("3-")
+    assert file.name.endswith("-garden.json")
+    assert set(json.loads(file.read_text())["alone"]) == {name.name for name in names}
+
+
 def test_checkpoints_that_hold_back_other_photos_are_not_asked_together(photos, tmp_path):
     for number in range(2):
         save_wild_checkpoint(tmp_path / f"wild{number}", scan(photos), split_seed=number)

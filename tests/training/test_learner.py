@@ -357,7 +357,7 @@ def through_a_file(made: Learner, folder) -> tuple[dict, dict]:
 
 
 EVERYTHING = TINY.replace(frozen=1, norms="frozen", weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.05)
-ADAMW = EVERYTHING.replace(optimizer="adamw")
+ADAMW = EVERYTHING.replace(optimizer="adamw", norm_decay="on")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ EVERYTHING = TINY.replace(
 )  # fmt: skip
 # The same with the other optimizers and schedules, and answers that look twice.
 OTHERWISE = EVERYTHING.replace(
-    optimizer="adamw", schedule="onecycle", policy="rand", mirror_answers="on", norms="frozen"
+    optimizer="adamw", norm_decay="on", schedule="onecycle", policy="rand", mirror_answers="on", norms="frozen"
 )
 # Without augmentation the 30 photos can be learned by heart.
 BY_HEART = TINY.replace(
