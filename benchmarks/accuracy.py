@@ -7,6 +7,7 @@
     python benchmarks/accuracy.py --data flowers5-wide best                    # checked on the same 570 photos
     python benchmarks/accuracy.py --data flowers5 best --test                  # once, at the very end
     python benchmarks/accuracy.py --data flowers5-wide --together flowers-lite0 flowers-resnet18
+    python benchmarks/accuracy.py --data flowers5 --augmented 5 --checkpoints flowers-resnet18-report flowers-lite0
 
 Every run is a `flowers train` of its own; what is there already is not run again, and a run that was cut short goes on
 where it stood, so the command may be stopped and repeated. Each result is saved as JSON in ``accuracy/``; the table of
@@ -16,7 +17,7 @@ Scored in float32 on clean photos held back, with the checkpoint of the epoch th
 the published numbers are, which flatters it; the last epoch's is told beside it. `--test` is the honest figure: a part
 of its own, in no validation part that anything was chosen by, is kept out of the run altogether and asked about
 when all is done. `--together` asks checkpoints that there are already, each alone, and all by the mean of their
-confidences.
+confidences; `--checkpoints` scores them as it does the runs.
 """
 
 import argparse
@@ -89,6 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{trial.name}: since {time.strftime('%H:%M:%S')}", flush=True)
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
+    for name in options.checkpoints:
+        classifier, dataset = Classifier.load(name, "eager"), open_dataset(options.data)
+        result = asked(classifier, dataset, options.data, options.augmented)
+        file = options.out / "checkpoints" / f"{classifier.checkpoint.name}-{Path(options.data).name}.json"
+        save(file, {**circumstances(), "checkpoint": classifier.checkpoint.name, "data": options.data, **result})
     if options.together:
         result = together(options.together, options.data)
         names = "+".join(result["alone"])
@@ -111,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="training seeds (0 1 2)")
     parser.add_argument("--augmented", type=int, default=0, metavar="N", help="score N augmented views as well")
     parser.add_argument("--together", nargs="+", default=[], metavar="CHECKPOINT", help="ask them alone and as one")
+    parser.add_argument("--checkpoints", nargs="+", default=[], metavar="CHECKPOINT", help="score them as runs are")
     parser.add_argument("--test", action="store_true", help="score on a part of the photos that is kept out of it all")
     parser.add_argument("--runs", type=Path, default=PROJECT / "runs", help="where the runs go (runs/)")
     parser.add_argument("--out", type=Path, default=OUT, help="where the results go")
@@ -124,7 +131,6 @@ def score(trial: Trial, folder: Path, views: int) -> dict:
         train(trial, str(test.folder) if test else trial.data, folder)
         classifier = Classifier.load(folder, "eager")
         seen = open_dataset(test.folder) if test else dataset
-        clean = evaluate(classifier, seen, "val")
         epochs = [event for event in Run.open(folder).events() if event["kind"] == "epoch"]
         return {
             "preset": trial.preset,
@@ -134,16 +140,25 @@ def score(trial: Trial, folder: Path, views: int) -> dict:
             "split": trial.split,
             "seed": trial.seed,
             "weights": weights() if trial.backbone == "resnet18" else "ImageNet weights",
-            "photos": len(clean.outcomes),
-            "accuracy": clean.accuracy,
+            **asked(classifier, seen, trial.data, views),
             "last_epoch": epochs[-1]["val_accuracy"],
             "best_epoch": max(epochs, key=lambda event: event["val_accuracy"])["epoch"] + 1,
             "epochs": len(epochs),
             "seconds": Run.open(folder).events()[-1]["seconds"],
-            **({"augmented": evaluate(classifier, seen, "val", views=views).accuracy} if views else {}),
             **({"test": share(classifier, dataset, test.photos), "test_photos": len(test.photos)} if test else {}),
-            **(everyday(classifier) if trial.data.startswith("flowers5") else {}),
         }
+
+
+def asked(classifier: Classifier, dataset: PhotoDataset, data: str, views: int) -> dict:
+    """How right a classifier is on the photos of ``data`` held back, on ``views`` augmented views of each, and on the
+    everyday photos where it knows their classes; in 0..1."""
+    clean = evaluate(classifier, dataset, "val")
+    return {
+        "photos": len(clean.outcomes),
+        "accuracy": clean.accuracy,
+        **({"augmented": evaluate(classifier, dataset, "val", views=views).accuracy} if views else {}),
+        **(everyday(classifier) if data.startswith("flowers5") else {}),
+    }
 
 
 def train(trial: Trial, source: str, folder: Path) -> None:
@@ -249,8 +264,9 @@ def text(folder: Path) -> str:
     ]  # fmt: skip
     resnets = sorted({one["weights"] for one in results if one["backbone"] == "resnet18"})
     starts = f"ResNet18 starts from {' or '.join(resnets)}." if resnets else ""
+    checkpoints = [json.loads(path.read_text()) for path in sorted(folder.glob("checkpoints/*.json"))]
     ensembles = [json.loads(path.read_text()) for path in sorted(folder.glob("together/*.json"))]
-    made = "\n".join(f"- {line}" for line in sorted({told(one) for one in [*results, *ensembles]}))
+    made = "\n".join(f"- {line}" for line in sorted({told(one) for one in [*results, *checkpoints, *ensembles]}))
     return f"""# How right: presets × networks
 
 Mean ± standard deviation over the training seeds, in float32, on clean photos held back (570 of flowers5, so that one
@@ -260,8 +276,21 @@ see `accuracy.py`. {starts} Minutes are the runs' own, on machines that differ u
 four times in speed, and some runs had one core of two: they compare nothing.
 
 {table(head, lines)}
-{_together_text(ensembles) if ensembles else ""}
+{_checkpoints_text(checkpoints) if checkpoints else ""}{_together_text(ensembles) if ensembles else ""}
 {made}
+"""
+
+
+def _checkpoints_text(checkpoints: list[dict]) -> str:
+    shown = ("accuracy", "augmented", "everyday", "yellow")
+    rows = [
+        [f"`{one['checkpoint']}`; {one['data']}", *(_spread([one[name]] if name in one else []) for name in shown)]
+        for one in sorted(checkpoints, key=lambda one: -one["accuracy"])
+    ]
+    return f"""
+## Checkpoints
+
+{table(["checkpoint; photos", "clean validation", "augmented", "every day", "yellow dandelions"], rows)}
 """
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+PLACES = {"--runs", "--out"}  # options that name a folder, and change no result
 LIBRARIES = ("torch", "torchvision", "timm", "fastai", "transformers", "ultralytics", "pillow", "numpy", "gradio")
 
 
@@ -87,7 +89,9 @@ def save(path: Path, value: object) -> None:
 
 
 def _shortened(arguments: Sequence[str]) -> list[str]:
-    """Without where this copy of the project and the person's home happen to be."""
+    """Without where this copy of the project, the person's home, and what is made here happen to be."""
+    pairs = itertools.pairwise(["", *arguments])
+    arguments = [argument for before, argument in pairs if before not in PLACES and argument not in PLACES]
     return [argument.replace(f"{PROJECT}{os.sep}", "").replace(str(Path.home()), "~") for argument in arguments]
 
 

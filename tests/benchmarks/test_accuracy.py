@@ -70,6 +70,18 @@ def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, caps
     assert page == capsys.readouterr().out.rstrip("\n") + "\n"
 
 
+def test_a_checkpoint_is_scored_on_clean_and_augmented_photos(photos, tmp_path):
+    save_wild_checkpoint(tmp_path / "wild", scan(photos))
+    asked = ["--data", str(photos), "--augmented", "2", "--checkpoints", str(tmp_path / "wild")]
+    accuracy.main([*asked, "--out", str(tmp_path / "out")])
+    told = json.loads((tmp_path / "out" / "checkpoints" / "wild-garden.json").read_text())
+    classifier = Classifier.load(str(tmp_path / "wild"))
+    assert told["accuracy"] == evaluate(classifier, scan(photos), "val").accuracy
+    assert told["augmented"] == evaluate(classifier, scan(photos), "val", views=2).accuracy
+    row = f"| {100 * told['accuracy']:.2f} | {100 * told['augmented']:.2f} |"
+    assert row in (tmp_path / "out.md").read_text()
+
+
 def test_many_together_find_a_file_name(photos, tmp_path):
     names = [tmp_path / f"{'a-long-name-' * 8}{number}" for number in range(3)]
     for name in names:
