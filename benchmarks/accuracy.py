@@ -49,7 +49,7 @@ from flowers.training.run import Run  # noqa: E402
 OUT = PROJECT / "benchmarks" / "accuracy"
 EVERYDAY = "flowers5-everyday"
 TEST_SPLIT = 1000  # its validation part, but for what other splits hold back, is the test part: no trial is of it
-LONGEST_NAME = 160  # of several checkpoints, in a file's name, which may have 255 characters in all
+LONGEST_NAME = 160  # bytes of checkpoints' names in a file's name, which may have 255 in all
 CHOSEN_BY = (0, 1, 2)  # the splits whose validation parts the scoreboard shows, and people choose by
 
 
@@ -86,25 +86,35 @@ def main(arguments: list[str] | None = None) -> int:
     for preset, split, seed in itertools.product(options.presets, options.splits, options.seeds):
         trial = Trial(preset, options.backbone, options.data, tuple(options.set), split, seed, options.test)
         file = options.out / f"{trial.name}.json"
-        if not file.exists() or (options.augmented and "augmented" not in json.loads(file.read_text())):
+        if _lacks(file, options.augmented):
             print(f"{trial.name}: since {time.strftime('%H:%M:%S')}", flush=True)
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
     for name in options.checkpoints:
-        classifier, dataset = Classifier.load(name, "eager"), open_dataset(options.data)
-        result = asked(classifier, dataset, options.data, options.augmented)
-        file = options.out / "checkpoints" / f"{classifier.checkpoint.name}-{Path(options.data).name}.json"
-        save(file, {**circumstances(), "checkpoint": classifier.checkpoint.name, "data": options.data, **result})
+        classifier = Classifier.load(name, "eager")
+        file = options.out / "checkpoints" / _file_name([classifier.checkpoint.name], options.data)
+        if _lacks(file, options.augmented):
+            result = asked(classifier, open_dataset(options.data), options.data, options.augmented)
+            save(file, {**circumstances(), "checkpoint": classifier.checkpoint.name, "data": options.data, **result})
     if options.together:
         result = together(options.together, options.data)
-        names = "+".join(result["alone"])
-        if len(names) > LONGEST_NAME:
-            names = f"{len(result['alone'])}-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
-        file = options.out / "together" / f"{names}-{Path(options.data).name}.json"
+        file = options.out / "together" / _file_name(list(result["alone"]), options.data)
         save(file, {**circumstances(), **result})
     options.out.with_suffix(".md").write_text(text(options.out))
     print(text(options.out))
     return 0
+
+
+def _lacks(file: Path, views: int) -> bool:
+    """Whether a result is still to be made, or lacks the augmented views that are asked for."""
+    return not file.exists() or bool(views and "augmented" not in json.loads(file.read_text()))
+
+
+def _file_name(checkpoints: Sequence[str], data: str) -> str:
+    names = "+".join(checkpoints)
+    if len(names.encode()) > LONGEST_NAME:
+        names = f"{len(checkpoints)}-{hashlib.sha256(names.encode()).hexdigest()[:12]}"
+    return f"{names}-{Path(data).name}.json"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,10 +161,11 @@ def score(trial: Trial, folder: Path, views: int) -> dict:
 
 def asked(classifier: Classifier, dataset: PhotoDataset, data: str, views: int) -> dict:
     """How right a classifier is on the photos of ``data`` held back, on ``views`` augmented views of each, and on the
-    everyday photos where it knows their classes; in 0..1."""
+    everyday photos where ``data`` is one of the five flowers' sets; in 0..1."""
     clean = evaluate(classifier, dataset, "val")
     return {
         "photos": len(clean.outcomes),
+        "held_back": clean.held_back,
         "accuracy": clean.accuracy,
         **({"augmented": evaluate(classifier, dataset, "val", views=views).accuracy} if views else {}),
         **(everyday(classifier) if data.startswith("flowers5") else {}),
@@ -284,14 +295,21 @@ four times in speed, and some runs had one core of two: they compare nothing.
 def _checkpoints_text(checkpoints: list[dict]) -> str:
     shown = ("accuracy", "augmented", "everyday", "yellow")
     rows = [
-        [f"`{one['checkpoint']}`; {one['data']}", *(_spread([one[name]] if name in one else []) for name in shown)]
+        [_which(one), *(_spread([one[name]] if name in one else []) for name in shown)]
         for one in sorted(checkpoints, key=lambda one: -one["accuracy"])
     ]
     return f"""
 ## Checkpoints
 
+Of a photo that is not known to have been held back from a checkpoint, nobody can say whether it learned from it.
+
 {table(["checkpoint; photos", "clean validation", "augmented", "every day", "yellow dandelions"], rows)}
 """
+
+
+def _which(one: dict) -> str:
+    known = "" if one["held_back"] else " (not known to be held back)"
+    return f"`{one['checkpoint']}`; {one['data']}{known}"
 
 
 def _together_text(ensembles: list[dict]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import os
 import platform
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-PLACES = {"--runs", "--out"}  # options that name a folder, and change no result
+PLACES = ("--runs", "--out")  # options that name a folder, and change no result; ``race.py`` counts by --runs
 LIBRARIES = ("torch", "torchvision", "timm", "fastai", "transformers", "ultralytics", "pillow", "numpy", "gradio")
 
 
@@ -90,9 +89,12 @@ def save(path: Path, value: object) -> None:
 
 def _shortened(arguments: Sequence[str]) -> list[str]:
     """Without where this copy of the project, the person's home, and what is made here happen to be."""
-    pairs = itertools.pairwise(["", *arguments])
-    arguments = [argument for before, argument in pairs if before not in PLACES and argument not in PLACES]
-    return [argument.replace(f"{PROJECT}{os.sep}", "").replace(str(Path.home()), "~") for argument in arguments]
+    told, rest = [], iter(arguments)
+    for argument in rest:
+        value = next(rest) if argument in PLACES else ""
+        if argument not in PLACES or value.isdigit():
+            told += [argument, value] if value else [argument]
+    return [argument.replace(f"{PROJECT}{os.sep}", "").replace(str(Path.home()), "~") for argument in told]
 
 
 def _read(path: str) -> str:

@@ -241,7 +241,7 @@ def _resume(options: argparse.Namespace) -> None:
             f"The run {run.name} is complete: start a new one, which may begin from it with --init {run.name}."
         )
     if options.background:
-        give_way(10)  # the studio answers photos meanwhile
+        give_way(10)  # the studio answers photos meanwhile; not to all, or where much goes on it would hardly move
     _perform(run, options.quiet or options.background, in_line=options.background)
 
 

@@ -36,6 +36,7 @@ LIGHT = [
 FORBIDDEN = {
     "data": {"models", "training", "evaluation", "classifier", "cli", "studio", "share"},
     "recipe": {"data", "models", "training", "evaluation", "classifier", "cli", "studio", "share"},
+    "processes": {"data", "models", "training", "evaluation", "classifier", "cli", "studio", "recipe", "share"},
     "files": {"data", "models", "training", "evaluation", "classifier", "cli", "studio", "recipe", "share"},
     "reason": {"data", "models", "training", "evaluation", "classifier", "cli", "studio", "recipe", "share"},
     "models": {"data", "recipe", "training", "evaluation", "classifier", "cli", "studio", "share"},

@@ -229,7 +229,8 @@ def _press_evaluate(
     stopped, session = say("evaluate.stopped"), request.session_hash
     work = Work(session, say("evaluate.progress.loading"))
     WORK.put(visitor(), work)
-    work.stopped |= session in _left  # asked last: from here on, a cancel finds the work
+    if session in _left:  # asked last: from here on, a cancel finds the work
+        work.stopped = True
 
     def report(value: Any, **said: Any) -> None:
         if work.stopped:

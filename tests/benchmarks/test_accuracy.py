@@ -78,7 +78,7 @@ def test_a_checkpoint_is_scored_on_clean_and_augmented_photos(photos, tmp_path):
     classifier = Classifier.load(str(tmp_path / "wild"))
     assert told["accuracy"] == evaluate(classifier, scan(photos), "val").accuracy
     assert told["augmented"] == evaluate(classifier, scan(photos), "val", views=2).accuracy
-    row = f"| {100 * told['accuracy']:.2f} | {100 * told['augmented']:.2f} |"
+    row = f"| `wild`; {photos} | {100 * told['accuracy']:.2f} | {100 * told['augmented']:.2f} |"
     assert row in (tmp_path / "out.md").read_text()
 
 

@@ -92,7 +92,7 @@ def curve(page, kind: str) -> str:
 
 def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     first = train_page()
-    start_on_the_garden(first, epochs=2, batch_size=16)
+    start_on_the_garden(first, epochs=2, batch_size=4)  # so that a quick machine is not done before it is looked at
     expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
     expect(headline(first)).to_have_text(re.compile("Epoch . of 2"), timeout=PAINTING)
     expect(first.locator("#train-stop")).to_be_enabled()
@@ -155,20 +155,20 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     second.locator("#train-epochs input").fill("101000")
     second.locator("#train-prolong").click()
     expect(message(second)).to_contain_text("epochs cannot be 101000")
-    second.locator("#train-epochs input").fill("10")
+    second.locator("#train-epochs input").fill("500")
     second.locator("#train-prolong").click()
-    expect(headline(second)).to_have_text(re.compile("^Epoch .+ of 10$"))
+    expect(headline(second)).to_have_text(re.compile("^Epoch .+ of 500$"))
     expect(second.locator("#train-curves")).to_contain_text("continued")
     assert curve(second, "validation").count("L") >= 1  # of the run before, before this one has any
     second.locator("#train-stop").click()
     expect(headline(second)).to_have_text("Stopped")
     more = list_runs(studio.runs)[0]
-    assert (more.continues, more.recipe.init, more.recipe.epochs) == (run.name, run.name, 10)
+    assert (more.continues, more.recipe.init, more.recipe.epochs) == (run.name, run.name, 500)
 
 
 def test_stop_then_resume(train_page, studio):
     page = train_page()
-    start_on_the_garden(page, epochs=1, batch_size=4)  # so that a quick machine is not done before it is stopped
+    start_on_the_garden(page, epochs=1, batch_size=2)  # so that a quick machine is not done before it is stopped
     expect(headline(page)).to_have_text("Epoch 1 of 1", timeout=PAINTING)
     expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
     page.locator("#train-stop").click()

@@ -335,6 +335,19 @@ def test_whoever_cancels_is_told_so_and_nothing_is_kept(run, photos):
     assert "<table" in press(run)[0]
 
 
+def test_a_cancel_between_the_queue_and_the_work_is_heeded(run, photos, monkeypatch):
+    put = evaluate.WORK.put
+
+    def cancelled_just_before(*arguments):
+        evaluate._cancel(False, somebody("me"))
+        return put(*arguments)
+
+    evaluate._begin(somebody("me"))
+    monkeypatch.setattr(evaluate.WORK, "put", cancelled_just_before)
+    assert ENGLISH["evaluate.stopped"] in press(run)[0]
+    evaluate._begin(somebody("me"))  # what this session has left is forgotten
+
+
 def test_an_evaluation_is_followed_after_a_reload(run, photos):
     seen = []
 
