@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flowers import processes
 from flowers.paths import PROJECT
 from flowers.processes import module
 
@@ -52,3 +53,16 @@ def test_who_leads_a_session_already_gives_way_all_the_same():
         "from flowers.processes import give_way; give_way(7, to_all=True); print('on')", start_new_session=True
     )
     assert said == ["on"]
+
+
+def test_a_session_is_made_nice_as_soon_as_linux_lets(monkeypatch):
+    written, answers = [], iter([BlockingIOError, BlockingIOError, None])
+
+    def write(_path, text):
+        if refused := next(answers):
+            raise refused
+        written.append(text)
+
+    monkeypatch.setattr(processes.Path, "write_text", write)
+    processes._make_session_nice(7)
+    assert written == ["7"]
