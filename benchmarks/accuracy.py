@@ -40,7 +40,7 @@ import numpy as np
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from benchmarks.common import circumstances, save, table, told, weights  # noqa: E402
+from benchmarks.common import circumstances, save, surroundings, table, weights  # noqa: E402
 from flowers.classifier import Classifier  # noqa: E402
 from flowers.data.dataset import HELD_BACK, PhotoDataset, open_dataset  # noqa: E402
 from flowers.evaluation.evaluate import evaluate  # noqa: E402
@@ -277,19 +277,31 @@ def text(folder: Path) -> str:
     starts = f"ResNet18 starts from {' or '.join(resnets)}." if resnets else ""
     checkpoints = [json.loads(path.read_text()) for path in sorted(folder.glob("checkpoints/*.json"))]
     ensembles = [json.loads(path.read_text()) for path in sorted(folder.glob("together/*.json"))]
-    made = "\n".join(f"- {line}" for line in sorted({told(one) for one in [*results, *checkpoints, *ensembles]}))
     return f"""# How right: presets × networks
 
 Mean ± standard deviation over the training seeds, in float32, on clean photos held back (570 of flowers5, so that one
 standard error is about 0.8 points) by the best epoch on those photos; `last epoch` as told by the run. `every day`: 220
 hand-checked photos from outside flowers5, 50 of them yellow dandelions, none of which a run has learned from. `test`:
-see `accuracy.py`. {starts} Minutes are the runs' own, on machines that differ up to
-four times in speed, and some runs had one core of two: they compare nothing.
+see `accuracy.py`. Minutes are the runs' own, on machines that differ up to four times in speed, and some runs had one
+core of two: they compare nothing. {starts}
 
 {table(head, lines)}
 {_checkpoints_text(checkpoints) if checkpoints else ""}{_together_text(ensembles) if ensembles else ""}
-{made}
+## Where and how
+
+{_made([*results, *checkpoints, *ensembles])}
 """
+
+
+def _made(results: list[dict]) -> str:
+    """Where the results were made, and by which commands."""
+    commands: dict[str, set[str]] = {}
+    for one in results:
+        commands.setdefault(surroundings(one), set()).add(one["command"])
+    lines = []
+    for where, made in sorted(commands.items()):
+        lines += [f"{where}:", "", *(f"- `{command}`" for command in sorted(made)), ""]
+    return "\n".join(lines).rstrip()
 
 
 def _checkpoints_text(checkpoints: list[dict]) -> str:
@@ -331,8 +343,8 @@ By the mean of their confidences, on the same photos held back.
 
 
 def _line(key: tuple, split: int, group: list[dict]) -> list[str]:
-    preset, backbone, data, *settings, _ = key
-    what = ", ".join([f"`{preset}`", backbone, data, *settings])
+    preset, backbone, data, *settings, test = key
+    what = ", ".join([f"`{preset}`", backbone, data, *settings, *(["a test part kept out"] if test else [])])
     shown = [_spread([one[name] for one in group if name in one]) for name in SCORES]
     minutes = statistics.median(one["seconds"] for one in group) / 60
     return [what, str(split), str(len(group)), *shown, f"{minutes:.1f}"]

@@ -63,13 +63,17 @@ def weights() -> str:
 
 def told(facts: dict) -> str:
     """``circumstances()`` as a paragraph."""
+    return f"{surroundings(facts)}. Made by `{facts['command']}`."
+
+
+def surroundings(facts: dict) -> str:
+    """Of ``circumstances()``, the day, the machine and the versions."""
     this = facts["machine"]
     units = "with" if this["bfloat16_units"] else "without"
     return (
         f"{facts['date']}, {this['cpu']}, {this['cores']} cores {units} bfloat16 matrix units, "
         f"{this['memory'] / 2**30:.0f} GB, {this['system']}; "
         + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-        + f". Made by `{facts['command']}`."
     )
 
 
