@@ -313,7 +313,8 @@ def _checkpoints_text(checkpoints: list[dict]) -> str:
     return f"""
 ## Checkpoints
 
-Of a photo that is not known to have been held back from a checkpoint, nobody can say whether it learned from it.
+`augmented`: random views of each photo, changed as strongly as those that the checkpoint learned from. Of a photo that
+is not known to have been held back, nobody can say whether a checkpoint learned from it.
 
 {table(["checkpoint; photos", "clean validation", "augmented", "every day", "yellow dandelions"], rows)}
 """
