@@ -92,7 +92,7 @@ def curve(page, kind: str) -> str:
 
 def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
     first = train_page()
-    start_on_the_garden(first, epochs=2, batch_size=4)  # so that a quick machine is not done before it is looked at
+    start_on_the_garden(first, epochs=2, batch_size=8)  # so that a quick machine is not done before it is looked at
     expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
     expect(headline(first)).to_have_text(re.compile("Epoch . of 2"), timeout=PAINTING)
     expect(first.locator("#train-stop")).to_be_enabled()
@@ -168,7 +168,7 @@ def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
 
 def test_stop_then_resume(train_page, studio):
     page = train_page()
-    start_on_the_garden(page, epochs=1, batch_size=2)  # so that a quick machine is not done before it is stopped
+    start_on_the_garden(page, epochs=1, batch_size=4)  # so that a quick machine is not done before it is stopped
     expect(headline(page)).to_have_text("Epoch 1 of 1", timeout=PAINTING)
     expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
     page.locator("#train-stop").click()
