@@ -44,6 +44,7 @@ from benchmarks.common import circumstances, save, surroundings, table, weights 
 from flowers.classifier import Classifier  # noqa: E402
 from flowers.data.dataset import HELD_BACK, PhotoDataset, open_dataset  # noqa: E402
 from flowers.evaluation.evaluate import evaluate  # noqa: E402
+from flowers.models.checkpoint import find_checkpoint  # noqa: E402
 from flowers.training.run import Run  # noqa: E402
 
 OUT = PROJECT / "benchmarks" / "accuracy"
@@ -91,11 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
             save(file, {**circumstances(), **score(trial, options.runs / trial.name, options.augmented)})
         print(f"{trial.name}: {json.loads(file.read_text())['accuracy']:.2%}", flush=True)
     for name in options.checkpoints:
-        classifier = Classifier.load(name, "eager")
-        file = options.out / "checkpoints" / _file_name([classifier.checkpoint.name], options.data)
+        checkpoint = find_checkpoint(name).name
+        file = options.out / "checkpoints" / _file_name([checkpoint], options.data)
         if _lacks(file, options.augmented):
-            result = asked(classifier, open_dataset(options.data), options.data, options.augmented)
-            save(file, {**circumstances(), "checkpoint": classifier.checkpoint.name, "data": options.data, **result})
+            result = asked(Classifier.load(name, "eager"), open_dataset(options.data), options.data, options.augmented)
+            save(file, {**circumstances(), "checkpoint": checkpoint, "data": options.data, **result})
     if options.together:
         result = together(options.together, options.data)
         file = options.out / "together" / _file_name(list(result["alone"]), options.data)

@@ -42,9 +42,10 @@ def test_who_gives_way_is_nice_and_to_all_with_a_session_of_its_own(to_all):
 
 
 @pytest.mark.skipif(not GROUP.exists(), reason="processes are not grouped by session here")
-def test_who_gives_way_to_all_has_a_nice_session():
-    said = said_by(f"from flowers.processes import give_way; give_way(7, to_all=True); print(open('{GROUP}').read())")
-    assert said[0].endswith("nice 7")
+@pytest.mark.parametrize("to_all", [True, False])
+def test_only_who_gives_way_to_all_has_a_nice_session(to_all):
+    said = said_by(f"from flowers.processes import give_way; give_way(7, {to_all=}); print(open('{GROUP}').read())")[0]
+    assert said.endswith("nice 7") if to_all else said == GROUP.read_text().strip()
 
 
 @pytest.mark.skipif(not hasattr(os, "setsid"), reason="there are no sessions here")

@@ -33,7 +33,7 @@ class Measured:
     photos: str  # the set that it learnt from
 
 
-# From README.md and benchmarks/accuracy.md: one training seed each, but for ``report`` three.
+# From README.md and benchmarks/accuracy.md: three training seeds each, but one of ``report``.
 MEASURED = {
     "report": Measured(0.9246, "flowers5"),
     "fast": Measured(0.953, "flowers5"),

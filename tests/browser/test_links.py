@@ -41,6 +41,7 @@ def test_the_same_of_a_tab_that_has_no_room_in_the_bar(open_page):
         with contextlib.suppress(TimeoutError):  # also of a press that was taken and only not answered in time
             share.click(timeout=1000)
             page.wait_for_url(re.compile("tab=share"), timeout=1000)
+    expect(page).to_have_url(re.compile("tab=share"))
     expect(page.locator("#share-zip")).to_be_visible()
 
 
