@@ -14,21 +14,34 @@ from flowers.data.dataset import PhotoDataset, scan
 from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
+from tests.tiny import tiny_resnet18
 
-hypothesis.settings.register_profile("shared machine", deadline=None)  # timings belong in benchmarks/
-hypothesis.settings.load_profile("shared machine")
-
-
-def _take_own_cores() -> None:
-    """A worker of pytest-xdist keeps to its share of the cores, with all that it starts: torch's threads spin."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
-    if worker and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        number, workers = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        os.sched_setaffinity(0, cores[number::workers] or cores)
+# Timings belong in benchmarks/, and what the quick suite tries is the same at every run.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20, derandomize=True, database=None)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=300)
 
 
-_take_own_cores()
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true",
+        help="run what is marked thorough, and hundreds of examples of every property, instead of the quick suite",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("thorough" if config.getoption("thorough") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The quick suite, or all that it leaves out."""
+    if config.getoption("thorough"):
+        chosen = [item for item in items if {"thorough", "hypothesis"} & {mark.name for mark in item.iter_markers()}]
+    else:
+        chosen = [item for item in items if not item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
 PHOTOS = os.environ.get("FLOWERS_DATA")  # read before a test may change it
 SMALL = {"size": 64, "resize": 72}
 # The report's training, but on the CPU alone, reproducible, and short.
@@ -87,6 +100,29 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     torch.set_num_threads(1)
     monkeypatch.setitem(BACKBONES, "resnet18", dataclasses.replace(BACKBONES["resnet18"], **SMALL))
+
+
+@pytest.fixture
+def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In ResNet18's place a network that trains in an instant: see tests/tiny.py."""
+    import torch
+
+    torch.set_num_threads(1)
+    monkeypatch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+    monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+
+
+@pytest.fixture
+def tiny_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """``tiny_network`` for every ``python -m flowers`` started from here: Python runs sitecustomize.py first."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(
+        "from flowers.models.backbones import BACKBONES\n"
+        "from tests.tiny import tiny_resnet18\n"
+        "BACKBONES['resnet18'] = tiny_resnet18()\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(PROJECT)]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up everything the tests need (an environment, a browser) and runs them. Arguments go to pytest.
+# Sets up everything the tests need (an environment, a browser) and runs the quick suite; with --thorough, instead, what
+# that leaves out. Other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,9 +15,11 @@ if ! command -v chromium chromium-browser google-chrome >/dev/null; then
     .venv/bin/playwright install chromium
   fi
 fi
+echo "Set up in $SECONDS seconds."
 
+SECONDS=0
+trap 'echo "Checked and tested in $((SECONDS / 60)) min $((SECONDS % 60)) s."' EXIT
 .venv/bin/ruff check .
 .venv/bin/ruff format --check --quiet .
-# Two at a time, a file each: the browser's tests mostly wait. First come those, which take longest. More than two would
-# need more memory, some 7 GB each with the studio that it tests.
-exec .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+# Two at a time, a file each: more would need more memory.
+.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 10 "$@"

@@ -1,23 +1,40 @@
-"""The real app as a subprocess on a free port, and a real Chromium to drive it."""
+"""The real app as a subprocess on a free port, and a real Chromium to drive it.
 
+Whoever opens a page is a visitor of their own, whom the studio has never seen. No test leaves a run behind.
+"""
+
+import contextlib
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
+from flowers.data.sources import GARDEN_FOLDER, GARDEN_PER_CLASS
+from flowers.training.run import Run
+from tests.scripted import ScriptedRun
 from tests.share.hub import Hub, running_hub
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SLOW = 60_000  # milliseconds: the machine may be busy, and an assertion that waits costs nothing when it is not
+PATIENCE = 30_000  # milliseconds: two cores may be busy, and an expectation that waits costs nothing when they are not
+# Without these Chromium asks the network for updates and suggestions, and rests pages that no screen shows.
+SWITCHES = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,9 +42,17 @@ class Studio:
     """A running app."""
 
     url: str
-    runs: Path
+    home: Path
     process: subprocess.Popen
-    log: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def scripted(self) -> Path:
+        """While this file is there, a run that is started waits for its test to tell its story."""
+        return self.home / "scripted"
 
 
 @pytest.fixture(scope="session")
@@ -38,18 +63,33 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory, hub) -> Studio:
-    """The app, as on a bare machine: no photos, no ImageNet weights, an empty cache."""
+def painted_garden(pytestconfig: pytest.Config) -> Path:
+    """The garden's photos, painted once by whichever worker comes first, and kept for the next time."""
+    from flowers.data import garden
+
+    version = hashlib.sha256(Path(garden.__file__).read_bytes()).hexdigest()[:16]
+    kept = pytestconfig.cache.mkdir("gardens")
+    with FileLock(kept / "lock"):
+        if not (kept / version).exists():
+            with tempfile.TemporaryDirectory(dir=kept) as painting:
+                garden.render_garden(Path(painting) / "garden", per_class=GARDEN_PER_CLASS, seed=0)
+                (Path(painting) / "garden").rename(kept / version)
+    return kept / version
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory, hub, painted_garden) -> Iterator[Studio]:
+    """The app, as on a machine without photos and ImageNet weights, but for the garden, which is painted already."""
     home = tmp_path_factory.mktemp("studio")
     (home / "tmp").mkdir()
-    port = _free_port()
-    log = home / "app.log"
-    # Tests share the machine with what they test: an unset FLOWERS_DATA and an empty TORCH_HOME make it a bare one.
-    bare = {"FLOWERS_DATA", "FLOWERS_EXTRA", "OMP_NUM_THREADS"}
-    environment = {name: value for name, value in os.environ.items() if name not in bare}
+    shutil.copytree(painted_garden, home / "cache" / GARDEN_FOLDER, copy_function=os.link)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWERS_")}
     environment |= {
         "FLOWERS_CACHE": str(home / "cache"),
         "FLOWERS_RUNS": str(home / "runs"),
+        "FLOWERS_ENGINE": "eager",  # nobody need find out what is faster
+        "FLOWERS_SCRIPTED": str(home / "scripted"),
+        "OMP_NUM_THREADS": "1",
         "TORCH_HOME": str(home / "torch"),
         "GRADIO_TEMP_DIR": str(home / "gradio"),
         "TMPDIR": str(home / "tmp"),  # Gradio serves what lies in the temporary folder: the cache must not
@@ -57,79 +97,160 @@ def studio(tmp_path_factory, hub) -> Studio:
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",  # its storage is not played
     }
-    with open(log, "wb") as output:
+    with running_app(["-m", "tests.browser.app"], environment, home) as studio:
+        yield studio
+
+
+@contextlib.contextmanager
+def running_app(command: list[str], environment: dict[str, str], home: Path) -> Iterator[Studio]:
+    """The app, started by this command of Python's, on a free port; what it prints is in ``home/app.log``."""
+    port = _free_port()
+    with open(home / "app.log", "wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), "--mcp"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    url = f"http://127.0.0.1:{port}"
+            [sys.executable, *command, "--port", str(port), "--mcp"],
+            cwd=ROOT, env=environment, stdout=output, stderr=output,
+        )  # fmt: skip
+    studio = Studio(f"http://127.0.0.1:{port}", home, process)
     try:
-        _wait_until_served(url, process, log)
-        yield Studio(url, home / "runs", process, log)
+        _wait_until_served(studio)
+        yield studio
     finally:
         process.terminate()
         process.wait(30)
 
 
+@pytest.fixture
+def script(studio, monkeypatch) -> Iterator[Callable[..., ScriptedRun]]:
+    """``script(press)`` is the run that ``press()`` asks for, whose story the test is to tell from its ``begin`` on.
+
+    ``script(press, run)`` is one that is there already, and that ``press()`` resumes.
+    """
+    monkeypatch.setenv("FLOWERS_CACHE", str(studio.home / "cache"))  # where the turn is
+    monkeypatch.setenv("FLOWERS_RUNS", str(studio.runs))
+    scripts = []
+
+    def asked_for(press: Callable[[], Any], run: Run | None = None) -> ScriptedRun:
+        said = [] if run is None else [run.folder / "process.txt"]
+        for path in said:
+            path.unlink(missing_ok=True)
+        before = set(studio.runs.glob("*/process.txt"))
+        press()
+        [started] = wait_for(lambda: set(studio.runs.glob("*/process.txt")) - before)  # the last thing that is written
+        scripts.append(ScriptedRun(Run(started.parent)))
+        return scripts[-1]
+
+    studio.scripted.touch()
+    yield asked_for
+    studio.scripted.unlink()
+    for one in scripts:
+        one.leave()
+
+
+@pytest.fixture(autouse=True)
+def no_run_is_left(request) -> Iterator[None]:
+    """A test's runs are gone after it, also those still at work."""
+    yield
+    if "studio" not in request.fixturenames:
+        return
+    studio = request.getfixturevalue("studio")
+    kept = request.getfixturevalue("kept_runs") if "kept_runs" in request.fixturenames else ()
+    for run in [Run(path.parent) for path in studio.runs.glob("*/recipe.json")]:
+        if run.name in kept:
+            continue
+        run.request_stop()
+        wait_for(lambda run=run: not run.is_locked())
+        shutil.rmtree(run.folder)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """The first true answer of ``condition()``."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+    return answer
+
+
 @pytest.fixture(scope="module")  # not longer: while Playwright runs, no other test may run an event loop
 def chromium():
     """A headless Chromium with a pretended camera."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,  # None: the one that `playwright install chromium` brought
-            args=[
-                "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
-                "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-            ],
-        )  # fmt: skip
-        _make_at_home(browser)
+        # executable_path None: the one that `playwright install chromium` brought
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield browser
         browser.close()
 
 
-def _make_at_home(browser) -> None:
-    """Whoever opens a page has been here before, so that no tour stands before what is tested."""
-    make = browser.new_context
+@dataclass
+class Visitors:
+    """Browsers' profiles, which are emptied and used again: so Chromium keeps the page's scripts in its caches."""
 
-    def new_context(**options):
-        context = make(**options)
+    chromium: Any
+    origin: str
+    free: dict[tuple, list[Any]] = field(default_factory=dict)
+    here: list[tuple[tuple, Any]] = field(default_factory=list)  # those of the present test
+
+    def welcome(self, width: int, **options: Any) -> Any:
+        """An empty page of somebody new, who has seen the tour, so that it does not stand before what is tested."""
+        key = tuple(sorted(options.items()))
+        known = self.free.setdefault(key, [])
+        context = known.pop() if known else self._introduce(options)
+        self.here.append((key, context))
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        return page
+
+    def _introduce(self, options: dict[str, Any]) -> Any:
+        context = self.chromium.new_context(permissions=["camera"], **options)
+        context.set_default_timeout(PATIENCE)
         context.add_init_script("localStorage.setItem('flowers-tour', 'seen')")
         return context
 
-    browser.new_context = new_context
-    browser.new_page = lambda **options: new_context(**options).new_page()
+    def pages(self) -> list[Any]:
+        """What is open now."""
+        return [page for _, context in self.here for page in context.pages]
+
+    def see_off(self) -> None:
+        """Close all pages, and forget who they belonged to."""
+        for key, context in self.here:
+            context.unroute_all()
+            context.clear_cookies()
+            page = context.new_page()
+            page.context.new_cdp_session(page).send(
+                "Storage.clearDataForOrigin", {"origin": self.origin, "storageTypes": "all"}
+            )
+            for open_ in context.pages:
+                open_.close()
+            self.free[key].append(context)
+        self.here.clear()
+
+
+@pytest.fixture(scope="module")
+def visitors(studio, chromium) -> Visitors:
+    """Who opens pages in this module's tests."""
+    return Visitors(chromium, studio.url)
 
 
 @pytest.fixture
-def open_page(studio, chromium, request, tmp_path_factory):
+def open_page(studio, visitors, request):
     """``open_page(width=1280)`` opens the studio as another visitor; pictures of the pages are kept on failure."""
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=SLOW)
-    contexts = []
 
     def open_(width: int = 1280, query: str = "", **options):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, permissions=["camera"], **options)
-        context.set_default_timeout(SLOW)
-        contexts.append(context)
-        page = context.new_page()
+        page = visitors.welcome(width, **options)
         page.goto(f"{studio.url}/{query}")
         page.locator("[role=tab][data-tab-id=classify]").wait_for()  # whatever the language
         return page
 
     yield open_
-    failed = getattr(request.node, "failed", False)
-    for number, context in enumerate(contexts):
-        for page in context.pages if failed else []:
-            folder = ROOT / "test-results"
-            folder.mkdir(exist_ok=True)
-            page.screenshot(path=folder / f"{request.node.name}-{number}.png", full_page=True)
-        context.close()
+    if getattr(request.node, "failed", False):
+        folder = ROOT / "test-results"
+        folder.mkdir(exist_ok=True)
+        for number, page in enumerate(visitors.pages()):
+            page.screenshot(path=folder / f"{request.node.name}-{number}.png".replace("/", "-"), full_page=True)
+    visitors.see_off()
 
 
 WATCH_CAMERAS = """() => {
@@ -146,14 +267,12 @@ CAMERAS_ON = "cameras.filter((one) => one.readyState === 'live').length"
 
 
 def open_tab(page, name: str) -> None:
-    """Press a tab, also one that found no room in the bar and stands behind "More tabs"."""
-    page.wait_for_timeout(500)  # until the bar has found its shape
-    tab = page.get_by_role("tab", name=name)
-    if tab.count():
-        tab.click()
-    else:
-        page.get_by_role("button", name="More tabs").click()
-        page.locator(".overflow-dropdown button").filter(has_text=name).click()
+    """Press a tab of the bar, by its name, and wait until it is the open one."""
+    from playwright.sync_api import expect
+
+    tab = page.get_by_role("tab", name=name, exact=True)
+    tab.click()
+    expect(tab).to_have_attribute("aria-selected", "true")
 
 
 def choose(page, dropdown: str, option: str) -> None:
@@ -178,12 +297,13 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_until_served(url: str, process: subprocess.Popen, log: Path) -> None:
+def _wait_until_served(studio: Studio) -> None:
+    log = studio.home / "app.log"
     for _ in range(600):
-        assert process.poll() is None, log.read_text()
+        assert studio.process.poll() is None, log.read_text()
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(studio.url, timeout=5).close()
             return
         except OSError:
-            time.sleep(0.5)
+            time.sleep(0.2)
     raise AssertionError(f"the app did not answer: {log.read_text()}")

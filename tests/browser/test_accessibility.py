@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import SLOW
 from tests.browser.filling import FILL, album_zip, fill, unfold
-from tests.studio.finished import finished_run
+from tests.scripted import finished_run
 
 AXE = Axe()
 GRAVE = ("serious", "critical")

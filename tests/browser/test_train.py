@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from flowers.recipe import PRESET_HELP, PRESETS
 from flowers.training.run import Run, list_runs
 from tests.browser.conftest import choose
-from tests.studio.finished import finished_run
+from tests.scripted import finished_run
 
 PAINTING = 240_000  # milliseconds: the first run paints the garden
 pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take

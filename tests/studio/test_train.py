@@ -20,7 +20,7 @@ from flowers.studio.visitors import visitor
 from flowers.training import queue
 from flowers.training.run import Run, Status
 from flowers.training.story import Story, read_story
-from tests.studio.finished import finished_run
+from tests.scripted import finished_run
 from tests.studio.visiting import visit
 
 SKIP = gr.skip()
