@@ -358,8 +358,8 @@ def _presets(options: argparse.Namespace) -> None:
     from flowers.training.forecast import forecast
     from flowers.training.log import duration
 
+    chosen = KNOBS["backbone"].parse(options.backbone)  # first: to get photos may take minutes
     dataset = _open_photos(options.data)
-    chosen = KNOBS["backbone"].parse(options.backbone)
     print(f"{chosen} on {len(dataset):,} photos ({dataset.root.name}), on this machine, without reading the photos:")
     for name, recipe in PRESETS.items():
         seconds = sum(forecast(recipe.replace(backbone=chosen), dataset))

@@ -5,6 +5,7 @@ train in seconds.
 import dataclasses
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,7 +15,7 @@ from flowers.data.dataset import PhotoDataset, scan
 from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
-from tests.tiny import tiny_resnet18
+from tests.tiny import RESNET18, teach, tiny_resnet18
 
 # Timings belong in benchmarks/, and what the quick suite tries is the same at every run.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20, derandomize=True, database=None)
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("thorough" if config.getoption("thorough") else "quick")
 
 
+@pytest.hookimpl(trylast=True)  # hypothesis has marked its tests by then
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The quick suite, or all that it leaves out."""
     if config.getoption("thorough"):
@@ -99,7 +101,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     torch.set_num_threads(1)
-    monkeypatch.setitem(BACKBONES, "resnet18", dataclasses.replace(BACKBONES["resnet18"], **SMALL))
+    monkeypatch.setitem(BACKBONES, "resnet18", dataclasses.replace(RESNET18, **SMALL))
 
 
 @pytest.fixture
@@ -110,6 +112,16 @@ def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     monkeypatch.setitem(BACKBONES, "resnet18", tiny_resnet18())
     monkeypatch.setattr("flowers.training.machine.SIDE", 32)
+
+
+@pytest.fixture(scope="session")
+def taught(garden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of the tiny network that knows the flowers of ``garden``: starting weights, by their folder."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "taught"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        teach(folder, garden)
+    return folder
 
 
 @pytest.fixture
@@ -123,6 +135,18 @@ def tiny_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(PROJECT)]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def held(tiny_network_in_children: None) -> Iterator[Path]:
+    """Training processes started from here wait in their second epoch until this file is gone: see tests/held.py."""
+    folder = Path(os.environ["PYTHONPATH"].split(os.pathsep)[0])
+    mark = folder / "held"
+    mark.touch()
+    with open(folder / "sitecustomize.py", "a") as file:
+        file.write(f"from pathlib import Path\nfrom tests import held\nheld.wait_after_steps(Path({str(mark)!r}))\n")
+    yield mark
+    mark.unlink(missing_ok=True)  # nobody waits for ever
 
 
 @pytest.fixture

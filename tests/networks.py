@@ -1,8 +1,15 @@
 """Networks to test with."""
 
+import dataclasses
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import nn
 from torchvision import models
+from torchvision.models.convnext import CNBlockConfig
+
+from flowers.models.backbones import BACKBONES, Backbone
 
 
 def random_norms(model: nn.Module) -> nn.Module:
@@ -35,6 +42,48 @@ def build_trained(name: str) -> nn.Module:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     return random_norms(models.get_model(name, weights=None, num_classes=5))
+
+
+def narrow_convnext(classes: int) -> nn.Module:
+    """ConvNeXt-Tiny's code and names, with a quarter of its channels and a block where it has three."""
+    widths = (24, 48, 96, 192)
+    return models.ConvNeXt(
+        [CNBlockConfig(*pair, 1) for pair in zip(widths, (*widths[1:], None), strict=True)],
+        stochastic_depth_prob=0.1, num_classes=classes,
+    )  # fmt: skip
+
+
+def narrow_swin(classes: int) -> nn.Module:
+    """Swin-T's code and names, with a quarter of its channels."""
+    return models.SwinTransformer([4, 4], 24, [2, 2, 2, 2], [1, 2, 4, 8], [7, 7], num_classes=classes)
+
+
+def narrow_vit(classes: int) -> nn.Module:
+    """ViT-B/16's code and names, with an eighth of its width."""
+    return models.VisionTransformer(224, 16, 12, 4, 96, 192, num_classes=classes)
+
+
+NARROW: dict[str, Callable[[int], nn.Module]] = {
+    "convnext_tiny": narrow_convnext, "swin_t": narrow_swin, "vit_b_16": narrow_vit,
+}  # fmt: skip
+
+
+def narrow(name: str) -> Backbone:
+    """A network of the registry that is too large to compute with in passing, narrower; all else is as there."""
+    return dataclasses.replace(BACKBONES[name], build=NARROW[name])
+
+
+# What tests that compute are given: one of each kind, and all others, at their full width, in the thorough part.
+SMALL_ENOUGH = ("resnet18", "efficientnet_lite0", "mobilenet_v3_large")
+COMPUTED = [
+    *(pytest.param(BACKBONES[name], id=name) for name in SMALL_ENOUGH),
+    *(pytest.param(narrow(name), id=f"narrow {name}") for name in NARROW),
+    *(
+        pytest.param(chosen, id=name, marks=pytest.mark.thorough)
+        for name, chosen in BACKBONES.items()
+        if name not in SMALL_ENOUGH
+    ),
+]
 
 
 class Pooled(nn.Module):

@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -r tests/requirements.txt
 
 # Any Chromium will do: the system's, else the distribution's package, else Playwright's own download.
-if ! command -v chromium chromium-browser google-chrome >/dev/null; then
+if ! command -v chromium-headless-shell chromium chromium-browser google-chrome >/dev/null; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get update -qq && apt-get install -y -qq chromium >/dev/null
+    apt-get update -qq && { apt-get install -y -qq chromium-headless-shell || apt-get install -y -qq chromium; } >/dev/null
   else
     .venv/bin/playwright install chromium
   fi

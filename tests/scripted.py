@@ -32,10 +32,18 @@ class ScriptedRun:
         self.seconds = 0.0
         self.best: tuple[int, float] | None = None  # epoch, accuracy
         self._held = contextlib.ExitStack()
+        self._arrived = False
+
+    def arrive(self) -> "ScriptedRun":
+        """Be there, as a process that waits for its turn: or the run would read as interrupted after a minute."""
+        self._held.enter_context(self.run.lock())
+        self._arrived = True
+        return self
 
     def begin(self) -> "ScriptedRun":
         """Take the turn, once the run before has let go of it, and start or go on; returns itself."""
-        self._held.enter_context(self.run.lock())
+        if not self._arrived:
+            self.arrive()
         self._held.enter_context(queue.turn(self.run, self.run.stop_requested))
         self.run.set_status("running")
         predicted = [EPOCH_SECONDS] * self.epochs
@@ -95,17 +103,18 @@ class ScriptedRun:
     def fail(self, message: str) -> None:
         """End with a sentence that says what was wrong."""
         self.run.set_status("failed", message)
-        self._held.close()
+        self.leave()
 
     def leave(self) -> None:
         """Let go of everything, whatever the state: for the end of a test."""
         self._held.close()
+        self._arrived = False
 
     def _end(self, state: str, *, stopped: bool) -> None:
         best_epoch, accuracy = self.best or (None, None)
         self._tell(Finished(stopped, self.epoch_now, best_epoch, accuracy, self.seconds))
         self.run.set_status(state)
-        self._held.close()
+        self.leave()
 
     def _tell(self, event: Event) -> None:
         self.run.append(event)

@@ -16,14 +16,25 @@ from flowers import classifier as module
 from flowers.classifier import Answer, Classifier
 from flowers.data.garden import render_flower
 from flowers.data.preprocess import Preprocessing, to_pixels
+from flowers.engines import trial_photos
 from flowers.errors import CheckpointError, DecodeError, UsageError
 from flowers.inference import BATCH, Network
 from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, directions, energy, write_calibration
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, save_checkpoint
+from tests.networks import settled
+from tests.tiny import tiny_resnet18
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks():
+    """``tiny_network`` for what the module shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +42,9 @@ def folder(tmp_path_factory):
     torch.manual_seed(3)
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("checkpoint") / "c"
-    weights = BACKBONES["resnet18"].build(3).state_dict()
-    save_checkpoint(folder, weights, Checkpoint("resnet18", CLASSES, PREPARED.to_dict()))
+    # So that photos do not look alike to it, as they do before anything was learned.
+    model = settled(BACKBONES["resnet18"].build(3), PREPARED.normalise(torch.from_numpy(trial_photos(64, 16))))
+    save_checkpoint(folder, model.state_dict(), Checkpoint("resnet18", CLASSES, PREPARED.to_dict()))
     return folder
 
 
@@ -257,7 +269,7 @@ def test_a_reason_is_for_the_answer_or_for_any_class_and_adds_up_to_its_score(cl
             reason = classifier.explain(source, name)
             assert reason.label == name
             assert reason.exact
-            assert (reason.heat.shape, reason.heat.dtype) == ((2, 2), "float32")
+            assert (reason.heat.shape, reason.heat.dtype) == ((8, 8), "float32")
             assert reason.heat.mean() + bias.item() == pytest.approx(score.item(), rel=1e-4, abs=1e-5)
             assert reason.heat.max() <= reason.strongest
 

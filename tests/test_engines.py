@@ -15,7 +15,8 @@ from flowers.data.preprocess import Preprocessing
 from flowers.engines import TOLERANCE, agree, eager, make, open_made, point_alike, trial_photos
 from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import find_checkpoint, load_model
-from tests.networks import build_trained, settled
+from tests.networks import build_trained, random_norms, settled
+from tests.tiny import tiny_resnet18
 
 PREPARED = Preprocessing(size=64, resize=72)
 
@@ -98,32 +99,55 @@ def test_mirrored_answers_do_not_care_which_way_round_a_photo_is(resnet):
         np.testing.assert_allclose(mirrored(photos)[what], mean, atol=1e-4)
 
 
+@pytest.fixture(scope="module", params=["tiny", pytest.param("resnet18", marks=pytest.mark.thorough)])
+def trained(request) -> nn.Module:
+    """A network with norms as after training."""
+    torch.manual_seed(0)
+    return build_trained("resnet18") if request.param == "resnet18" else random_norms(tiny_resnet18().build(5))
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize(("engine", "needs"), [("onnxruntime", "onnxscript"), ("openvino", "openvino")])
-def test_other_engines_give_the_same_answers_for_any_number_of_photos(engine, needs, mirror, resnet, tmp_path):
+def test_other_engines_give_the_same_answers_for_any_number_of_photos(engine, needs, mirror, trained, tmp_path):
     if not find_spec(engine) or not find_spec(needs):  # importorskip would import OpenVINO in its talkative way
         pytest.skip(f"{engine} or {needs} is not installed")
     prepared = replace(PREPARED, mirror=mirror)
-    make(engine, resnet, prepared, "fc", tmp_path)
-    run, reference = open_made(engine, tmp_path), eager(resnet, prepared, "fc")
+    make(engine, trained, prepared, "fc", tmp_path)
+    run, reference = open_made(engine, tmp_path), eager(trained, prepared, "fc")
     for count in (1, 2, 5, 1):
         photos = trial_photos(64, count)
         (scores, features), expected = run(photos), reference(photos)
         assert (scores.shape, scores.dtype) == ((count, 5), np.float32)
-        assert (features.shape, features.dtype) == ((count, 512), np.float32)
+        assert (features.shape, features.dtype) == ((count, trained.fc.in_features), np.float32)
         assert agree(scores, expected[0])
         assert point_alike(features, expected[1])
     assert sys.modules.get("openvino_telemetry") is None, "nobody is told that we use it"
 
 
+def shortened(network: nn.Module) -> nn.Module:
+    """Without the blocks that add to their own input, but for the first: every kind is left, and half of the work."""
+    added = [
+        path for path, part in network.named_modules()
+        if getattr(part, "has_skip", False) or getattr(part, "use_res_connect", False)
+    ]  # fmt: skip
+    assert len(added) > 2
+    for path in reversed(added[1:]):
+        stage, _, number = path.rpartition(".")
+        del network.get_submodule(stage)[int(number)]
+    return network
+
+
+@pytest.mark.parametrize(
+    "change", [shortened, pytest.param(lambda whole: whole, marks=pytest.mark.thorough, id="whole")]
+)
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
-def test_other_networks_leave_pytorch_too(name, tmp_path):
+def test_other_networks_leave_pytorch_too(name, change, tmp_path):
     """With padding worked out from the picture, activations within norms, and gates."""
     if not find_spec("onnxruntime") or not find_spec("onnxscript"):
         pytest.skip("onnxruntime or onnxscript is not installed")
     torch.manual_seed(0)
     pixels = trial_photos(64, 3)
-    model = settled(BACKBONES[name].build(5), PREPARED.normalise(torch.from_numpy(pixels)))
+    model = settled(change(BACKBONES[name].build(5)), PREPARED.normalise(torch.from_numpy(pixels)))
     with torch.inference_mode():
         expected = model(PREPARED.normalise(torch.from_numpy(pixels))).numpy()
     make("onnxruntime", model, PREPARED, BACKBONES[name].head, tmp_path)

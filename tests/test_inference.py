@@ -1,7 +1,10 @@
 """The fastest engine is found, remembered, and never missed when it is gone."""
 
+import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,19 +18,21 @@ from flowers.data.preprocess import Preprocessing
 from flowers.engines import eager, trial_photos
 from flowers.errors import UsageError
 from flowers.inference import CHOICE, choose, explain, open_engine, open_network, prepare
-from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, write_calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir
+from tests.tiny import SIZE, WIDTHS, tiny_resnet18
 
-PREPARED = Preprocessing(size=64, resize=72)
-PHOTOS = trial_photos(64, 3)
+PREPARED = Preprocessing(size=SIZE, resize=36)
+PHOTOS = trial_photos(SIZE, 3)
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 
 def save(folder, seed: int = 0):
     torch.manual_seed(seed)
     torch.set_num_threads(1)
-    weights = BACKBONES["resnet18"].build(3).state_dict()
+    weights = tiny_resnet18().build(3).state_dict()
     save_checkpoint(folder, weights, Checkpoint("resnet18", ("a", "b", "c"), PREPARED.to_dict()))
     return read_checkpoint(folder)
 
@@ -37,11 +42,25 @@ def checkpoint(tmp_path_factory):
     return save(tmp_path_factory.mktemp("checkpoints") / "c")
 
 
+class Clock:
+    """In the place of the module ``time``: it goes on only by what the engines say that they take."""
+
+    now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
 @pytest.fixture
 def engines(monkeypatch, checkpoint):
-    """Stand-ins for packages: {name: (seconds a call takes, error of its scores and features)}, or what to raise."""
+    """Stand-ins for packages: {name: (seconds a call takes, error of its scores and features)}, or what to raise.
+
+    PyTorch takes 0.02 seconds; and every call a thousandth, or the gain would be infinite.
+    """
     right = eager(load_model(checkpoint), PREPARED, "fc")
     kinds: dict = {}
+    clock = Clock()
+    monkeypatch.setattr(inference, "time", clock)
     monkeypatch.setattr(inference.importlib.util, "find_spec", lambda name: name in kinds or None)
     monkeypatch.setattr(inference, "prepare", lambda *_, **__: pytest.fail("that was known already"))
     monkeypatch.setattr(inference, "make", lambda *args: (args[-1] / "made").touch())
@@ -50,27 +69,23 @@ def engines(monkeypatch, checkpoint):
         assert (folder / "made").exists()
         if isinstance(kinds[name], Exception):
             raise kinds[name]
-        pause, error, *blur = kinds[name]
+        seconds, error, *blur = kinds[name]
 
         def run(pixels):
             assert len(pixels) == 1 or name != "compiled"
-            time.sleep(pause)
+            clock.now += 0.001 + seconds
             scores, features = right(pixels)
             return scores + error * np.arange(3), features * (1 + np.resize([*blur, 0], features.shape[1]))
 
         return run
 
+    def slow(pixels):
+        clock.now += 0.021
+        return right(pixels)
+
     monkeypatch.setattr(inference, "open_made", open_made)
-    monkeypatch.setattr(inference, "eager", lambda *_: slowed(right))
+    monkeypatch.setattr(inference, "eager", lambda *_: slow)
     return kinds
-
-
-def slowed(engine):
-    def run(pixels):
-        time.sleep(0.02)
-        return engine(pixels)
-
-    return run
 
 
 def prepared_folder():
@@ -154,7 +169,9 @@ def test_what_was_prepared_stays_when_only_the_calibration_changes(checkpoint, e
     engines |= {"onnxruntime": (0, 0)}
     saved = save(tmp_path / "run")
     inference._prepare(saved, compiling=False)
-    write_calibration(saved, Calibration(1.5, Neighbours(np.ones((2, 512), np.float32), 1, np.array([0.0, 1.0]))))
+    write_calibration(
+        saved, Calibration(1.5, Neighbours(np.ones((2, WIDTHS[-1]), np.float32), 1, np.array([0.0, 1.0])))
+    )
     assert open_network(read_checkpoint(tmp_path / "run"), PREPARED).settled
 
 
@@ -231,11 +248,10 @@ def test_only_the_checkpoints_used_last_are_kept(engines, tmp_path, monkeypatch)
     monkeypatch.setattr(inference, "KEPT", 2)
     engines |= {"onnxruntime": (0, 0)}
     checkpoints = [save(tmp_path / str(seed), seed) for seed in range(3)]
-    for checkpoint in checkpoints[:2]:
+    for age, checkpoint in ((200, checkpoints[0]), (100, checkpoints[1])):
         inference._prepare(checkpoint, compiling=False)
-        time.sleep(0.02)
+        os.utime(inference._kept(checkpoint), (time.time() - age,) * 2)
     assert open_network(checkpoints[0], PREPARED).settled  # and so used after the second
-    time.sleep(0.02)
     inference._prepare(checkpoints[2], compiling=False)
     assert [open_network(checkpoint, PREPARED).settled for checkpoint in checkpoints] == [True, False, True]
 
@@ -259,20 +275,51 @@ def test_preparing_that_fails_leaves_nothing(tmp_path):
 # For real
 
 
-def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    prepare(checkpoint)
-    note = json.loads((prepared_folder() / CHOICE).read_text())
-    assert {"eager", "onnxruntime"} <= note["seconds"].keys()
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A checkpoint, and the cache in which ``prepare`` has written what this machine's own packages can do with it."""
+    if not all(map(importlib.util.find_spec, ("onnxruntime", "onnxscript"))):
+        pytest.skip("onnxruntime or onnxscript is not installed")
+    checkpoint = save(tmp_path_factory.mktemp("checkpoints") / "real")
+    cache, site = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("site")
+    # As the fixture tiny_network_in_children, once for this module; and a busy machine would let who gives way starve.
+    (site / "sitecustomize.py").write_text(
+        "from flowers import processes; processes.give_way = lambda *_, **__: None\n"
+        "from tests.tiny import *; BACKBONES['resnet18'] = tiny_resnet18()\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_CACHE", str(cache))
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, PROJECT))))
+        prepare(checkpoint)
+    return checkpoint, cache
+
+
+@pytest.fixture
+def note(prepared, monkeypatch):
+    """What was written of it."""
+    monkeypatch.setenv("FLOWERS_CACHE", str(prepared[1]))
+    return prepared_folder() / CHOICE
+
+
+def test_what_is_installed_is_measured_and_answers_as_pytorch(prepared, note):
+    checkpoint, _ = prepared
+    assert {"eager", "onnxruntime"} <= json.loads(note.read_text())["seconds"].keys()
     network = open_engine(checkpoint, PREPARED, "onnxruntime")
     np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
 
-    # Whatever this machine is fastest with: what matters here is that ONNX Runtime needs nothing else.
-    note["seconds"] = {"eager": {"one": 2, "many": 2}, "onnxruntime": {"one": 1, "many": 1}}
-    (prepared_folder() / CHOICE).write_text(json.dumps(note))
-    script = (
+
+def measured_fastest(note, monkeypatch, tmp_path) -> None:
+    """From here on a copy of the cache counts, in which ONNX Runtime is fastest, whatever is fastest here."""
+    monkeypatch.setenv("FLOWERS_CACHE", str(shutil.copytree(cache_dir(), tmp_path / "cache")))
+    told = json.loads(note.read_text())
+    told["seconds"] = {"eager": {"one": 2, "many": 2}, "onnxruntime": {"one": 1, "many": 1}}
+    (prepared_folder() / CHOICE).write_text(json.dumps(told))
+
+
+def test_a_prepared_checkpoint_answers_without_torch(prepared, note, monkeypatch, tmp_path):
+    checkpoint, _ = prepared
+    measured_fastest(note, monkeypatch, tmp_path)
+    script = (  # torch stays out, so it matters not that the child knows ResNet18 itself
         "import sys; from PIL import Image; from flowers.classifier import Classifier\n"
         "answer = Classifier.load(sys.argv[1]).classify(Image.new('RGB', (99, 99)))\n"
         "print(answer.label in 'abc', 'torch' in sys.modules)"
@@ -282,6 +329,11 @@ def test_a_prepared_checkpoint_answers_without_torch(checkpoint, monkeypatch):
     )
     assert told.stdout.split() == ["True", "False"]
 
+
+def test_where_the_fastest_engines_file_is_damaged_pytorch_answers(prepared, note, monkeypatch, tmp_path):
+    checkpoint, _ = prepared
+    measured_fastest(note, monkeypatch, tmp_path)
+    assert "ONNX Runtime" in open_network(checkpoint, PREPARED).why
     (prepared_folder() / "onnxruntime" / "network.onnx").write_bytes(b"cut short")
     network = open_network(checkpoint, PREPARED)
     assert "could not be opened" in network.why

@@ -1,15 +1,30 @@
-"""What the browser's tests start in place of ``python -m flowers resume RUN --background``.
+"""What the browser's studio starts in place of its processes: ``python -m tests.trainer scripted|real MODULE ...``.
 
-Nothing, while the file that FLOWERS_SCRIPTED names is there: the test itself tells the run's story (tests/scripted.py).
-Else a real training, but of small pictures, and on a machine that is measured in no time.
+``scripted``: nothing of a training, for the test itself tells the run's story (tests/scripted.py); and a forecast that
+makes its numbers up. ``real``: the real work, but on small pictures, and on a machine that is measured in no time.
+
+While the file that FLOWERS_HELD names is there, a training and the learning-rate finder wait at a step, and the
+forecast before it begins, so that a test can look at them on their way.
 """
 
 import dataclasses
+import json
 import os
 import runpy
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 SIDE = 64  # pixels
+HELD_AT = 12  # the step
+FORECAST = "flowers.training.forecast"
+
+
+def wait(in_vain: Callable[[], bool] = lambda: False) -> None:
+    held = Path(os.environ["FLOWERS_HELD"])
+    while held.exists() and not in_vain():
+        time.sleep(0.02)
 
 
 def shrink_networks() -> None:
@@ -21,6 +36,40 @@ def shrink_networks() -> None:
         BACKBONES[name] = dataclasses.replace(chosen, size=SIDE, resize=72)
 
 
-if __name__ == "__main__" and not Path(os.environ["FLOWERS_SCRIPTED"]).exists():
-    shrink_networks()
-    runpy.run_module("flowers", run_name="__main__", alter_sys=True)
+def hold() -> None:
+    """Have a training, unless it is asked to stop, and the finder wait once they have told their step HELD_AT."""
+    from flowers import files
+    from flowers.training.run import Run
+
+    append, write_json = Run.append, files.write_json
+
+    def append_and_wait(run, event) -> None:
+        append(run, event)
+        if event.kind == "step" and event.step == HELD_AT:
+            wait(run.stop_requested)
+
+    def write_and_wait(path, value) -> None:
+        write_json(path, value)
+        if "rates" in value and len(value["rates"]) == HELD_AT:
+            wait()
+
+    Run.append, files.write_json = append_and_wait, write_and_wait
+
+
+def pretend_to_measure(file: Path, recipes: dict[str, dict]) -> None:
+    from flowers.files import write_json
+
+    write_json(file, dict.fromkeys(recipes, 0.1))
+
+
+if __name__ == "__main__":
+    scripted = sys.argv.pop(1) == "scripted"
+    module = sys.argv.pop(1)
+    if module == FORECAST:
+        wait()
+    if not scripted:
+        shrink_networks()
+        hold()
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    elif module == FORECAST:
+        pretend_to_measure(Path(sys.argv[1]), json.loads(sys.argv[2]))

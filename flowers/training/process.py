@@ -22,7 +22,6 @@ from flowers.training.log import log_lines
 from flowers.training.run import Run
 
 HEARTBEAT_SECONDS = 5
-TRAINER = "flowers"  # the module that a process of its own trains with: python -m TRAINER resume RUN --background
 CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
 # Torch asks Linux for memory in large pages then, which makes a step 5 to 9 % shorter for a tenth more memory. It looks
 # once, before its first tensor.
@@ -178,7 +177,7 @@ _started: list[tuple[subprocess.Popen, Run]] = []
 def _spawn(run: Run) -> None:
     output = open(run.folder / "process.txt", "ab")  # noqa: SIM115 - the child keeps it
     process = subprocess.Popen(
-        **module(TRAINER, "resume", run.folder, "--background"),
+        **module("flowers", "resume", run.folder, "--background"),
         stdout=output,
         stderr=output,
         start_new_session=True,  # Ctrl-C in the studio's terminal is for the studio

@@ -27,7 +27,9 @@ from tests.scripted import ScriptedRun
 from tests.share.hub import Hub, running_hub
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# Any will do; the first, Chromium without windows, starts and draws for a third of the work.
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, CHROMIUMS)), None)
 PATIENCE = 30_000  # milliseconds: two cores may be busy, and an expectation that waits costs nothing when they are not
 # Without these Chromium asks the network for updates and suggestions, and rests pages that no screen shows.
 SWITCHES = [
@@ -53,6 +55,11 @@ class Studio:
     def scripted(self) -> Path:
         """While this file is there, a run that is started waits for its test to tell its story."""
         return self.home / "scripted"
+
+    @property
+    def held(self) -> Path:
+        """While this file is there, real work comes as far as tests/trainer.py says."""
+        return self.home / "held"
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +96,7 @@ def studio(tmp_path_factory, hub, painted_garden) -> Iterator[Studio]:
         "FLOWERS_RUNS": str(home / "runs"),
         "FLOWERS_ENGINE": "eager",  # nobody need find out what is faster
         "FLOWERS_SCRIPTED": str(home / "scripted"),
+        "FLOWERS_HELD": str(home / "held"),
         "OMP_NUM_THREADS": "1",
         "TORCH_HOME": str(home / "torch"),
         "GRADIO_TEMP_DIR": str(home / "gradio"),
@@ -123,27 +131,34 @@ def running_app(command: list[str], environment: dict[str, str], home: Path) -> 
 def script(studio, monkeypatch) -> Iterator[Callable[..., ScriptedRun]]:
     """``script(press)`` is the run that ``press()`` asks for, whose story the test is to tell from its ``begin`` on.
 
-    ``script(press, run)`` is one that is there already, and that ``press()`` resumes.
+    ``script(press, run)``: it is that one, which has been told as stopped, and which ``press()`` resumes.
     """
     monkeypatch.setenv("FLOWERS_CACHE", str(studio.home / "cache"))  # where the turn is
     monkeypatch.setenv("FLOWERS_RUNS", str(studio.runs))
     scripts = []
 
-    def asked_for(press: Callable[[], Any], run: Run | None = None) -> ScriptedRun:
-        said = [] if run is None else [run.folder / "process.txt"]
-        for path in said:
-            path.unlink(missing_ok=True)
+    def asked_for(press: Callable[[], Any], stopped: ScriptedRun | None = None) -> ScriptedRun:
+        if stopped:
+            (stopped.run.folder / "process.txt").unlink()
         before = set(studio.runs.glob("*/process.txt"))
         press()
         [started] = wait_for(lambda: set(studio.runs.glob("*/process.txt")) - before)  # the last thing that is written
-        scripts.append(ScriptedRun(Run(started.parent)))
-        return scripts[-1]
+        scripts.append(stopped or ScriptedRun(Run(started.parent)))
+        return scripts[-1].arrive()
 
     studio.scripted.touch()
     yield asked_for
-    studio.scripted.unlink()
+    studio.scripted.unlink(missing_ok=True)  # a test may have started a real one among the scripted
     for one in scripts:
         one.leave()
+
+
+@pytest.fixture
+def held(studio) -> Iterator[Path]:
+    """The file by which real work is held until the test deletes it."""
+    studio.held.touch()
+    yield studio.held
+    studio.held.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -162,9 +177,9 @@ def no_run_is_left(request) -> Iterator[None]:
         shutil.rmtree(run.folder)
 
 
-def wait_for(condition: Callable[[], Any]) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE / 1000) -> Any:
     """The first true answer of ``condition()``."""
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
@@ -194,7 +209,10 @@ class Visitors:
     here: list[tuple[tuple, Any]] = field(default_factory=list)  # those of the present test
 
     def welcome(self, width: int, **options: Any) -> Any:
-        """An empty page of somebody new, who has seen the tour, so that it does not stand before what is tested."""
+        """An empty page of somebody new, who has seen the tour, so that it does not stand before what is tested.
+
+        ``newcomer=True``: who has never been here.
+        """
         key = tuple(sorted(options.items()))
         known = self.free.setdefault(key, [])
         context = known.pop() if known else self._introduce(options)
@@ -203,10 +221,19 @@ class Visitors:
         page.set_viewport_size({"width": width, "height": 900})
         return page
 
+    def lodge(self, width: int, **options: Any) -> Any:
+        """As ``welcome``, but until the module's end: for a page at which several tests look."""
+        page = self._introduce(options).new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        return page
+
     def _introduce(self, options: dict[str, Any]) -> Any:
+        options = dict(options)
+        newcomer = options.pop("newcomer", False)
         context = self.chromium.new_context(permissions=["camera"], **options)
         context.set_default_timeout(PATIENCE)
-        context.add_init_script("localStorage.setItem('flowers-tour', 'seen')")
+        if not newcomer:
+            context.add_init_script("localStorage.setItem('flowers-tour', 'seen')")
         return context
 
     def pages(self) -> list[Any]:
@@ -236,10 +263,14 @@ def visitors(studio, chromium) -> Visitors:
 
 @pytest.fixture
 def open_page(studio, visitors, request):
-    """``open_page(width=1280)`` opens the studio as another visitor; pictures of the pages are kept on failure."""
+    """``open_page(width=1280)`` opens the studio as another visitor; pictures of the pages are kept on failure.
 
-    def open_(width: int = 1280, query: str = "", **options):
+    ``prepare(page)`` is called before anything is on it.
+    """
+
+    def open_(width: int = 1280, query: str = "", prepare: Callable[[Any], None] = lambda page: None, **options):
         page = visitors.welcome(width, **options)
+        prepare(page)
         page.goto(f"{studio.url}/{query}")
         page.locator("[role=tab][data-tab-id=classify]").wait_for()  # whatever the language
         return page
@@ -253,17 +284,34 @@ def open_page(studio, visitors, request):
     visitors.see_off()
 
 
+@pytest.fixture(scope="module")
+def shared_page(studio, visitors):
+    """A page for those of the module's tests that do not mind how the one before has left it."""
+    page = visitors.lodge(1280)
+    page.goto(studio.url)
+    page.locator("[role=tab][data-tab-id=classify]").wait_for()
+    return page
+
+
+# Who is asked for the camera says nothing before the test has them say yes.
 WATCH_CAMERAS = """() => {
     const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
     window.cameras = [];
+    window.asked = [];
     media.getUserMedia = async (wish) => {
-        await new Promise((asked) => setTimeout(asked, 500)); // as long as somebody takes to say yes
+        await new Promise((yes) => asked.push(yes));
         const stream = await ask(wish);
         cameras.push(...stream.getTracks());
         return stream;
     };
 }"""
 CAMERAS_ON = "cameras.filter((one) => one.readyState === 'live').length"
+
+
+def say_yes(page) -> None:
+    """Allow the camera, once the page has asked for it, and just once: see WATCH_CAMERAS."""
+    page.wait_for_function("asked.length")
+    assert page.evaluate("asked.splice(0).map((yes) => yes()).length") == 1
 
 
 def open_tab(page, name: str) -> None:
@@ -273,6 +321,18 @@ def open_tab(page, name: str) -> None:
     tab = page.get_by_role("tab", name=name, exact=True)
     tab.click()
     expect(tab).to_have_attribute("aria-selected", "true")
+
+
+def settle(page) -> None:
+    """Wait until the page has its shape: nothing waits for an event, fonts are here, and what they move has moved."""
+    from playwright.sync_api import expect
+
+    expect(page.locator("#tabs .pending:visible")).to_have_count(0)
+    page.wait_for_function("[...document.images].every((image) => image.complete || image.loading === 'lazy')")
+    page.evaluate(
+        """() => document.fonts.ready.then(() => new Promise((done) =>
+            requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done)))))"""
+    )
 
 
 def choose(page, dropdown: str, option: str) -> None:

@@ -11,8 +11,11 @@ from tests.browser.conftest import choose
 
 UNFOLD = """() => {
     const folded = document.querySelectorAll("#tabs :is(button.label-wrap:not(.open), details:not([open]) > summary)");
-    return [...folded].filter((one) => one.checkVisibility()).map((one) => one.click()).length;
+    window.unfolding = [...folded].filter((one) => one.checkVisibility());
+    unfolding.forEach((one) => one.click());
+    return unfolding.length;
 }"""
+UNFOLDED = "unfolding.every((one) => one.matches('.open, [open] > summary') || !one.isConnected)"
 
 
 def flower(name: str, seed: int, side: int = 200, format: str = "PNG") -> bytes:
@@ -35,7 +38,9 @@ def album_zip(folder: Path) -> Path:
 
 def fill(page: Page, tab: str) -> None:
     """Put content into a tab, where the album of ``album_zip`` and the runs "one" and "two" are, and open all of it."""
-    page.locator(f"[role=tab][data-tab-id={tab}]").click()
+    button = page.locator(f"[role=tab][data-tab-id={tab}]")
+    button.click()
+    expect(button).to_have_attribute("aria-selected", "true")
     FILL[tab](page)
     unfold(page)
 
@@ -43,7 +48,7 @@ def fill(page: Page, tab: str) -> None:
 def unfold(page: Page) -> None:
     """Open everything in the open tab that is folded."""
     while page.evaluate(UNFOLD):
-        page.wait_for_timeout(200)
+        page.wait_for_function(UNFOLDED)
 
 
 def _fill_classify(page: Page) -> None:
@@ -111,5 +116,5 @@ FILL = {
     "augment": _fill_augment,
     "evaluate": _fill_evaluate,
     "share": _fill_share,
-    "train": _fill_train,  # last: who opens it has the studio measure for a while how fast this machine is
+    "train": _fill_train,
 }

@@ -3,24 +3,37 @@
 import shutil
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SLOW
+from tests.browser.conftest import open_tab, wait_for
 from tests.browser.filling import FILL, album_zip, fill, unfold
 from tests.scripted import finished_run
 
-AXE = Axe()
 GRAVE = ("serious", "critical")
 ORDERED = ("heading-order", "landmark-one-main", "page-has-heading-one", "region")  # of less weight, and kept as well
+CALM = {"reduced_motion": "reduce"}  # no colour is on its way
+# What axe looks at: all of its rules, or this one alone. Width and theme change little but colours.
+ALL, CONTRAST = None, ["color-contrast"]
+LOOKS = {(1280, "light"): ALL, (1280, "dark"): CONTRAST, (390, "dark"): ALL, (390, "light"): CONTRAST}
+MORE_CHINESE = [tab for tab in FILL if tab != "classify"]
+# The page has been told of its new width and has been drawn; its bar of tabs has found its shape.
+DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
+TABS_FIT = """() => [...document.querySelectorAll('[role=tab]')].every(
+    (tab) => tab.getBoundingClientRect().right <= innerWidth)"""
+pytestmark = pytest.mark.usefixtures("kept_runs")
 
 
-def findings(page) -> list[str]:
+def findings(page, rules: list[str] | None = ALL) -> list[str]:
     """What axe-core holds against the page as it is now: rule, and the elements that break it."""
     expect(page.locator("#tabs .pending:visible")).to_have_count(0)  # Gradio makes pale what waits for an event
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
     # A line under a word, drawn by ::after, would keep axe from telling the word's contrast.
     options = {"resultTypes": ["violations"], "checks": {"color-contrast": {"options": {"ignorePseudo": True}}}}
-    violations = AXE.run(page, options=options).response["violations"]
+    if rules:
+        options["runOnly"] = rules
+    violations = page.evaluate("async (options) => (await axe.run(options)).violations", options)
     return [
         f"{found['id']}: {[node['html'][:200] for node in found['nodes'][:5]]}"
         for found in violations
@@ -59,8 +72,26 @@ def choose_by_typing(page, selector: str, words: str) -> None:
     expect(page.locator(f"{selector} input")).to_have_value(wanted)
 
 
-def test_the_keyboard_alone_answers_trains_and_stops(open_page):
-    page = open_page()
+@pytest.fixture(scope="module")
+def kept_runs(studio, garden):
+    """Two finished runs, while the module's tests last; the first can answer."""
+    with pytest.MonkeyPatch.context() as patch:  # no test's own cache and runs are set yet
+        patch.setenv("FLOWERS_CACHE", str(studio.home / "cache"))
+        patch.setenv("FLOWERS_RUNS", str(studio.runs))
+        runs = [
+            finished_run(studio.runs / "one", source=str(garden), usable=True),
+            finished_run(studio.runs / "two", accuracy=0.5, source=str(garden)),
+        ]
+    yield tuple(run.name for run in runs)
+    for run in runs:
+        shutil.rmtree(run.folder)
+
+
+# The keyboard
+
+
+def test_the_keyboard_alone_answers(open_page):
+    page = open_page(**CALM)
     expect(page.locator("#classify-checkpoint")).to_be_visible()  # the whole tab is drawn
     page.keyboard.press("Tab")
     assert focused(page, "#skip")
@@ -70,9 +101,13 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     go_to(page, "#classify .examples button")
     page.keyboard.press("Enter")
     expect(page.locator("#classify-answer h2")).to_be_visible()
-
     go_to(page, "[role=tab][data-tab-id=train]", "Shift+Tab")
     page.keyboard.press("Enter")
+    expect(page.locator("#train-start")).to_be_visible()
+
+
+def test_the_keyboard_alone_trains_and_stops(open_page, script):
+    page = open_page(query="?tab=train", **CALM)
     expect(page.locator("#train-start")).to_be_visible()
     choose_by_typing(page, "#train-source", "garden")
     for folded, inside in (("More", "#train-finder"), ("Model", "#knob-init")):
@@ -85,16 +120,18 @@ def test_the_keyboard_alone_answers_trains_and_stops(open_page):
     page.keyboard.type("4")
     go_to(page, "#train-start", "Shift+Tab")
     expect(page.get_by_role("option")).to_have_count(0)  # the lists that Tab has passed are not left open
-    page.keyboard.press("Space")
-    expect(page.locator("#train-stop")).to_be_visible()
-    assert findings(page) == []
+    told = script(lambda: page.keyboard.press("Space"))
+    assert (told.run.recipe.init, told.run.recipe.frozen) == ("flowers-resnet18", 4)
+    told.begin().step()
     go_to(page, "#train-stop")
     page.keyboard.press("Space")
-    expect(page.locator("#train-status h2")).to_have_text("Stopped", timeout=200_000)
+    wait_for(told.run.stop_requested)
+    told.stop()
+    expect(page.locator("#train-status h2")).to_have_text("Stopped")
 
 
 def test_tabs_without_room_in_the_bar_are_reached_by_keyboard(open_page):
-    page = open_page(320)
+    page = open_page(320, **CALM)
     more = page.get_by_role("button", name="More tabs")
     expect(more).to_have_attribute("aria-expanded", "false")
     go_to(page, ".overflow-menu")
@@ -112,74 +149,8 @@ def test_tabs_without_room_in_the_bar_are_reached_by_keyboard(open_page):
     expect(page.locator("#evaluate-start")).to_be_visible()
 
 
-@pytest.fixture(scope="module")
-def everything(studio, chromium, garden, tmp_path_factory):
-    """A page of somebody with an album and two finished runs, whose tabs wait to be filled."""
-    expect.set_options(timeout=SLOW)
-    runs = [
-        finished_run(studio.runs / "one", source=str(garden), usable=True),
-        finished_run(studio.runs / "two", accuracy=0.5, source=str(garden)),
-    ]
-    context = chromium.new_context(reduced_motion="reduce", permissions=["camera"])  # no colour is on its way
-    context.set_default_timeout(SLOW)
-    page = context.new_page()
-    page.goto(f"{studio.url}/?tab=photos")
-    page.locator("#photos-files input[type=file]").set_input_files(album_zip(tmp_path_factory.mktemp("mine")))
-    expect(page.locator("#photos-bars li")).to_have_count(2)
-    yield page
-    context.close()
-    for run in runs:
-        shutil.rmtree(run.folder)
-
-
-@pytest.mark.parametrize("tab", FILL)
-def test_axe_finds_nothing_serious_in_a_filled_tab(everything, tab):
-    page, found = everything, {}
-    page.set_viewport_size({"width": 1280, "height": 900})
-    fill(page, tab)
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)  # until the bar of tabs has found its shape
-        for theme in ("light", "dark"):
-            page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
-            if problems := findings(page):
-                found[width, theme] = problems
-    assert found == {}
-
-
-def test_axe_finds_nothing_serious_in_chinese(open_page):
-    # With reduced motion, no colour is on its way.
-    page, found = open_page(query="?__theme=dark", locale="zh-CN", reduced_motion="reduce"), {}
-    assert page.evaluate("document.documentElement.lang") == "zh-CN"
-    for tab in FILL:
-        page.locator(f"[role=tab][data-tab-id={tab}]").click()
-        page.wait_for_timeout(800)
-        if tab == "classify":
-            page.locator("#classify .examples button").first.click()
-            expect(page.locator("#classify-answer h2")).to_be_visible()
-        if tab == "evaluate":
-            page.locator("#evaluate-start").click()
-            expect(page.locator("#evaluate-results table").first).to_be_visible(timeout=200_000)
-        unfold(page)
-        page.wait_for_timeout(800)
-        if problems := findings(page):
-            found[tab] = problems
-    assert found == {}
-
-
-@pytest.mark.parametrize(("opener", "locale"), [(".knob-more", "zh-CN"), ("#tour-start", "en")])
-def test_axe_finds_nothing_serious_in_the_dialogs(open_page, opener, locale):
-    page = open_page(query="?__theme=dark&tab=train", locale=locale)
-    assert page.evaluate("document.documentElement.lang") == locale
-    if opener == ".knob-more":
-        page.locator("#train-more > button").click()
-    page.locator(f"{opener}:visible").first.click()
-    expect(page.locator("dialog[open] h2:visible")).to_be_visible()
-    assert findings(page) == []
-
-
 def test_the_focus_is_seen_wherever_it_is(open_page):
-    page = open_page()
+    page = open_page(**CALM)
     faint = []
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -194,15 +165,111 @@ def test_the_focus_is_seen_wherever_it_is(open_page):
     assert faint == []
 
 
-def test_who_wants_no_motion_gets_none(studio, chromium):
-    context = chromium.new_context(reduced_motion="reduce")
-    page = context.new_page()
-    page.goto(studio.url)
-    page.get_by_role("tab", name="Train").click()
-    moving = page.evaluate(
+# What axe-core finds
+
+
+@pytest.fixture(scope="module")
+def everything(studio, visitors, kept_runs, tmp_path_factory):
+    """A page of somebody with an album and two finished runs, whose tabs wait to be filled."""
+    page = visitors.lodge(1280, **CALM)
+    page.goto(f"{studio.url}/?tab=photos")
+    page.locator("#photos-files input[type=file]").set_input_files(album_zip(tmp_path_factory.mktemp("mine")))
+    expect(page.locator("#photos-bars li")).to_have_count(2)
+    return page
+
+
+def look_at(page, looks: dict[tuple[int, str], list[str] | None]) -> dict[tuple[int, str], list[str]]:
+    """What axe-core holds against the open tab, by width and theme."""
+    found = {}
+    for (width, theme), rules in looks.items():
+        page.set_viewport_size({"width": width, "height": 900})
+        page.evaluate(DRAWN)
+        page.wait_for_function(TABS_FIT)
+        page.evaluate("theme => document.body.classList.toggle('dark', theme === 'dark')", theme)
+        if problems := findings(page, rules):
+            found[width, theme] = problems
+    return found
+
+
+def test_axe_finds_nothing_serious_while_a_run_trains(everything, script):
+    open_tab(everything, "Train")
+    told = script(everything.locator("#train-start").click).begin()
+    told.step(2)
+    told.epoch(0.5)
+    told.step()
+    expect(everything.locator("#train-stop")).to_be_visible()
+    expect(everything.locator("#train-curves svg").first).to_be_visible()
+    assert findings(everything) == []
+
+
+@pytest.mark.parametrize("looks", [LOOKS, pytest.param(dict.fromkeys(LOOKS, ALL), marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("tab", FILL)
+def test_axe_finds_nothing_serious_in_a_filled_tab(everything, tab, looks):
+    everything.set_viewport_size({"width": 1280, "height": 900})
+    fill(everything, tab)
+    assert look_at(everything, looks) == {}
+
+
+@pytest.fixture(scope="module")
+def chinese(studio, visitors, kept_runs):
+    """A page in Chinese and by night."""
+    page = visitors.lodge(1280, locale="zh-CN", **CALM)
+    page.goto(f"{studio.url}/?__theme=dark")
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    return page
+
+
+def _fill_chinese(page, tab: str) -> None:
+    """Of what ``fill`` puts into a tab, what needs no English word to be found."""
+    if tab == "classify":
+        page.locator("#classify .examples button").first.click()
+        expect(page.locator("#classify-answer h2")).to_be_visible()
+    if tab == "evaluate":
+        page.locator("#evaluate-start").click()
+        expect(page.locator("#evaluate-results table").first).to_be_visible()
+
+
+@pytest.mark.parametrize("tab", ["classify", *(pytest.param(tab, marks=pytest.mark.thorough) for tab in MORE_CHINESE)])
+def test_axe_finds_nothing_serious_in_chinese(chinese, tab):
+    chinese.locator(f"[role=tab][data-tab-id={tab}]").click()
+    expect(chinese.locator(f"[role=tab][data-tab-id={tab}]")).to_have_attribute("aria-selected", "true")
+    _fill_chinese(chinese, tab)
+    unfold(chinese)
+    assert findings(chinese) == []
+
+
+def test_axe_finds_nothing_serious_in_the_tour(everything):
+    everything.set_viewport_size({"width": 1280, "height": 900})
+    open_tab(everything, "Train")
+    everything.locator("#tour-start").click()
+    try:
+        assert look_at_dialog(everything) == []
+    finally:
+        everything.keyboard.press("Escape")
+
+
+def test_axe_finds_nothing_serious_in_the_help_for_a_setting(chinese):
+    chinese.locator("[role=tab][data-tab-id=train]").click()
+    chinese.locator("#train-more > button").click()
+    chinese.locator(".knob-more:visible").first.click()
+    try:
+        assert look_at_dialog(chinese) == []
+    finally:
+        chinese.keyboard.press("Escape")
+
+
+def look_at_dialog(page) -> list[str]:
+    """What axe-core holds against the dialog that has just been opened, by night."""
+    page.evaluate("document.body.classList.add('dark')")
+    expect(page.locator("dialog[open] h2:visible")).to_be_visible()
+    return findings(page)
+
+
+def test_who_wants_no_motion_gets_none(everything):
+    open_tab(everything, "Train")
+    moving = everything.evaluate(
         """() => [...document.querySelectorAll('*')].filter(one => { const style = getComputedStyle(one);
             return parseFloat(style.transitionDuration) > 0.01 || parseFloat(style.animationDuration) > 0.01 })
             .map(one => one.outerHTML.slice(0, 100))"""
     )
-    context.close()
     assert moving == []

@@ -4,9 +4,11 @@ import re
 
 from playwright.sync_api import expect
 
+from tests.browser.conftest import open_tab, settle
+
 
 def open_augment(page) -> None:
-    page.get_by_role("tab", name="Augment").click()
+    open_tab(page, "Augment")
     expect(page.locator("#augment-pictures img").first).to_be_visible()
 
 
@@ -83,6 +85,7 @@ def test_as_taken_beside_what_the_network_sees_on_a_phone_too(open_page):
     seen = page.locator("#augment-pictures .seen")
     expect(seen).to_contain_text("As taken")
     expect(seen).to_contain_text("224 × 224 pixels")
+    settle(page)
     sizes = seen.locator("img").evaluate_all("images => images.map(i => [i.naturalWidth, i.naturalHeight])")
     assert sizes[1] == [224, 224] and len(sizes) == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

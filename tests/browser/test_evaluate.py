@@ -1,49 +1,97 @@
-"""The Evaluate tab: the bundled checkpoints measured on the garden."""
+"""The Evaluate tab: two checkpoints measured on the garden."""
 
+import contextlib
+import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import expect
 
+from flowers.data.sources import GARDEN_FOLDER
+from flowers.paths import BUNDLED_CHECKPOINTS
+from flowers.recipe import Recipe
+from flowers.training.run import Run
 from tests.browser.conftest import choose, open_tab
 
 NAMES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
-MEASURED = 300_000  # milliseconds: the garden may have to be painted first
-pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take
+REPORT, SMALL = "flowers-resnet18-report", "small"  # classifiers of photos: both err on some paintings
+SIDE = 64  # pixels that the second sees: it answers in an instant
+AT_WORK = "Loading the checkpoint"  # what an evaluation has said last that waits for its photos
+pytestmark = pytest.mark.usefixtures("kept_runs")
 
 
-def evaluate(page, against: str | None = None) -> None:
-    """A classifier of photos errs on some painted flowers."""
-    page.get_by_role("tab", name="Evaluate").click()
-    choose(page, "evaluate-checkpoint", "flowers-resnet18-report")
+@pytest.fixture(scope="module")
+def kept_runs(studio):
+    """A run with a checkpoint, while the module's tests last."""
+    run = Run.create(studio.runs / SMALL, Recipe(), "garden")
+    shutil.copytree(BUNDLED_CHECKPOINTS / "flowers-resnet18", run.folder / "best")
+    card = run.folder / "best" / "checkpoint.json"
+    told = json.loads(card.read_text())
+    told["preprocessing"] |= {"size": SIDE, "resize": SIDE * 9 // 8}
+    card.write_text(json.dumps(told))
+    run.set_status("done")
+    yield (SMALL,)
+    shutil.rmtree(run.folder)
+
+
+def ask(page, checkpoint: str, part: str = "Held back") -> None:
+    """Choose what is measured: a checkpoint, on a part of the garden."""
+    choose(page, "evaluate-checkpoint", checkpoint)
     choose(page, "evaluate-source", "The garden")
-    if against:
-        choose(page, "evaluate-against", against)
+    page.locator("#evaluate-split").get_by_label(part).check()
+
+
+def open_evaluate(page, studio) -> None:
+    page.goto(studio.url)
+    open_tab(page, "Evaluate")
+
+
+@pytest.fixture(scope="module")
+def measured(studio, visitors, kept_runs):
+    """A page on which the two checkpoints have been compared; tests only look at it."""
+    page = visitors.lodge(1280)
+    open_evaluate(page, studio)
+    ask(page, REPORT)
+    choose(page, "evaluate-against", SMALL)
     page.locator("#evaluate-start").click()
-    expect(page.locator("#evaluate-results table.matrix")).to_be_visible(timeout=MEASURED)
+    expect(page.locator("#evaluate-results table.matrix")).to_be_visible()
+    return page
+
+
+@pytest.fixture(scope="module")
+def second_page(studio, measured):
+    """Another page of the same visitor's, for evaluations that are begun and not only looked at."""
+    page = measured.context.new_page()
+    open_evaluate(page, studio)
+    return page
+
+
+@contextlib.contextmanager
+def garden_away(studio):
+    """Whoever wants the garden's photos waits, as for a process that is painting them, until the block's end."""
+    garden, away = studio.home / "cache" / GARDEN_FOLDER, studio.home / "garden"
+    with FileLock(studio.home / "cache" / "garden.lock"):
+        garden.rename(away)
+        try:
+            yield
+        finally:
+            away.rename(garden)
 
 
 def percent(page, what: str) -> float:
     return float(page.locator(f'[data-told="{what}"]').inner_text().rstrip("%"))
 
 
-@pytest.fixture(scope="module")
-def measured(studio, chromium):
-    """A page on which the two bundled checkpoints have been compared; tests only look at it."""
-    from playwright.sync_api import expect as waiting
-
-    waiting.set_options(timeout=60_000)
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto(studio.url)
-    evaluate(page, against="flowers-resnet18 (bundled)")
-    yield page
-    context.close()
+def show_photos(page) -> None:
+    """Press the first number of photos that are answered wrongly."""
+    page.locator("table.matrix td.wrong button").first.click()
+    expect(page.locator("#evaluate-photos h3")).to_be_focused()
 
 
-def test_the_numbers_and_the_report(measured):
+def test_the_numbers(measured):
     results = measured.locator("#evaluate-results")
     expect(results).to_contain_text("95% interval")
     expect(results.locator(".stats")).to_contain_text("60")
@@ -51,19 +99,23 @@ def test_the_numbers_and_the_report(measured):
         expect(results.locator(".by-class table")).to_contain_text(name)
     for chart in (".reject svg", ".reliability svg"):
         expect(measured.locator(chart)).to_be_visible()
+
+
+def test_the_report_is_one_file(measured):
     with measured.expect_download() as download:
         measured.locator("#evaluate-report").click()
-    assert download.value.suggested_filename == "flowers-resnet18-report-on-garden.html"
+    assert download.value.suggested_filename == f"{REPORT}-on-garden.html"
     path = Path(download.value.path())
     assert path.read_text().endswith("</html>\n")
     opened = measured.context.new_page()
     opened.set_content(path.read_text())
-    expect(opened.get_by_role("heading", level=1)).to_have_text("flowers-resnet18-report on garden")
+    expect(opened.get_by_role("heading", level=1)).to_have_text(f"{REPORT} on garden")
     opened.close()
 
 
 def test_a_click_on_a_number_shows_its_photos(measured):
     cells = measured.locator("table.matrix td.wrong button")
+    assert cells.count() > 1
     for n in range(cells.count()):
         said = cells.nth(n).get_attribute("aria-label")
         truth, answer, count = re.fullmatch(r"(\w+) named (\w+): (\d+) photos, show them", said).groups()
@@ -78,24 +130,37 @@ def test_a_click_on_a_number_shows_its_photos(measured):
     expect(measured.locator("#evaluate-photos h3")).to_have_text("Its worst mistakes")
 
 
-def test_maps_stand_beside_the_photos_and_one_photo_opens_and_has_a_link_for_others(measured, open_page):
+def test_maps_stand_beside_the_photos(measured):
     photos = measured.locator("#evaluate-photos")
+    show_photos(measured)
     measured.get_by_role("button", name="Show where it looked").click()
     expect(photos.locator(".grid.reasons")).to_be_visible()
     maps = photos.get_by_role("img", name="Where the network found evidence for")
     assert maps.count() == photos.locator("figure").count() > 0
     assert maps.first.evaluate("image => image.naturalWidth") >= 200
+
+
+def test_one_photo_opens_and_has_a_link_for_others(measured, open_page):
+    photos = measured.locator("#evaluate-photos")
+    show_photos(measured)
     photos.locator("button.open").first.click()
     expect(photos.locator(".one figure")).to_have_count(3)
-    answer = re.search(r"report: (\w+)", photos.locator("header .hint").inner_text())[1]
-    friend = open_page(query=photos.get_by_role("link", name="A link to this photo").get_attribute("href"))
-    for _ in range(2):
-        expect(friend.locator("#classify-answer h2")).to_contain_text(answer)
-        expect(friend.locator("#classify-checkpoint input")).to_have_value(re.compile("flowers-resnet18-report"))
-        expect(friend).to_have_url(re.compile("photo=garden%2F|photo=garden/"))
-        friend.reload()
+    answer = re.search(rf"{REPORT}: (\w+)", photos.locator("header .hint").inner_text())[1]
+    link = photos.get_by_role("link", name="A link to this photo").get_attribute("href")
     measured.get_by_role("button", name="Back to the photos").click()
     expect(photos.locator(".grid")).to_be_visible()
+
+    friend = open_page(query=link)
+    expect_answer(friend, answer)
+    friend.reload()
+    expect_answer(friend, answer)
+
+
+def expect_answer(page, answer: str) -> None:
+    """The page shows the photo of a link, and what the link's checkpoint says of it."""
+    expect(page.locator("#classify-answer h2")).to_contain_text(answer)
+    expect(page.locator("#classify-checkpoint input")).to_have_value(re.compile(REPORT))
+    expect(page).to_have_url(re.compile("photo=garden%2F|photo=garden/"))
 
 
 def test_the_slider_trades_answers_for_accuracy(measured):
@@ -115,21 +180,21 @@ def test_the_slider_trades_answers_for_accuracy(measured):
 
 def test_two_checkpoints_on_the_same_photos(measured):
     compared = measured.locator(".compare")
-    expect(compared).to_contain_text(re.compile(r"\d+ photos only flowers-resnet18-report gets right, \d+ only"))
+    expect(compared).to_contain_text(re.compile(rf"\d+ photos only {REPORT} gets right, \d+ only"))
     expect(compared).to_contain_text(re.compile(r"\(p [=<] [\d.]+\)"))
     expect(compared.locator("table tbody tr")).to_have_count(6)
-    button = compared.get_by_role("button", name="only flowers-resnet18 gets right")
+    button = compared.get_by_role("button", name=f"only {SMALL} gets right")
     count = int(button.inner_text().split()[0])
     button.click()
     photos = measured.locator("#evaluate-photos")
-    expect(photos.locator("h3")).to_have_text("Only flowers-resnet18 gets these right")
+    expect(photos.locator("h3")).to_have_text(f"Only {SMALL} gets these right")
     expect(photos.locator("figure")).to_have_count(min(12, count))
     caption = photos.locator("figcaption").first.inner_text()
     truth, first, second = re.fullmatch(r"(\w+)\n.*: (\w+) \d+%\n.*: (\w+) \d+%", caption).groups()
     assert second == truth != first
 
 
-def test_the_keyboard_alone_reaches_the_photos(measured):
+def test_arrow_keys_lead_through_the_matrix(measured):
     first = measured.locator("table.matrix button[tabindex='0']")
     first.focus()
     before = measured.evaluate("document.activeElement.getAttribute('aria-label')")
@@ -140,6 +205,10 @@ def test_the_keyboard_alone_reaches_the_photos(measured):
     assert after != before and "show them" in after
     expect(measured.locator("table.matrix button[tabindex='0']")).to_have_count(1)
     assert measured.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_the_keyboard_alone_reaches_the_photos(measured):
+    measured.locator("table.matrix button[tabindex='0']").focus()
     measured.keyboard.press("Enter")
     expect(measured.locator("#evaluate-photos h3")).to_be_focused()
     measured.keyboard.press("Tab")
@@ -152,11 +221,14 @@ def test_the_keyboard_alone_reaches_the_photos(measured):
     expect(measured.locator("#evaluate-photos .one")).to_be_visible()
 
 
-def test_after_a_reload_the_results_are_there_and_another_visitor_has_none(measured, open_page):
+def test_after_a_reload_the_results_are_there(measured):
     measured.reload()
-    measured.get_by_role("tab", name="Evaluate").click()
-    measured.locator("table.matrix td.wrong button").first.click()
+    open_tab(measured, "Evaluate")
+    show_photos(measured)
     expect(measured.locator("#evaluate-photos figure").first).to_be_visible()
+
+
+def test_another_visitor_has_no_results(measured, open_page):
     page = open_page(390)
     open_tab(page, "Evaluate")
     expect(page.locator("#evaluate-results")).to_contain_text("Choose a checkpoint and photos")
@@ -165,29 +237,35 @@ def test_after_a_reload_the_results_are_there_and_another_visitor_has_none(measu
 
 def test_on_a_phone_everything_fits(measured):
     measured.set_viewport_size({"width": 390, "height": 800})
-    measured.locator("table.matrix td.wrong button").first.click()
+    show_photos(measured)
     expect(measured.locator("#evaluate-photos figure").first).to_be_visible()
     assert measured.evaluate("document.documentElement.scrollWidth") <= 390
     measured.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_an_evaluation_goes_on_while_its_page_is_loaded_again(measured):
-    measured.locator("#evaluate-split").get_by_label("Training").check()
-    with measured.expect_response("**/queue/join*"):
-        measured.locator("#evaluate-start").click()
-    measured.wait_for_timeout(500)  # nobody else computes: it is taken up at once
-    measured.reload()
-    measured.get_by_role("tab", name="Evaluate").click()
-    expect(measured.locator("#evaluate-results .headline")).to_contain_text("the training part", timeout=MEASURED)
-    expect(measured.locator("#evaluate-start")).to_be_enabled()
-    expect(measured.locator("#evaluate-stop")).to_be_hidden()
+def test_an_evaluation_goes_on_while_its_page_is_loaded_again(second_page, studio):
+    results = second_page.locator("#evaluate-results")
+    ask(second_page, SMALL, "Training")
+    with garden_away(studio):
+        second_page.locator("#evaluate-start").click()
+        expect(results).to_contain_text(AT_WORK)
+        second_page.reload()
+        open_tab(second_page, "Evaluate")
+        expect(results).to_contain_text(AT_WORK)
+        expect(second_page.locator("#evaluate-start")).to_be_disabled()
+        expect(second_page.locator("#evaluate-stop")).to_be_visible()
+    expect(results.locator(".headline")).to_contain_text("the training part")
+    expect(second_page.locator("#evaluate-start")).to_be_enabled()
+    expect(second_page.locator("#evaluate-stop")).to_be_hidden()
 
 
-def test_an_evaluation_can_be_cancelled(measured):
-    measured.locator("#evaluate-split").get_by_label("All").check()
-    choose(measured, "evaluate-against", "flowers-resnet18 (bundled)")  # or it might be over sooner than it is pressed
-    measured.locator("#evaluate-start").click()
-    measured.locator("#evaluate-stop").click()
-    expect(measured.locator("#evaluate-results")).to_contain_text("Cancelled")
-    expect(measured.locator("#evaluate-start")).to_be_enabled()
-    expect(measured.locator("#evaluate-stop")).to_be_hidden()
+def test_an_evaluation_can_be_cancelled(second_page, studio):
+    results = second_page.locator("#evaluate-results")
+    ask(second_page, SMALL)
+    with garden_away(studio):
+        second_page.locator("#evaluate-start").click()
+        expect(results).to_contain_text(AT_WORK)
+        second_page.locator("#evaluate-stop").click()
+        expect(results).to_contain_text("Cancelled")
+        expect(second_page.locator("#evaluate-start")).to_be_enabled()
+        expect(second_page.locator("#evaluate-stop")).to_be_hidden()

@@ -5,19 +5,30 @@ from playwright.sync_api import expect
 
 from flowers.recipe import KNOBS
 from flowers.studio.language import texts
+from tests.browser.conftest import open_tab
 
 DIALOG = "#knob-help"
 
 
 def show_knobs(page) -> None:
-    page.get_by_role("tab", name="Train").click()
-    page.locator("#train-more > button").click()
+    open_tab(page, "Train")
+    expect(page.locator("#train-start")).to_be_visible()
+    if not page.locator("#knob-epochs").is_visible():
+        page.locator("#train-more > button").click()
+    expect(page.locator("#knob-epochs .knob-more")).to_be_visible()
+
+
+@pytest.fixture
+def page(shared_page):
+    """The Train tab with the hyperparameters of its first group."""
+    shared_page.set_viewport_size({"width": 1280, "height": 900})
+    show_knobs(shared_page)
+    return shared_page
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_question_mark_opens_a_paragraph_with_a_picture(open_page, width):
-    page = open_page(width)
-    show_knobs(page)
+def test_a_question_mark_opens_a_paragraph_with_a_picture(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
     page.get_by_role("button", name="More about Learning rate").click()
     dialog = page.get_by_role("dialog", name="Learning rate")
     expect(dialog).to_contain_text(" ".join(texts("en")["knob.learning_rate.more"].split()[-8:]))
@@ -29,9 +40,7 @@ def test_a_question_mark_opens_a_paragraph_with_a_picture(open_page, width):
     expect(dialog).to_be_hidden()
 
 
-def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(open_page):
-    page = open_page()
-    show_knobs(page)
+def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(page):
     button = page.get_by_role("button", name="More about Epochs", exact=True)
     button.focus()
     page.keyboard.press("Enter")
@@ -46,14 +55,15 @@ def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(open_page):
     expect(button).to_be_focused()
 
 
-def test_every_control_of_a_hyperparameter_has_one_button(open_page):
-    page = open_page()
-    show_knobs(page)
-    expect(page.locator("#knob-epochs .knob-more")).to_be_attached()
+def test_every_control_of_a_hyperparameter_has_one_button(page):
     counts = {name: page.locator(f"#knob-{name} .knob-more").count() for name in KNOBS}
     drawn = {name for name in KNOBS if page.locator(f"#knob-{name}").count()}
+    assert "epochs" in drawn
     assert {name: count for name, count in counts.items() if count != (name in drawn)} == {}
-    page.get_by_role("tab", name="Augment").click()
+
+
+def test_so_has_a_strength_in_augment_and_nothing_else_there(page):
+    open_tab(page, "Augment")
     expect(page.locator("#augment-strength-rotation .knob-more")).to_be_visible()
     assert page.locator(".switch .knob-more, #augment-seed .knob-more").count() == 0
 

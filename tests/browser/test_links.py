@@ -1,85 +1,115 @@
 """Links into the studio, and the address that follows what is open."""
 
-import contextlib
 import re
-import shutil
+import threading
 
-from playwright.sync_api import TimeoutError, expect
+import pytest
+from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
 from flowers.recipe import Recipe
 from flowers.training.run import Run
+from tests.browser.conftest import open_tab, settle
 
 
-def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_page, tmp_path):
+@pytest.fixture
+def stopped(studio):
+    """``stopped(name)`` makes a run that has ended."""
+
+    def create(name: str) -> Run:
+        run = Run.create(studio.runs / name, Recipe(epochs=3), "garden")
+        run.set_status("stopped")
+        return run
+
+    return create
+
+
+def test_a_link_opens_a_photo_with_its_checkpoint_and_the_address_follows(open_page):
     page = open_page(query="?tab=classify&photo=rose&checkpoint=flowers-resnet18-report")
-    facts = page.locator("#classify-answer .facts")
-    expect(facts).to_contain_text("flowers-resnet18-report")
-    page.get_by_role("tab", name="Evaluate").click()
+    expect(page.locator("#classify-answer .facts")).to_contain_text("flowers-resnet18-report")
+    open_tab(page, "Evaluate")
     expect(page).to_have_url(re.compile(r"\?tab=evaluate$"))
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     expect(page).to_have_url(re.compile("photo=rose"))
     page.locator("#classify .examples button", has_text="tulip").click()
     expect(page).to_have_url(re.compile("photo=tulip"))
+
+
+def test_a_photo_that_nobody_else_could_open_is_not_in_the_address(shared_page, tmp_path):
+    page = shared_page
+    open_tab(page, "Classify")
+    page.locator("#classify .examples button", has_text="rose").click()
+    expect(page).to_have_url(re.compile("photo=rose"))
     page.locator("#classify-photo").get_by_label("Remove Image").click()
     expect(page.locator("#classify-answer .empty")).to_be_visible()
-    own = tmp_path / "rose.jpg"  # nobody else could open it
+    expect(page).not_to_have_url(re.compile("photo="))
+    own = tmp_path / "rose.jpg"
     render_flower("rose", 1, 200).save(own)
     page.locator("#classify-photo input[type=file]").set_input_files(str(own))
     expect(page.locator("#classify-answer h2")).to_be_visible()
     assert "photo=" not in page.url
-    page.get_by_role("tab", name="Augment").click()
-    page.reload()
-    expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
+
+
+def test_a_reload_opens_the_same_tab(shared_page):
+    open_tab(shared_page, "Augment")
+    expect(shared_page).to_have_url(re.compile("tab=augment"))
+    shared_page.reload()
+    expect(shared_page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
 
 
 def test_the_same_of_a_tab_that_has_no_room_in_the_bar(open_page):
     page = open_page(320, query="?tab=train")
-    share = page.locator(".overflow-dropdown button").filter(has_text="Share")
-    while "tab=share" not in page.url:  # the link's tab, when it opens, closes the menu
-        page.get_by_role("button", name="More tabs").click()
-        with contextlib.suppress(TimeoutError):  # also of a press that was taken and only not answered in time
-            share.click(timeout=1000)
-            page.wait_for_url(re.compile("tab=share"), timeout=1000)
+    expect(page.locator("#link-tab :is(input, textarea)")).to_have_value("train")  # the link has been followed, and its
+    expect(page.locator("#train-start")).to_be_visible()  # tab, when it opens, closes the menu
+    settle(page)
+    page.get_by_role("button", name="More tabs").click()
+    page.locator(".overflow-dropdown button").filter(has_text="Share").click()
     expect(page).to_have_url(re.compile("tab=share"))
     expect(page.locator("#share-zip")).to_be_visible()
 
 
 def test_who_presses_a_tab_while_a_link_is_followed_gets_that_tab(open_page):
-    page = open_page(query="?tab=train")
-    page.get_by_role("tab", name="Augment").click()
+    held, answered = [], threading.Event()
+
+    def hold(page) -> None:  # what the page asks for when it is loaded, before the link is followed
+        page.route(
+            "**/gradio_api/run/**",
+            lambda request: request.continue_() if answered.is_set() else held.append(request),
+        )
+
+    page = open_page(query="?tab=train", prepare=hold)
+    open_tab(page, "Augment")
+    assert held
+    answered.set()
+    for request in held:
+        request.continue_()
+    expect(page.locator("#link-tab :is(input, textarea)")).to_have_value("train")  # it has been followed
     expect(page).to_have_url(re.compile("tab=augment"))
     expect(page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
 
 
 def test_an_address_keeps_what_is_not_ours(open_page):
     page = open_page(query="?__theme=dark")
-    page.get_by_role("tab", name="Train").click()
+    open_tab(page, "Train")
     expect(page).to_have_url(re.compile("__theme=dark.*tab=train"))
 
 
-def test_a_link_opens_a_run(open_page, studio):
-    run = Run.create(studio.runs / "a link's run", Recipe(epochs=3), "garden")
-    run.set_status("stopped")
+def test_a_link_opens_a_run(open_page, stopped):
+    run = stopped("a link's run")
     page = open_page(query=f"?tab=train&run={run.name}")
     expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
     page.reload()
     expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
-    page.close()
-    shutil.rmtree(run.folder)
 
 
-def test_a_link_that_names_no_tab_opens_that_of_what_it_names(open_page, studio):
-    run = Run.create(studio.runs / "linked", Recipe(epochs=3), "garden")
-    run.set_status("stopped")
+def test_a_link_that_names_no_tab_opens_that_of_what_it_names(open_page, stopped):
+    run = stopped("linked")
     page = open_page(query=f"?run={run.name}")
     expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
     page.locator("#train-run input").click()
     page.get_by_role("option", name="The latest").click()
     expect(page).to_have_url(re.compile(r"\?tab=train$"))
-    page.close()
-    shutil.rmtree(run.folder)
 
 
 def test_a_link_that_leads_nowhere_says_so_as_text(open_page):
@@ -88,5 +118,5 @@ def test_a_link_that_leads_nowhere_says_so_as_text(open_page):
     expect(note).to_contain_text("<img src=x onerror=document.title='hacked'>")
     expect(page.locator("#train-start")).to_be_visible()
     assert page.title() != "hacked"
-    page.get_by_role("tab", name="Classify").click()
+    open_tab(page, "Classify")
     expect(note).to_have_count(0)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flowers.data.album import Album
-from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS
+from flowers.data.sources import GARDEN_FOLDER
+from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, choose, open_tab, say_yes
 from tests.data.test_dataset import picture
 
+PAINTED = 240_000  # milliseconds for the garden on a busy machine
 STRANGE = "💐 <b>{{x}} ${y} {n}</b>/../Löwenzahn"
 
 
@@ -27,8 +30,38 @@ def photos_page(open_page):
     return open_
 
 
+@pytest.fixture(scope="module")
+def lodged(studio, visitors, tmp_path_factory) -> Page:
+    """The page of a visitor with five photos of three classes."""
+    page, folder = visitors.lodge(1280), tmp_path_factory.mktemp("photos")
+    page.goto(studio.url)
+    show_photos(page)
+    give(page, zipped(folder / "mine.zip", MINE))
+    has_classes(page, rose=2, tulip=1)
+    for seed in (4, 5):
+        (folder / f"{seed}.png").write_bytes(png(seed))
+    type_into(page, "photos-into", STRANGE)
+    give(page, folder / "4.png", folder / "5.png")
+    has_classes(page, **FILLED)
+    return page
+
+
+@pytest.fixture
+def filled(lodged) -> Page:
+    """That page, as it looks at these photos: a test leaves them as they are."""
+    open_tab(lodged, "Photos")
+    look_at(lodged, "My photos")
+    has_classes(lodged, **FILLED)
+    return lodged
+
+
+def look_at(page: Page, title: str) -> None:
+    page.locator("#photos-which").get_by_text(title).click()
+    expect(page.locator("#photos-facts h2")).to_have_text(title)
+
+
 def show_photos(page: Page) -> None:
-    page.get_by_role("tab", name="Photos").click()
+    open_tab(page, "Photos")
     expect(page.locator("#photos-facts h2")).to_have_text("My photos")
 
 
@@ -36,6 +69,10 @@ def png(seed: int) -> bytes:
     file = io.BytesIO()
     picture(seed, 120).save(file, "PNG")
     return file.getvalue()
+
+
+MINE = {f"mine/{name}/{seed}.png": png(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
+FILLED = {"rose": 2, "tulip": 1, STRANGE: 2}
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -72,16 +109,20 @@ def boxes(page: Page, of: str = "photos-sheet"):
     return page.locator(f"#{of} input[type=checkbox]:visible")
 
 
-def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
+# Made, changed, taken home
+
+
+def test_a_zip_is_added_and_what_is_no_photo_in_it_is_told(photos_page, tmp_path):
     page = photos_page()
     expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
-    files = {f"mine/{name}/{seed}.png": png(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
-    give(page, zipped(tmp_path / "mine.zip", {**files, "mine/tulip/notes.txt": b"hello"}))
+    give(page, zipped(tmp_path / "mine.zip", {**MINE, "mine/tulip/notes.txt": b"hello"}))
     expect(said(page)).to_contain_text("Added 3 photos. Not added: 1 photo. notes.txt is a text file")
     has_classes(page, rose=2, tulip=1)
     expect(page.locator("#photos-facts")).to_contain_text("The class tulip has only one photo")
 
-    # A class of a strange name, photo by photo; without a name they wait for one.
+
+def test_photos_wait_for_their_classs_name_which_stays_text_whatever_it_is(photos_page, tmp_path):
+    page = photos_page()
     for seed in (4, 5):
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     give(page, tmp_path / "4.png", tmp_path / "5.png")
@@ -89,10 +130,12 @@ def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
     type_into(page, "photos-into", STRANGE)
     page.locator("#photos-add").click()
     expect(said(page)).to_contain_text(f"Added 2 photos to {STRANGE}.")
-    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
-    assert page.locator("#photos-bars b, #photos-sheet b, #photos-message b").count() == 0, "names stay text"
+    has_classes(page, **{STRANGE: 2})
+    assert page.locator("#photos-bars b, #photos-sheet b, #photos-message b").count() == 0
 
-    # Move with the keyboard, rename, remove, and all of it back.
+
+def test_photos_are_moved_by_keyboard_renamed_and_removed_and_all_of_it_undone(filled):
+    page = filled
     boxes(page).first.focus()
     page.keyboard.press("Space")
     expect(page.locator(".ticks output")).to_have_text("1 ticked")
@@ -101,8 +144,7 @@ def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
     expect(said(page)).to_contain_text("Moved 1 photo to tulip")
     has_classes(page, rose=1, tulip=2, **{STRANGE: 2})
     page.locator("#photos-edit button").first.click()
-    page.locator("#photos-edited input").click()
-    page.get_by_role("option", name="tulip").click()
+    choose(page, "photos-edited", "tulip")
     page.locator("#photos-new-name :is(input, textarea)").fill("Tulpe")
     page.locator("#photos-rename").click()
     expect(said(page)).to_contain_text("tulip is now called Tulpe.")
@@ -114,47 +156,54 @@ def test_an_album_from_a_zip_to_a_zip(photos_page, open_page, studio, tmp_path):
     for step in ("removed 5 photos", "renamed tulip to Tulpe", "moved 1 photo to tulip"):
         expect(page.locator("#photos-undo")).to_have_text(f"Undo: {step}")
         page.locator("#photos-undo").click()
-    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
+    has_classes(page, **FILLED)
 
-    # It is there after a reload, offered for training, and nobody else's.
-    page.reload()
-    show_photos(page)
-    has_classes(page, rose=2, tulip=1, **{STRANGE: 2})
-    other = open_page(width=390)
-    show_photos(other)
+
+def test_an_album_is_there_after_a_reload_and_offered_for_training(filled):
+    filled.reload()
+    show_photos(filled)
+    has_classes(filled, **FILLED)
+    open_tab(filled, "Train")
+    filled.locator("#train-source input").click()
+    expect(filled.get_by_role("option", name="My photos (5 photos, 3 classes)")).to_be_visible()
+    filled.keyboard.press("Escape")
+
+
+def test_an_album_is_nobody_elses(filled, photos_page):
+    other = photos_page(width=390)
     expect(other.locator("#photos-sheet")).to_contain_text("No photos yet")
     assert not other.evaluate("document.documentElement.scrollWidth > innerWidth")
-    page.get_by_role("tab", name="Train").click()
-    page.locator("#train-source input").click()
-    expect(page.get_by_role("option", name="My photos (5 photos, 3 classes)")).to_be_visible()
-    page.keyboard.press("Escape")
-    page.get_by_role("tab", name="Photos").click()
 
-    # What is packed is what was put in.
-    page.locator("#photos-export").click()
-    with page.expect_download() as download:
-        page.locator("#photos-download").click()
+
+def test_what_is_packed_is_what_was_put_in(filled, tmp_path):
+    filled.locator("#photos-export").click()
+    with filled.expect_download() as download:
+        filled.locator("#photos-download").click()
     again = Album(tmp_path / "again")
     assert again.add_zip(download.value.path()).count == 5
-    assert {name: len(found) for name, found in again.classes.items()} == {"rose": 2, "tulip": 1, STRANGE: 2}
+    assert {name: len(found) for name, found in again.classes.items()} == FILLED
 
 
 def test_what_is_chosen_elsewhere_may_be_removed(photos_page, tmp_path):
     page = photos_page()
     give(page, zipped(tmp_path / "mine.zip", {"rose/1.png": png(1), "tulip/2.png": png(2)}))
     has_classes(page, rose=1, tulip=1)
-    for tab in ("train", "evaluate"):
-        page.locator(f"[role=tab][data-tab-id={tab}]").click()
-        page.locator(f"#{tab}-source input").click()
-        page.get_by_role("option", name="My photos").click()
+    for tab in ("Train", "Evaluate"):
+        open_tab(page, tab)
+        choose(page, f"{tab.lower()}-source", "My photos")
     show_photos(page)
     page.locator("#photos-undo").click()
     expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
-    for tab in ("train", "evaluate"):
-        page.locator(f"[role=tab][data-tab-id={tab}]").click()
-        expect(page.locator(f"#{tab}-source input")).to_have_value(re.compile("The garden"))
-    page.wait_for_timeout(2000)  # some ticks of the page's clock
+    for tab in ("Train", "Evaluate"):
+        open_tab(page, tab)
+        expect(page.locator(f"#{tab.lower()}-source input")).to_have_value(re.compile("The garden"))
+    for _ in range(3):  # the page's clock, which tells what is chosen, has been answered, and what came of it is shown
+        with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
+            pass
     expect(page.locator(".toast-body")).to_have_count(0)
+
+
+# The camera
 
 
 def test_the_camera_fills_a_class(photos_page):
@@ -171,25 +220,31 @@ def test_the_camera_fills_a_class(photos_page):
     expect(page.locator("#photos-camera video")).to_be_hidden()
 
 
-def test_the_camera_is_not_left_on(photos_page):
-    page = photos_page()
+def test_the_camera_is_not_left_on(filled):
+    page = filled
     page.evaluate(WATCH_CAMERAS)
     use, close = (page.get_by_role("button", name=name) for name in ("Use the camera", "Close the camera"))
     use.dblclick()  # two streams, and the first would be lost
+    say_yes(page)
     expect(close).to_be_visible()
     assert page.evaluate(CAMERAS_ON) == 1
     close.click()
     assert page.evaluate(CAMERAS_ON) == 0
     use.click()
+    say_yes(page)
     expect(close).to_be_visible()
-    page.get_by_role("tab", name="Share").click()
+    open_tab(page, "Share")
     page.wait_for_function(f"{CAMERAS_ON} === 0")
     show_photos(page)
-    use.click()  # who is asked may have gone before the answer
-    page.get_by_role("tab", name="Share").click()
+    use.click()
+    open_tab(page, "Share")
+    say_yes(page)  # after having gone
     page.wait_for_function(f"cameras.length === 3 && {CAMERAS_ON} === 0")
     show_photos(page)
     expect(use).to_be_visible()
+
+
+# The doctor
 
 
 def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):
@@ -213,28 +268,53 @@ def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):
     has_classes(page, a=4, b=2)
 
 
-def test_a_known_set_is_looked_through_and_copied(photos_page):
-    page = photos_page()
-    page.locator("#photos-which").get_by_text("Five flowers, every day").click()
+# Known sets
+
+
+def test_what_a_known_set_is_is_told_before_it_is_fetched(filled):
+    page = filled
+    look_at(page, "Five flowers, every day")
     expect(page.locator("#photos-facts")).to_contain_text("Not on this machine yet.")
     expect(page.locator("#photos-facts")).to_contain_text("licences unknown to us")
     expect(page.locator("#photos-fetch")).to_have_text("Fetch these photos")
-    page.locator("#photos-which").get_by_text("The garden").click()
-    expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
-    page.locator("#photos-fetch").or_(page.locator("#photos-sheet img").first).wait_for()
-    if page.locator("#photos-fetch").is_visible():  # else another test has had it painted
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("painted", ["by somebody else meanwhile", pytest.param("here", marks=pytest.mark.thorough)])
+def test_a_known_set_is_fetched(filled, studio, painted):
+    page = filled
+    garden, aside = studio.home / "cache" / GARDEN_FOLDER, studio.home / "garden aside"
+    garden.rename(aside)
+    try:
+        look_at(page, "The garden")
+        expect(page.locator("#photos-fetch")).to_have_text("Paint these flowers")
+        if painted != "here":
+            aside.rename(garden)
         page.locator("#photos-fetch").click()
-        expect(said(page)).to_contain_text("300 of 300 photos are here")
+        expect(said(page)).to_contain_text("300 of 300 photos are here", timeout=PAINTED)
+        expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
+    finally:
+        if aside.exists():
+            shutil.rmtree(garden, ignore_errors=True)
+            aside.rename(garden)
+
+
+def test_a_known_set_is_looked_through_and_trained_on(filled):
+    page = filled
+    look_at(page, "The garden")
+    expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
     expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
     expect(page.locator("#photos-facts")).to_contain_text("60 photos are held back")
     page.locator("#photos-next").click()
     expect(page.locator("#photos-place")).to_have_text("Photos 61 to 120 of 300")
-    page.locator("#photos-part input").click()
-    page.get_by_role("option", name="Held back").click()
+    choose(page, "photos-part", "Held back")
     expect(page.locator("#photos-sheet .held")).to_have_count(60)
     assert boxes(page).count() == 0, "a known set is not changed"
     page.get_by_role("button", name="Train on these photos").click()
     expect(page.locator("#train-source input")).to_have_value(re.compile("The garden"))
+
+
+# Hostile files
 
 
 def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
@@ -252,7 +332,11 @@ def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
         give(page, path)
         expect(said(page).get_by_role("alert")).to_contain_text(sentence)
         expect(page.locator("#photos-bars li")).to_have_count(0)
-    # What is sound beside a broken one is not lost.
-    give(page, path, zipped(tmp_path / "sound.zip", {"rose/1.png": png(1)}))
+
+
+def test_what_is_sound_beside_a_broken_zip_is_not_lost(photos_page, tmp_path):
+    page, broken = photos_page(), tmp_path / "broken.zip"
+    broken.write_bytes(b"PK\x03\x04 not a zip")
+    give(page, broken, zipped(tmp_path / "sound.zip", {"rose/1.png": png(1)}))
     expect(said(page).get_by_role("alert")).to_contain_text("broken")
     has_classes(page, rose=1)

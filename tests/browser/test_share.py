@@ -16,48 +16,80 @@ from playwright.sync_api import expect
 from flowers.data.garden import render_flower
 from flowers.models.checkpoint import find_checkpoint
 from flowers.paths import DEFAULT_CHECKPOINT
-from tests.browser.conftest import SLOW, open_tab
+from tests.browser.conftest import choose
 from tests.share.hub import TOKEN
 
-SECTIONS = ("Put it on the Hugging Face Hub", "A link to this studio", "For programs")
+HUB, LINK, PROGRAMS = "Put it on the Hugging Face Hub", "A link to this studio", "For programs"
+PHONE = 390
+EXPORTED = 240_000  # milliseconds for an export to ONNX on a busy machine
+WRONG_TOKEN = "hf_notTheRightOne"
+
+
+@pytest.fixture(scope="module")
+def lodged(studio, visitors):
+    """The open tab, on a phone, with all its sections open."""
+    page = visitors.lodge(PHONE)
+    page.goto(f"{studio.url}/?tab=share")
+    expect(page.locator("#share-card-text h1")).to_have_text(DEFAULT_CHECKPOINT)
+    for section in (HUB, LINK, PROGRAMS):
+        page.get_by_role("button", name=section).click()
+    return page
 
 
 @pytest.fixture
-def share(open_page):
-    def open_(width: int = 1280, section: str = ""):
-        page = open_page(width)
-        open_tab(page, "Share")
-        expect(page.locator("#share-card-text h1")).to_have_text(DEFAULT_CHECKPOINT)
-        if section:
-            page.get_by_role("button", name=section).click()
-        return page
-
-    return open_
+def page(lodged):
+    """That page, with the default checkpoint chosen."""
+    choose_checkpoint(lodged, DEFAULT_CHECKPOINT)
+    return lodged
 
 
-def test_the_zip_is_a_checkpoint_elsewhere(share, tmp_path):
-    page = share()
+def choose_checkpoint(page, name: str) -> None:
+    if page.locator("#share-checkpoint input").input_value() != f"{name} (bundled)":
+        choose(page, "share-checkpoint", f"{name} (bundled)")
+        expect(page.locator("#share-taken")).to_contain_text("The zip is for this program")  # as before any is taken
+    expect(page.locator("#share-link-about code").first).to_contain_text(re.compile(f"checkpoint={name}$"))
+
+
+# Taken along
+
+
+@pytest.fixture
+def unpacked(page, tmp_path) -> Path:
+    """The zip that was downloaded, unpacked."""
+    folder = tmp_path / "unpacked"
     with page.expect_download() as download:
         page.get_by_role("button", name="Download zip").click()
     assert download.value.suggested_filename == f"{DEFAULT_CHECKPOINT}.zip"
     expect(page.locator("#share-taken")).to_contain_text(re.compile(rf"{DEFAULT_CHECKPOINT}\.zip, \d+\.\d MB"))
     with zipfile.ZipFile(download.value.path()) as archive:
-        archive.extractall(tmp_path)
-    found = find_checkpoint(tmp_path / DEFAULT_CHECKPOINT)
+        archive.extractall(folder)
+    return folder / DEFAULT_CHECKPOINT
+
+
+def test_the_zip_is_a_checkpoint_elsewhere(unpacked):
+    found = find_checkpoint(unpacked)
+    assert found.folder == unpacked
     assert found.classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
+
+
+def test_the_card_is_that_in_the_zip(page, unpacked):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the card").click()
     assert download.value.suggested_filename == "README.md"
-    assert Path(download.value.path()).read_text() == (found.folder / "README.md").read_text()
+    assert Path(download.value.path()).read_text() == (unpacked / "README.md").read_text()
 
 
-def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(share):
-    page = share()
-    with page.expect_download(timeout=5 * SLOW) as download:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "checkpoint", ["flowers-resnet18", pytest.param(DEFAULT_CHECKPOINT, marks=pytest.mark.thorough)]
+)
+def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(page, checkpoint):
+    choose_checkpoint(page, checkpoint)
+    with page.expect_download(timeout=EXPORTED) as download:
         page.get_by_role("button", name="Download ONNX").click()
     taken = page.locator("#share-taken")
     expect(taken).to_contain_text(re.compile(r"Checked with ONNX Runtime on 10 painted flowers.*0\.0000\d+ percentage"))
-    expect(taken.locator("code")).to_contain_text(f"onnxruntime.InferenceSession('{DEFAULT_CHECKPOINT}.onnx')")
+    expect(taken.locator("code")).to_contain_text(f"onnxruntime.InferenceSession('{checkpoint}.onnx')")
     session = onnxruntime.InferenceSession(download.value.path())
     classes = json.loads(session.get_modelmeta().custom_metadata_map["classes"])
     pictures = [np.asarray(render_flower(name, 5, 224)) for name in classes]
@@ -66,48 +98,50 @@ def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(share):
     assert np.allclose(confidences.sum(1), 1, atol=1e-5)
 
 
-def test_a_checkpoint_is_sent_to_the_hub_with_a_token_that_is_then_nowhere(share, hub, studio, tmp_path):
-    page = share(section=SECTIONS[0])
+# The Hub
+
+
+def send(page, kind: str, repo: str, token: str) -> None:
+    page.get_by_role("radio", name=kind).check()
+    page.get_by_label("Name on the Hub").fill(repo)
+    page.locator("#share-token input").fill(token)
+    page.locator("#share-send").click()
+
+
+def test_a_checkpoint_is_sent_to_the_hub_with_a_token_that_is_then_nowhere(page, hub, studio, tmp_path):
     token, sent = page.locator("#share-token input"), page.locator("#share-sent")
     assert token.get_attribute("type") == "password"
-    page.get_by_label("Name on the Hub").fill("me/from-the-page")
-    token.fill("hf_notTheRightOne")
-    page.locator("#share-send").click()
+    send(page, "A model, to download", "me/from-the-page", WRONG_TOKEN)
     expect(sent).to_contain_text("The Hub does not accept this token")
     expect(token).to_have_value("")
-    token.fill(TOKEN)
     page.get_by_label("Private").check()
-    page.locator("#share-send").click()
+    send(page, "A model, to download", "me/from-the-page", TOKEN)
     expect(sent.get_by_role("link")).to_have_attribute("href", f"{hub.url}/me/from-the-page")
     expect(token).to_have_value("")
-    files = hub.files["model me/from-the-page"]
     assert hub.repos["model me/from-the-page"]["visibility"] == "private"
-    for name, content in files.items():
+    for name, content in hub.files["model me/from-the-page"].items():
         (tmp_path / name).write_bytes(content)
     assert find_checkpoint(tmp_path).classes[0] == "daisy"
     kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
     places = {"page": page.content(), "storage": kept, "requests": hub.without_authorization()}
-    home = studio.log.parent
-    for path in (path for path in home.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000):
+    for path in (path for path in studio.home.rglob("*") if path.is_file() and path.stat().st_size < 1_000_000):
         places[str(path)] = path.read_bytes().decode("latin-1")
-    assert str(studio.log) in places
-    assert not [place for place, text in places.items() if TOKEN in text or "hf_notTheRightOne" in text]
+    assert str(studio.home / "app.log") in places
+    assert not [place for place, text in places.items() if TOKEN in text or WRONG_TOKEN in text]
 
 
-def test_a_space_is_made_from_the_page(share, hub):
-    page = share(section=SECTIONS[0])
-    page.get_by_label("A Space: this studio").check()
+def test_a_space_is_made_from_the_page(page, hub):
+    send(page, "A Space: this studio", "me/classroom", TOKEN)
     expect(page.get_by_label("With the ONNX file")).to_be_hidden()
-    page.get_by_label("Name on the Hub").fill("me/classroom")
-    page.locator("#share-token input").fill(TOKEN)
-    page.locator("#share-send").click()
     expect(page.locator("#share-sent").get_by_role("link")).to_have_attribute("href", f"{hub.url}/spaces/me/classroom")
     assert "app.py" in hub.files["space me/classroom"]
     assert not any(name.startswith(("runs/", ".git/", "tests/")) for name in hub.files["space me/classroom"])
 
 
-def test_the_link_is_this_page_and_can_be_scanned(share, studio):
-    page = share(section=SECTIONS[1])
+# The link
+
+
+def test_the_link_is_this_page_and_can_be_scanned(page, studio):
     expect(page.locator("#share-link-about code").first).to_have_text(
         f"{studio.url}/?tab=classify&checkpoint={DEFAULT_CHECKPOINT}"
     )
@@ -115,11 +149,15 @@ def test_the_link_is_this_page_and_can_be_scanned(share, studio):
     expect(page.locator("#share-link-about")).to_contain_text("on this computer alone")
 
 
-def test_the_examples_run_as_they_are_shown(share, tmp_path):
-    render_flower("tulip", 5, 256).save(tmp_path / "photo.jpg")
-    page = share(section=SECTIONS[2])
+# For programs
 
-    def run(call: str, language: str, by: str = "examples") -> str:
+
+@pytest.fixture
+def run(page, tmp_path):
+    """``run(call, language, by)`` is what the example that is shown for a call prints; ``photo.jpg`` is there."""
+    render_flower("tulip", 5, 256).save(tmp_path / "photo.jpg")
+
+    def run_example(call: str, language: str, by: str = "examples") -> str:
         page.locator("#share-call").get_by_label(call, exact=True).check()
         code = page.locator(f"#share-{by} figure").filter(has_text=re.compile(f"^{language}")).locator("code")
         expect(code).to_contain_text(call.removeprefix("/") if by == "mcp" else call)
@@ -130,25 +168,46 @@ def test_the_examples_run_as_they_are_shown(share, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "confidences" in run("/classify", "Python")
-    assert "heat" in run("/explain", "Python")
-    for call, words in (("/classify", "confidences"), ("/augment", "image"), ("/evaluate", "accuracy")):
-        answer = run(call, "curl")
+    return run_example
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("call", "language", "by", "words"),
+    [
+        ("/classify", "Python", "examples", "confidences"),
+        ("/classify", "curl", "examples", "confidences"),
+        ("/classify", "Python", "mcp", "confidences"),
+        ("/classify", "curl", "mcp", "confidences"),
+        ("/evaluate", "curl", "mcp", "accuracy"),  # its tool is called otherwise
+        pytest.param("/explain", "Python", "examples", "heat", marks=pytest.mark.thorough),
+        pytest.param("/augment", "curl", "examples", "image", marks=pytest.mark.thorough),
+        pytest.param("/evaluate", "curl", "examples", "accuracy", marks=pytest.mark.thorough),
+    ],
+)
+def test_an_example_runs_as_it_is_shown(run, call, language, by, words):
+    answer = run(call, language, by)
+    assert words in answer
+    if (language, by) == ("curl", "examples"):
         assert "event: complete" in answer, answer
-        assert words in answer
-    for language in ("Python", "curl"):
-        assert "confidences" in run("/classify", language, "mcp")
-        assert "'state': " in run("/training_status", language, "mcp")
-    assert "accuracy" in run("/evaluate", "curl", "mcp")  # its tool is called otherwise
-    started = ast.literal_eval(run("/start_training", "Python").splitlines()[-1])
+
+
+def test_a_training_is_started_watched_and_stopped_as_it_is_shown(run, script):
+    answers = []
+    training = script(lambda: answers.append(run("/start_training", "Python"))).begin()
+    started = ast.literal_eval(answers[0].splitlines()[-1])
     assert started["state"] in ("queued", "running")
-    assert f'"run": "{started["run"]}"' in run("/training_status", "curl")
+    assert started["run"] == training.run.name
+    assert f'"run": "{training.run.name}"' in run("/training_status", "curl")
+    for language in ("Python", "curl"):
+        assert "'state': " in run("/training_status", language, "mcp")
     assert "event: complete" in run("/stop_training", "curl")
+    assert training.run.stop_requested()
 
 
-def test_code_is_copied(share):
-    page = share(section=SECTIONS[2])
+def test_code_is_copied(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("#share-call").get_by_label("/classify", exact=True).check()
     copy = page.get_by_role("button", name="Copy: Python", exact=True)
     copy.click()
     expect(copy).to_have_text("Copied")
@@ -156,9 +215,7 @@ def test_code_is_copied(share):
     expect(page.locator("#share-mcp")).to_contain_text("gradio_api/mcp/")
 
 
-def test_everything_opened_fits_a_phone(share):
-    page = share(390)
-    for section in SECTIONS:
-        page.get_by_role("button", name=section).click()
-    page.wait_for_timeout(500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_everything_opened_fits_a_phone(page):
+    for opened in ("#share-token", "#share-link-about svg", "#share-examples code", "#share-mcp code"):
+        expect(page.locator(opened).first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE

@@ -3,6 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.conftest import settle
+
 TABS = {
     "Ask it about a flower": "classify",
     "Bring your own photos": "photos",
@@ -16,15 +18,17 @@ def newcomer(open_page):
     """``newcomer(width)`` opens the studio for somebody who has never been here, unless the address says more."""
 
     def open_(width: int = 1280, query: str = ""):
-        page = open_page(width)
-        page.add_init_script(
-            "if (!sessionStorage.length) { localStorage.clear(); sessionStorage.setItem('been', 'here') }"
-        )
-        page.goto(page.url.split("?")[0] + query)
-        page.get_by_role("tab", name="Classify").wait_for()
-        return page
+        return open_page(width, query, newcomer=True)
 
     return open_
+
+
+def expect_no_tour(page) -> None:
+    """Once the page is drawn, which is when it would begin."""
+    expect(page.locator("#tour")).to_be_attached()
+    expect(page.get_by_role("tab", selected=True)).to_be_visible()
+    settle(page)
+    assert page.locator("#tour").is_hidden()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -34,6 +38,7 @@ def test_four_steps_point_at_their_tabs_without_covering_them(newcomer, width):
     seen = []
     for number in range(1, 5):
         expect(tour).to_contain_text(f"Step {number} of 4")
+        settle(page)
         title = tour.get_by_role("heading").inner_text()
         seen.append(title)
         box = tour.bounding_box()
@@ -47,12 +52,10 @@ def test_four_steps_point_at_their_tabs_without_covering_them(newcomer, width):
     assert len(set(seen)) == 4
     expect(tour).to_be_hidden()
     page.reload()
-    page.get_by_role("tab", name="Classify").wait_for()
-    page.wait_for_timeout(500)
-    expect(tour).to_be_hidden()
+    expect_no_tour(page)
 
 
-def test_escape_skips_it_for_good_and_the_header_brings_it_back(newcomer):
+def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(newcomer):
     page = newcomer()
     expect(page.locator("#tour")).to_be_visible()
     for _ in range(5):
@@ -60,7 +63,13 @@ def test_escape_skips_it_for_good_and_the_header_brings_it_back(newcomer):
         assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('#tour')")
     page.keyboard.press("Escape")
     expect(page.locator("#tour")).to_be_hidden()
-    page.wait_for_function("localStorage.getItem('flowers-tour')")
+    page.reload()
+    expect_no_tour(page)
+
+
+def test_the_header_brings_it_back(open_page):
+    page = open_page()
+    expect_no_tour(page)
     page.get_by_role("button", name="Take the tour").click()
     expect(page.locator("#tour")).to_contain_text("Step 1 of 4")
     page.get_by_role("button", name="Skip the tour").click()
@@ -71,4 +80,4 @@ def test_escape_skips_it_for_good_and_the_header_brings_it_back(newcomer):
 def test_who_follows_a_link_is_not_kept_from_it(newcomer):
     page = newcomer(query="?tab=train")
     expect(page.locator("#train-start")).to_be_visible()
-    expect(page.locator("#tour")).to_be_hidden()
+    expect_no_tour(page)

@@ -1,17 +1,27 @@
-"""The Train tab: whole trainings in the browser, watched by two visitors, in line, compared, deleted."""
+"""The Train tab: runs that are started, watched, stopped, resumed, in line, compared and deleted.
 
+Their story is told by the test (tests/scripted.py), but for two: one is stopped and resumed for real, and in the
+thorough suite one is trained from start to end.
+"""
+
+import json
 import re
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from flowers.recipe import PRESET_HELP, PRESETS
+from flowers.recipe import PRESET_HELP, PRESETS, Recipe
 from flowers.training.run import Run, list_runs
-from tests.browser.conftest import choose
-from tests.scripted import finished_run
+from tests.browser.conftest import choose, open_tab, wait_for
+from tests.scripted import HELD_BACK, SAMPLES, STEPS, ScriptedRun, finished_run
+from tests.trainer import HELD_AT
 
-PAINTING = 240_000  # milliseconds: the first run paints the garden
-pytestmark = pytest.mark.timeout(900)  # seconds: what is waited for adds up to more than other tests may take
+TRAINING = 240_000  # milliseconds that a real training of small pictures may take where all else wants the machine, too
+
+
+def show_train(page) -> None:
+    open_tab(page, "Train")
+    expect(page.locator("#train-start")).to_be_visible()
 
 
 @pytest.fixture
@@ -26,23 +36,30 @@ def train_page(open_page):
     return open_
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_left_at_work(studio):
-    """A test that fails leaves its run at work; those after it need not wait for that."""
-    yield
-    for run in list_runs(studio.runs):
-        if run.status().active:
-            run.request_stop()
+@pytest.fixture
+def page(shared_page):
+    """The Train tab of a visitor who has started nothing."""
+    show_train(shared_page)
+    return shared_page
 
 
-def show_train(page) -> None:
-    page.get_by_role("tab", name="Train").click()
-    expect(page.locator("#train-start")).to_be_visible()
+@pytest.fixture
+def watched(script, studio):
+    """A run that somebody has asked for just now."""
+    run = ScriptedRun(Run.create(studio.runs / "watched", Recipe(epochs=2), "garden")).arrive()
+    yield run
+    run.leave()
 
 
 def show_more(page) -> None:
-    page.locator("#train-more > button").click()
+    if not page.locator("#knob-epochs input").is_visible():
+        page.locator("#train-more > button").click()
     expect(page.locator("#knob-epochs input")).to_be_visible()
+
+
+def show_model(page) -> None:
+    page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
+    expect(page.locator("#knob-init input")).to_be_visible()
 
 
 def set_knob(page, knob: str, value: float) -> None:
@@ -59,13 +76,34 @@ def headline(page):
     return page.locator("#train-status h2")
 
 
+def detail(page):
+    return page.locator("#train-status .sub")
+
+
 def message(page):
     return page.locator("#train-message")
+
+
+def curve(page, kind: str):
+    """A curve of the loss."""
+    return page.locator(f"#train-curves g.{kind} .line").first
 
 
 def press_start(page) -> None:
     expect(page.locator("#train-start")).to_be_enabled()
     page.locator("#train-start").click()
+
+
+def apply_preset(page, name: str) -> None:
+    """Choose a preset that was not chosen, and wait until the controls say what it says: Start would train that."""
+    show_more(page)
+    choose_preset(page, name)
+    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS[name].epochs))
+
+
+def start_preset(page, name: str) -> None:
+    apply_preset(page, name)
+    press_start(page)
 
 
 def start_on_the_garden(page, **knobs: float) -> None:
@@ -74,210 +112,373 @@ def start_on_the_garden(page, **knobs: float) -> None:
     choose(page, "train-source", "The garden")
     show_more(page)
     expect(page.locator("#knob-epochs input")).to_have_value("25")
-    page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
+    show_model(page)
     choose(page, "knob-init", "flowers-resnet18")
     for knob, value in {"frozen": 4, **knobs}.items():
         set_knob(page, knob, value)
     press_start(page)
 
 
-def trained_epochs(run: Run) -> list[dict]:
-    return [event for event in run.events() if event["kind"] == "epoch"]
+# What a run at work looks like, to whoever looks
 
 
-def curve(page, kind: str) -> str:
-    """The path of a curve of the loss; of a dot alone, there is none."""
-    return page.locator(f"#train-curves g.{kind} .line").first.get_attribute("d")
+def test_the_headline_tells_what_a_run_is_at(page, watched):
+    expect(headline(page)).to_have_text("Starting")
+    watched.say("Getting the photos ready: 40%.")
+    expect(headline(page)).to_have_text("Getting ready")
+    expect(detail(page)).to_contain_text("40%")
+    watched.begin()
+    expect(headline(page)).to_have_text("Epoch 1 of 2")
+    watched.epoch(0.5)
+    expect(headline(page)).to_have_text("Epoch 2 of 2")
+    watched.epoch(0.6)
+    watched.finish()
+    expect(headline(page)).to_have_text("Trained")
+    expect(page.locator("#train-status")).to_contain_text("Best accuracy (epoch 2)")
 
 
-def test_a_training_on_the_garden_from_start_to_end(train_page, studio):
-    first = train_page()
-    start_on_the_garden(first, epochs=2, batch_size=8)  # so that a quick machine is not done before it is looked at
-    expect(headline(first)).to_have_text(re.compile("Starting|Getting ready|Epoch"))
-    expect(headline(first)).to_have_text(re.compile("Epoch . of 2"), timeout=PAINTING)
-    expect(first.locator("#train-stop")).to_be_enabled()
-    # The curve moves within the first epoch, how long it will take is told, and the browser's tab says how far it is.
-    expect(first.locator("#train-curves g.batches .line").first).to_have_attribute("d", re.compile("M.*L"))
-    expect(first.locator("#train-status .sub")).to_contain_text(re.compile("about .* left of"))
-    expect(first).to_have_title(re.compile(r"^[1-9]\d? % · flowers$"))
-
-    # A second visitor sees the same run, and the first may leave.
-    second = train_page()
-    expect(headline(second)).to_have_text(re.compile("Epoch . of 2"))
-    first.close()
-
-    # Meanwhile photos are still answered.
-    second.get_by_role("tab", name="Classify").click()
-    second.get_by_role("button", name="daisy").first.click()
-    expect(second.locator("#classify-answer h2")).to_be_visible()
-    expect(second).to_have_url(re.compile("photo=daisy"))
-
-    # After the first epoch: the photos with their answers, and the confusion matrix, while the run goes on.
-    second.reload()
-    expect(second.locator("#classify-answer h2")).to_be_visible()  # its address names the tab and the photo
-    show_train(second)
-    expect(second.locator("#train-look figure")).to_have_count(12)
-    expect(second.locator("#train-look figure img")).to_have_count(12)
-    counts = second.locator("table.confusion td").all_inner_texts()
-    assert sum(int(count) for count in counts if count != "·") == 60
-    expect(second.locator("#train-look .at")).to_have_text("2", timeout=300_000)
-    expect(headline(second)).to_have_text("Trained", timeout=300_000)
-    expect(second).to_have_title("flowers")
-    expect(second.locator("#train-status")).to_contain_text("Best accuracy")
-
-    run = list_runs(studio.runs)[0]
-    epochs = trained_epochs(run)
-    assert [event["epoch"] for event in epochs] == [0, 1]
-    assert epochs[-1]["train_accuracy"] > epochs[0]["train_accuracy"]
-    assert run.status().state == "done"
-    assert "Training complete in" in run.log()
-
-    # The slider goes back to what it said after the first epoch.
-    second.locator("#train-look input[type=range]").press("Home")
-    expect(second.locator("#train-look .at")).to_have_text("1")
-
-    # The command line to copy is the run's recipe.
-    second.get_by_role("button", name="Command line and log").click()
-    command = second.locator("#train-command textarea")
-    expect(command).to_have_value(re.compile(r"^python -m flowers train --preset report .*--epochs 2 .*--data garden$"))
-
-    # It offers to be evaluated, on the photos that it learnt from, and to be tried, and answers what is shown at once.
-    second.locator("#train-evaluate").click()
-    expect(second.locator("#evaluate-checkpoint input")).to_have_value(re.compile(run.name))
-    expect(second.locator("#evaluate-source input")).to_have_value(re.compile("The garden"))
-    show_train(second)
-    second.locator("#train-try").click()
-    expect(second.locator("#classify-checkpoint input")).to_have_value(re.compile(run.name))
-    expect(second.locator("#classify-answer .facts")).to_contain_text(run.name)  # of the photo that was there
-
-    # And more epochs: a new run that goes on from its weights and its curves.
-    show_train(second)
-    second.locator("#train-epochs input").fill("101000")
-    second.locator("#train-prolong").click()
-    expect(message(second)).to_contain_text("epochs cannot be 101000")
-    second.locator("#train-epochs input").fill("500")
-    second.locator("#train-prolong").click()
-    expect(headline(second)).to_have_text(re.compile("^Epoch 1 of 500$"))
-    expect(second.locator("#train-curves")).to_contain_text("continued")
-    assert curve(second, "validation").count("L") == 1  # of the run before
-    second.locator("#train-stop").click()
-    expect(headline(second)).to_have_text("Stopped")
-    more = list_runs(studio.runs)[0]
-    assert (more.continues, more.recipe.init, more.recipe.epochs) == (run.name, run.name, 500)
+def test_the_curve_moves_within_the_first_epoch(page, watched):
+    watched.begin().step()
+    expect(detail(page)).to_contain_text(f"Batch 1 of {STEPS}")
+    expect(curve(page, "batches")).to_have_attribute("d", re.compile("^M[^L]*$"))  # one point is a dot alone
+    watched.step()
+    expect(curve(page, "batches")).to_have_attribute("d", re.compile("M[^L]*L[^L]*$"))
+    watched.step()
+    expect(curve(page, "batches")).to_have_attribute("d", re.compile("M[^L]*L[^L]*L[^L]*$"))
 
 
-def test_stop_then_resume(train_page, studio):
+def test_how_long_it_will_take_is_told(page, watched):
+    watched.begin().step()
+    expect(detail(page)).to_contain_text(re.compile("about .* left of about 2 minutes"))
+    watched.step(STEPS - 1)
+    watched.validate(20)
+    expect(detail(page)).to_contain_text(re.compile(f"20 of {HELD_BACK}.* · about .* left of about 2 minutes"))
+
+
+def test_the_browsers_tab_says_how_far_it_is(page, watched):
+    watched.begin().step(STEPS // 2)
+    expect(page).to_have_title("25 % · flowers")
+    watched.epoch(0.5)
+    expect(page).to_have_title("50 % · flowers")
+    watched.epoch(0.5)
+    watched.finish()
+    expect(page).to_have_title("flowers")
+
+
+def test_after_an_epoch_its_answers_and_its_confusion_are_shown_while_the_run_goes_on(page, watched):
+    watched.begin().epoch(0.5)
+    expect(page.locator("#train-look figure")).to_have_count(len(SAMPLES))
+    expect(page.locator("#train-look figure img")).to_have_count(len(SAMPLES))
+    expect(page.locator("#train-look .at")).to_have_text("1")
+    expect(page.locator("table.confusion td").first).to_have_text("6")
+    counts = page.locator("table.confusion td").all_inner_texts()
+    assert sum(int(count) for count in counts if count != "·") == HELD_BACK
+    expect(headline(page)).to_have_text("Epoch 2 of 2")
+    watched.epoch(0.75)
+    expect(page.locator("#train-look .at")).to_have_text("2")
+    expect(page.locator("table.confusion td").first).to_have_text("9")
+
+
+def test_the_slider_goes_back_to_what_it_said_after_the_first_epoch(page, watched):
+    watched.begin().epoch(0.5)
+    watched.epoch(0.75)
+    right = page.locator("#train-look figure.right")
+    expect(right).to_have_count(2)
+    page.locator("#train-look input[type=range]").press("Home")
+    expect(page.locator("#train-look .at")).to_have_text("1")
+    expect(right).to_have_count(1)
+    expect(page.locator("table.confusion td").first).to_have_text("6")
+
+
+def test_a_run_that_fails_says_why(page, watched):
+    watched.begin()
+    watched.fail("The photos are gone: choose others.")
+    expect(headline(page)).to_have_text("That did not work")
+    expect(page.locator("#train-status .problem")).to_contain_text("The photos are gone: choose others.")
+
+
+# Start, and others
+
+
+def test_start_trains_what_the_controls_say(train_page, script):
     page = train_page()
-    start_on_the_garden(page, epochs=1, batch_size=4)  # so that a quick machine is not done before it is stopped
-    expect(headline(page)).to_have_text("Epoch 1 of 1", timeout=PAINTING)
-    expect(page.locator("#train-status .sub")).to_contain_text(re.compile("Batch [1-9]"))
+    run = script(lambda: start_on_the_garden(page, epochs=2, batch_size=8)).run
+    asked = {"init": "flowers-resnet18", "backbone": "resnet18", "frozen": 4, "epochs": 2, "batch_size": 8}
+    assert run.recipe == PRESETS["report"].replace(**asked)
+    assert (run.source, run.preset) == ("garden", "report")
+    # The command line to copy is the run's recipe.
+    page.get_by_role("button", name="Command line and log").click()
+    command = re.compile(r"^python -m flowers train --preset report .*--epochs 2 .*--data garden$")
+    expect(page.locator("#train-command textarea")).to_have_value(command)
+
+
+def test_a_second_visitor_sees_the_run_and_the_first_may_leave(train_page, page, script):
+    first = train_page()
+    run = script(lambda: start_preset(first, "report")).begin()
+    expect(headline(first)).to_have_text("Epoch 1 of 25")
+    expect(headline(page)).to_have_text("Epoch 1 of 25")
+    first.close()
+    run.epoch(0.5)
+    expect(headline(page)).to_have_text("Epoch 2 of 25")
+
+
+def test_photos_are_answered_while_a_run_is_at_work(page, watched):
+    watched.begin().step()
+    open_tab(page, "Classify")
+    page.get_by_role("button", name="daisy").first.click()
+    expect(page.locator("#classify-answer h2")).to_be_visible()
+    expect(page).to_have_url(re.compile("photo=daisy"))
+    page.reload()
+    expect(page.locator("#classify-answer h2")).to_be_visible()  # its address names the tab and the photo
+    show_train(page)
+    expect(headline(page)).to_have_text("Epoch 1 of 2")
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(train_page, script):
+    page = train_page()
+    run = script(lambda: press_start(page)).begin()
+    run.step(3)
+    expect(detail(page)).to_contain_text(f"Batch 3 of {STEPS}")
+    expect(page.locator("#train-stop")).to_be_enabled()
     page.locator("#train-stop").click()
+    expect(headline(page)).to_have_text("Stopping")
+    expect(page.locator("#train-stop")).to_be_disabled()
+    assert run.run.stop_requested()
+    run.stop()
     expect(headline(page)).to_have_text("Stopped")
-    page.locator("#train-resume").click()
-    expect(headline(page)).to_have_text("Trained", timeout=300_000)
-    assert [event["epoch"] for event in trained_epochs(list_runs(studio.runs)[0])] == [0]
+    expect(page.locator("#train-stop")).to_be_hidden()
+    script(lambda: page.locator("#train-resume").click(), run)
+    expect(headline(page)).to_have_text("Starting")
+    assert not run.run.stop_requested()
+    run.begin().step()
+    expect(detail(page)).to_contain_text(f"Batch 4 of {STEPS}")
+    expect(page.locator("#train-resume")).to_be_hidden()
 
 
-def test_who_comes_second_stands_in_line_and_begins_when_the_first_has_ended(train_page, studio):
+@pytest.fixture
+def line(train_page, script):
+    """(page, run) of who came first, whose run is at work, and of who came second."""
     first, second = train_page(), train_page()
-    start_on_the_garden(first, epochs=500)
-    expect(first.locator("#train-stop")).to_be_visible()
-    expect(headline(first)).to_have_text(re.compile("Getting ready|Epoch"))
-    start_on_the_garden(second, epochs=400)
+    at_work = script(lambda: start_preset(first, "report")).begin()
+    waiting = script(lambda: start_preset(second, "quick"))
+    assert (at_work.epochs, waiting.epochs) == (25, 3)
+    return first, at_work, second, waiting
+
+
+def test_who_comes_second_stands_in_line_and_finds_the_place_again(line):
+    first, _, second, _ = line
+    for _ in range(2):
+        expect(headline(second)).to_have_text("Second in line")
+        expect(second).to_have_title("In line: 2 · flowers")
+        second.reload()
+        show_train(second)
+    expect(headline(first)).to_have_text("Epoch 1 of 25")  # each finds the own run
+
+
+def test_the_line_moves_on_though_a_page_is_closed(line, studio):
+    first, at_work, second, waiting = line
     expect(headline(second)).to_have_text("Second in line")
-    expect(second).to_have_title("In line: 2 · flowers")
-    run = list_runs(studio.runs)[0]
-    assert run.recipe.epochs == 400 or (run := list_runs(studio.runs)[1]).recipe.epochs == 400
-    # It finds its own place again, each finds the own run, and the line moves on though its page is closed.
-    second.reload()
-    show_train(second)
-    expect(headline(second)).to_have_text("Second in line")
-    expect(headline(first)).to_have_text(re.compile(r"Getting ready|Epoch \d+ of 500$"))
     second.goto("about:blank")
     first.locator("#train-stop").click()
+    wait_for(at_work.run.stop_requested)
+    at_work.stop()
+    waiting.begin()
     second.goto(studio.url)
     show_train(second)
-    expect(headline(second)).to_have_text(re.compile(r"Getting ready|Epoch \d+ of 400$"))
+    expect(headline(second)).to_have_text("Epoch 1 of 3")
     second.locator("#train-stop").click()
+    wait_for(waiting.run.stop_requested)
+    waiting.stop()
     expect(headline(second)).to_have_text("Stopped")
-    assert run.status().state == "stopped"
+    assert waiting.run.status().state == at_work.run.status().state == "stopped"
 
 
-def test_runs_are_named_annotated_laid_over_each_other_sorted_and_deleted(train_page, studio):
-    good = finished_run(studio.runs / "a-good-run", accuracy=0.9, epochs=4)
-    finished_run(studio.runs / "b-bad-run", accuracy=0.45)
+def test_the_title_follows_the_run_while_nobody_sees_the_page(open_page, studio):
+    run = Run.create(studio.runs / "d-hidden-run", PRESETS["quick"], "garden")
+    with run.lock():
+        run.set_status("queued", place=3)
+        page = open_page(query=f"?tab=train&run={run.name}")
+        expect(page).to_have_title("In line: 3 · flowers")
+        page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")  # Gradio's clock stops
+        run.set_status("queued", place=2)
+        expect(page).to_have_title("In line: 2 · flowers")
+        run.set_status("stopped")
+        expect(page).to_have_title("flowers")
+
+
+# What a finished run offers
+
+
+@pytest.fixture
+def trained(studio):
+    """A run of two epochs on the garden that can answer."""
+    return finished_run(studio.runs / "a-trained-run", epochs=2, usable=True)
+
+
+def test_a_run_is_evaluated_on_the_photos_that_it_learnt_from(train_page, trained):
     page = train_page()
-    expect(headline(page)).to_be_visible()
-    choose(page, "train-run", "a-good-run")
-    expect(page.locator("#train-status")).to_contain_text("a-good-run")
+    page.locator("#train-evaluate").click()
+    expect(page.locator("#evaluate-checkpoint input")).to_have_value(re.compile(trained.name))
+    expect(page.locator("#evaluate-source input")).to_have_value(re.compile("The garden"))
+
+
+def test_a_run_that_is_tried_answers_the_photo_that_is_shown(train_page, trained):
+    page = train_page()
+    open_tab(page, "Classify")
+    page.get_by_role("button", name="daisy").first.click()
+    expect(page.locator("#classify-answer .facts")).to_be_visible()
+    show_train(page)
+    page.locator("#train-try").click()
+    expect(page.locator("#classify-checkpoint input")).to_have_value(re.compile(trained.name))
+    expect(page.locator("#classify-answer .facts")).to_contain_text(trained.name)
+
+
+def test_more_epochs_go_on_from_a_runs_weights_and_curves(train_page, trained, script):
+    page = train_page()
+    page.locator("#train-epochs input").fill("500")
+    more = script(lambda: page.locator("#train-prolong").click()).begin()
+    expect(headline(page)).to_have_text("Epoch 1 of 500")
+    expect(page.locator("#train-curves")).to_contain_text("continued")
+    assert curve(page, "validation").get_attribute("d").count("L") == 1  # of the run before
+    run = more.run
+    assert (run.continues, run.recipe.init, run.recipe.epochs) == (trained.name, trained.name, 500)
+
+
+def test_too_many_more_epochs_are_told_in_a_sentence(train_page, trained, studio):
+    page = train_page()
+    page.locator("#train-epochs input").fill("101000")
+    page.locator("#train-prolong").click()
+    expect(message(page)).to_contain_text("epochs cannot be 101000")
+    assert list_runs(studio.runs) == [trained]
+
+
+# Names, notes, and runs side by side
+
+
+@pytest.fixture
+def good_and_bad(studio):
+    """Two finished runs of others, or of nobody."""
+    return (
+        finished_run(studio.runs / "a-good-run", accuracy=0.9, epochs=4),
+        finished_run(studio.runs / "b-bad-run", accuracy=0.45),
+    )
+
+
+def rows(page):
+    return page.locator("#train-runs tbody tr")
+
+
+@pytest.fixture
+def compared(page, good_and_bad):
+    """The page with both in its table."""
+    if not page.locator("#train-runs").is_visible():
+        page.get_by_role("button", name="Compare runs").click()
+    expect(rows(page)).to_have_count(2)
+    return page
+
+
+def test_a_run_is_named_and_annotated(page, good_and_bad):
+    good, _ = good_and_bad
+    choose(page, "train-run", good.name)
+    expect(page.locator("#train-status")).to_contain_text(good.name)
     page.get_by_role("button", name="Name, note, delete").click()
     page.locator("#train-name :is(input, textarea)").fill("Roses & <b>tulips</b>")
     page.locator("#train-note textarea").fill("My best so far")
     page.locator("#train-save").click()
     expect(page.locator("#train-status")).to_contain_text("Roses & <b>tulips</b>")
     expect(page.locator("#train-status")).to_contain_text("My best so far")
-    assert good.note == "My best so far"
+    assert (good.title, good.note) == ("Roses & <b>tulips</b>", "My best so far")
+    page.get_by_role("button", name="Name, note, delete").click()
 
-    page.get_by_role("button", name="Compare runs").click()
-    rows = page.locator("#train-runs tbody tr")
-    expect(rows.filter(has_text="b-bad-run")).to_contain_text("45.00%")
-    sort = page.locator("#train-runs button[data-sort=accuracy]")
+
+def test_runs_are_sorted_by_mouse_and_by_keyboard(compared):
+    sort = compared.locator("#train-runs button[data-sort=accuracy]")
     sort.click()
-    expect(page.locator("#train-runs th[aria-sort=descending]")).to_contain_text("Best accuracy")
-    shown = [text for text in rows.all_inner_texts() if "45.00%" in text or "90.00%" in text]
-    assert "Roses" in shown[0]
+    expect(compared.locator("#train-runs th[aria-sort=descending]")).to_contain_text("Best accuracy")
+    expect(rows(compared)).to_contain_text(["90.00%", "45.00%"])
+    expect(rows(compared)).to_contain_text(["a-good-run", "b-bad-run"])
     sort.press("Enter")
-    expect(page.locator("#train-runs th[aria-sort=ascending]")).to_contain_text("Best accuracy")
-    shown = [text for text in rows.all_inner_texts() if "45.00%" in text or "90.00%" in text]
-    assert "b-bad-run" in shown[0]
-    for name in ("Roses", "b-bad-run"):
-        rows.filter(has_text=name).get_by_role("checkbox").check()
-        expect(page.locator("#train-runs .legend").first).to_contain_text(name)
-    expect(page.locator("#train-runs g.curve.run-b .line").first).to_have_attribute("d", re.compile("M.*L"))
-    page.locator("#train-runs summary").click()
-    numbers = page.locator("#train-runs details tbody tr").first.locator("td")
-    expect(numbers).to_have_text(["1.0500", "15.00%", "0.9750", "22.50%"])
-    rows.filter(has_text="Roses").get_by_role("checkbox").uncheck()
-    expect(page.locator("#train-runs .legend").first).not_to_contain_text("Roses")
+    expect(compared.locator("#train-runs th[aria-sort=ascending]")).to_contain_text("Best accuracy")
+    expect(rows(compared)).to_contain_text(["b-bad-run", "a-good-run"])
 
+
+def test_curves_are_laid_over_each_other_and_their_numbers_told(compared):
+    legend = compared.locator("#train-runs .legend").first
+    for name in ("a-good-run", "b-bad-run"):
+        rows(compared).filter(has_text=name).get_by_role("checkbox").check()
+        expect(legend).to_contain_text(name)
+    expect(compared.locator("#train-runs g.curve.run-b .line").first).to_have_attribute("d", re.compile("M.*L"))
+    compared.locator("#train-runs summary").click()
+    numbers = compared.locator("#train-runs details tbody tr").first.locator("td")
+    expect(numbers).to_have_text(["1.0500", "15.00%", "0.9750", "22.50%"])
+    for name in ("a-good-run", "b-bad-run"):
+        rows(compared).filter(has_text=name).get_by_role("checkbox").uncheck()
+        expect(compared.locator("#train-runs .legend", has_text=name)).to_have_count(0)
+
+
+def test_delete_asks_once_more(train_page, good_and_bad):
+    good, bad = good_and_bad
+    page = train_page()
+    choose(page, "train-run", good.name)
+    page.get_by_role("button", name="Compare runs").click()
+    expect(rows(page)).to_have_count(2)
+    page.get_by_role("button", name="Name, note, delete").click()
     page.locator("#train-delete").click()
     page.locator("#train-delete-no").click()
+    expect(page.locator("#train-delete-no")).to_be_hidden()
     assert good.folder.exists()
     page.locator("#train-delete").click()
     page.locator("#train-delete-yes").click()
     expect(message(page)).to_contain_text("has been deleted")
-    expect(rows.filter(has_text="Roses")).to_have_count(0)
+    expect(rows(page).filter(has_text=good.name)).to_have_count(0)
     assert not good.folder.exists()
+    assert bad.folder.exists()
 
 
-def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(train_page):
-    page = train_page()
-    choose(page, "train-source", "The garden")
+# What the controls say
+
+
+def test_a_preset_is_a_card_that_sets_every_control(page):
     show_more(page)
-    page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
-    choose(page, "knob-init", "flowers-resnet18")
-    set_knob(page, "frozen", 4)
-    set_knob(page, "batch_size", 2)
-    page.get_by_role("button", name="Find a learning rate").click()
-    page.locator("#train-find").click()
-    plot, table = page.locator("#train-finder-plot"), page.locator("#train-finder-table")
-    expect(plot).to_contain_text(re.compile("Step .* of 100"), timeout=300_000)
-    table.get_by_role("button", name="The numbers").click()
-    expect(plot.locator("g.curve .line").last).to_have_attribute("d", re.compile("M.*L"))
-    expect(table.locator("tbody tr").nth(1)).to_be_visible()  # and stays open while more come
-    expect(plot).to_contain_text("Suggested:", timeout=300_000)
-    expect(table.locator("tbody tr").nth(20)).to_be_visible()
-    page.locator("#train-use-rate").click()
-    suggested = re.search(r"Suggested: (\S+)", plot.inner_text())[1]
-    rate = page.locator("#knob-learning_rate input")
-    expect(rate).not_to_have_value(str(PRESETS["fast"].learning_rate))
-    assert float(rate.input_value()) == float(suggested)
+    for name, recipe in PRESETS.items():
+        choose_preset(page, name)
+        expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
+    expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
+    choose_preset(page, "quick")
+    page.locator("#train-preset input[value=quick]").press("ArrowUp")
+    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["best"].epochs))
+
+
+def test_of_two_cards_pressed_at_once_the_last_counts(page):
+    show_more(page)
+    choose_preset(page, "report")
+    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["report"].epochs))
+    page.evaluate(
+        "['quick', 'balanced'].forEach(name => document.querySelector(`#train-preset input[value=${name}]`).click())"
+    )
+    expect(page.locator("#train-preset input[value=balanced]")).to_be_checked()
+    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["balanced"].epochs))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "sentence"),
+    [
+        (0, "epochs cannot be 0: give a whole number from 1 to 1000."),
+        (1.5, "epochs must be a whole number, not 1.5"),
+    ],
+)
+def test_bad_values_are_told_in_a_sentence_and_nothing_starts(page, studio, epochs, sentence):
+    apply_preset(page, "quick")
+    apply_preset(page, "best")  # whatever it was before
+    set_knob(page, "epochs", epochs)
+    press_start(page)
+    expect(message(page)).to_contain_text(sentence)
+    assert list_runs(studio.runs) == []
 
 
 def test_on_a_phone_and_in_the_dark_everything_fits(train_page, studio):
     finished_run(studio.runs / "c-phone-run", accuracy=0.6)
     page = train_page(390)
-    expect(headline(page)).to_be_visible()
     choose(page, "train-run", "c-phone-run")
     expect(page.locator("#train-look figure")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -288,60 +489,152 @@ def test_on_a_phone_and_in_the_dark_everything_fits(train_page, studio):
     assert page.evaluate(text) != light, "an open chart follows the switch"
 
 
-def test_bad_values_are_told_in_a_sentence_and_nothing_starts(train_page, studio):
-    page = train_page()
-    show_more(page)
-    before = len(list_runs(studio.runs))
-    set_knob(page, "epochs", 0)
-    press_start(page)
-    expect(message(page)).to_contain_text("epochs cannot be 0: give a whole number from 1 to 1000.")
-    set_knob(page, "epochs", 1.5)
-    press_start(page)
-    expect(message(page)).to_contain_text("epochs must be a whole number, not 1.5")
-    assert len(list_runs(studio.runs)) == before
-
-
-def test_without_imagenet_weights_the_run_says_what_to_choose(train_page):
-    page = train_page()
+def test_a_download_of_weights_is_told_before_the_start(page):
+    choose_preset(page, "quick")
     choose_preset(page, "report")
     expect(page.locator("#train-weights")).to_contain_text("downloads the ImageNet weights of ResNet18")
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_without_imagenet_weights_the_run_says_what_to_choose(train_page):
+    page = train_page()
+    apply_preset(page, "report")
     choose(page, "train-source", "The garden")
     press_start(page)
     expect(headline(page)).to_have_text("That did not work", timeout=300_000)  # a slow network says no slowly
     expect(page.locator("#train-status")).to_contain_text("init=scratch")
 
 
-def test_a_preset_is_a_card_that_sets_every_control(train_page):
-    page = train_page()
-    show_more(page)
-    for name, recipe in PRESETS.items():
-        choose_preset(page, name)
-        expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
-    expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
-    page.locator("#train-preset input[value=quick]").press("ArrowUp")
-    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["best"].epochs))
-    # Of two pressed at once, the last counts: its card is chosen, and its values are those that Start would train.
-    page.evaluate(
-        "['quick', 'balanced'].forEach(name => document.querySelector(`#train-preset input[value=${name}]`).click())"
-    )
-    expect(page.locator("#train-preset input[value=balanced]")).to_be_checked()
-    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["balanced"].epochs))
+# How long the presets take, and the learning rate
 
 
-def test_the_title_follows_the_run_while_nobody_sees_the_page(open_page, studio):
-    run = Run.create(studio.runs / "d-hidden-run", PRESETS["quick"], "garden")
-    run.set_status("queued", place=3)
-    page = open_page(query=f"?tab=train&run={run.name}")
-    expect(page).to_have_title("In line: 3 · flowers")
-    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")  # and Gradio's clock stops
-    run.set_status("queued", place=2)
-    expect(page).to_have_title("In line: 2 · flowers")
-    run.set_status("stopped")
-    expect(page).to_have_title("flowers")
+@pytest.fixture
+def unmeasured(studio, held):
+    """A studio that does not know how fast this machine is, and does not find out before ``held`` is gone."""
+    [file] = (studio.home / "cache" / "paces").glob("*.json")
+    paces = file.read_bytes()
+    file.unlink()
+    yield file
+    held.unlink(missing_ok=True)
+    file.write_bytes(paces)
 
 
-def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(train_page):
+def cards_tell_how_long_they_take_once_measured(page, held, timeout: float | None = None) -> None:
+    choose(page, "train-source", "The garden")
+    cards = page.locator("#train-preset label")
+    expect(cards).to_have_count(len(PRESETS))
+    expect(page.locator("#train-preset")).not_to_contain_text("on this machine")
+    held.unlink()
+    expect(cards).to_contain_text(["on this machine"] * len(PRESETS), timeout=timeout)
+    expect(page.locator("#train-preset")).not_to_contain_text("% right")
+
+
+@pytest.mark.usefixtures("script")  # it makes up what it measures
+def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(train_page, unmeasured, held):
+    cards_tell_how_long_they_take_once_measured(train_page(), held)
+    assert json.loads(unmeasured.read_text()).keys() == PRESETS.keys()
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_the_cards_tell_how_long_they_take_here_once_that_is_really_measured(train_page, unmeasured, held):
+    cards_tell_how_long_they_take_once_measured(train_page(), held, timeout=300_000)
+    assert json.loads(unmeasured.read_text()).keys() == PRESETS.keys()
+
+
+@pytest.mark.timeout(600)
+def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(train_page, held):
     page = train_page()
     choose(page, "train-source", "The garden")
-    expect(page.locator("#train-preset label").first).to_contain_text("on this machine", timeout=300_000)
-    expect(page.locator("#train-preset")).not_to_contain_text("% right")
+    show_more(page)
+    show_model(page)
+    choose(page, "knob-init", "flowers-resnet18")
+    set_knob(page, "frozen", 4)
+    set_knob(page, "batch_size", 2)
+    page.get_by_role("button", name="Find a learning rate").click()
+    page.locator("#train-find").click()
+    plot, table = page.locator("#train-finder-plot"), page.locator("#train-finder-table")
+    expect(plot).to_contain_text(f"Step {HELD_AT} of 100", timeout=TRAINING)
+    expect(plot.locator("g.curve .line").last).to_have_attribute("d", re.compile("M.*L"))
+    table.get_by_role("button", name="The numbers").click()
+    expect(table.locator("tbody tr")).to_have_count(HELD_AT)
+    held.unlink()
+    expect(plot).to_contain_text("Suggested:", timeout=TRAINING)
+    expect(table.locator("tbody tr").nth(20)).to_be_visible()  # it stayed open while more came
+    suggested = float(re.search(r"Suggested: (\S+)", plot.inner_text())[1])
+    assert suggested != PRESETS["fast"].learning_rate
+    page.locator("#train-use-rate").click()
+    wait_for(lambda: float(page.locator("#knob-learning_rate input").input_value()) == suggested)
+
+
+# Real trainings, of small pictures
+
+
+def told(run: Run, kind: str) -> list[dict]:
+    return [event for event in run.events() if event["kind"] == kind]
+
+
+@pytest.mark.timeout(600)
+def test_stop_then_resume(train_page, studio, held):
+    page = train_page()
+    start_on_the_garden(page, epochs=1, batch_size=16)
+    expect(detail(page)).to_contain_text(f"Batch {HELD_AT} of 15", timeout=TRAINING)
+    expect(headline(page)).to_have_text("Epoch 1 of 1")
+    page.locator("#train-stop").click()
+    expect(headline(page)).to_have_text("Stopped", timeout=TRAINING)
+    held.unlink()
+    page.locator("#train-resume").click()
+    expect(headline(page)).to_have_text("Trained", timeout=TRAINING)
+    [run] = list_runs(studio.runs)
+    assert [event["epoch"] for event in told(run, "epoch")] == [0]
+    assert [event["step"] for event in told(run, "step")] == list(range(1, 16))  # none twice
+    assert [(event["epoch"], event["step"]) for event in told(run, "started")] == [(0, 0), (0, HELD_AT)]
+    expect(page.locator("#train-look figure img")).to_have_count(12)
+
+
+@pytest.fixture
+def really_trained(train_page, studio):
+    """A page and the run of two epochs that it has started, and that has ended."""
+    page = train_page()
+    start_on_the_garden(page, epochs=2, batch_size=8, frozen=3)  # a stage that learns, so that it does get better
+    expect(headline(page)).to_have_text("Trained", timeout=TRAINING)
+    [run] = list_runs(studio.runs)
+    return page, run
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_a_training_on_the_garden_from_start_to_end(train_page, really_trained):
+    page, run = really_trained
+    expect(page.locator("#train-status")).to_contain_text("Best accuracy")
+    expect(page).to_have_title("flowers")
+    expect(curve(page, "batches")).to_have_attribute("d", re.compile("M.*L"))
+    expect(page.locator("#train-look figure")).to_have_count(12)
+    expect(page.locator("#train-look figure img")).to_have_count(12)
+    counts = page.locator("table.confusion td").all_inner_texts()
+    assert sum(int(count) for count in counts if count != "·") == 60
+    epochs = told(run, "epoch")
+    assert [event["epoch"] for event in epochs] == [0, 1]
+    assert epochs[-1]["train_accuracy"] > epochs[0]["train_accuracy"]
+    assert run.status().state == "done"
+    assert "Training complete in" in run.log()
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_what_was_really_trained_answers_and_is_really_prolonged(really_trained, studio):
+    page, run = really_trained
+    page.locator("#train-epochs input").fill("500")
+    page.locator("#train-prolong").click()
+    expect(headline(page)).to_have_text(re.compile(r"^Epoch \d+ of 500$"), timeout=TRAINING)
+    open_tab(page, "Classify")
+    page.get_by_role("button", name="daisy").first.click()
+    expect(page.locator("#classify-answer h2")).to_be_visible()  # while a training is at work
+    choose(page, "classify-checkpoint", run.name)
+    expect(page.locator("#classify-answer .facts")).to_contain_text(run.name)
+    show_train(page)
+    page.locator("#train-stop").click()
+    expect(headline(page)).to_have_text("Stopped", timeout=TRAINING)
+    [more] = [other for other in list_runs(studio.runs) if other.name != run.name]
+    assert (more.continues, more.recipe.init, more.recipe.epochs) == (run.name, run.name, 500)

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowers.data.archive import extract
@@ -101,7 +101,6 @@ def test_a_plain_tar_arrives(put):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.text("aAé./ ", min_size=1, max_size=6), st.binary(max_size=50)), min_size=1, max_size=6))
 def test_whatever_the_names_nothing_gets_out(files):
     for make in (zipped, tarred):

@@ -130,7 +130,7 @@ def test_memory_running_out_is_a_sentence():
     assert_sentence(str(refusal.value), "This photo")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5 * settings.default.max_examples, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_mutated_photos_decode_or_are_refused(data):
     photo_bytes = bytearray(data.draw(st.sampled_from(list(sound_photos().values()))))
@@ -141,7 +141,7 @@ def test_mutated_photos_decode_or_are_refused(data):
     decodes_or_refuses(bytes(photo_bytes[:cut]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(start=st.sampled_from([b"", *(photo[:12] for photo in sound_photos().values())]), rest=st.binary(max_size=200))
 def test_random_bytes_decode_or_are_refused(start, rest):
     decodes_or_refuses(start + rest)
@@ -327,7 +327,6 @@ def test_threads_do_not_disturb_one_another():
 # ---------------------------------------------------------------- reduced scale
 
 
-@settings(max_examples=40, deadline=None)
 @given(width=st.integers(40, 900), height=st.integers(40, 900), min_side=st.integers(1, 1000))
 def test_a_jpeg_shrinks_as_far_as_min_side_allows(width, height, min_side):
     small = decode_image(encode(solid(RED, size=(width, height)), "JPEG"), min_side=min_side)

@@ -298,6 +298,7 @@ def test_a_class_of_which_nothing_would_be_left_is_told(garden, tmp_path):
 # The report's photos
 
 
+@pytest.mark.thorough  # the same photos' copies and conflicts are counted in test_dataset.py
 def test_the_reports_conflicts_are_three_files_each_in_rose_and_in_tulip(real_photos):
     findings = check(scan(real_photos))
     assert [group.exact for group in findings.conflicts] == [True] * 3

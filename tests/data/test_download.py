@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowers.data import download as module
@@ -228,7 +228,6 @@ def test_a_complete_part_is_not_asked_for(server, target):
     assert target.read_bytes() == CONTENT and not server.asked
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     cuts=st.lists(st.integers(0, len(CONTENT) - 1), max_size=6),
     ranges=st.booleans(),

@@ -56,7 +56,7 @@ def test_what_stands_behind_a_jpeg_goes_and_progressive_ones_stay_whole():
     assert decode_image(kept).tobytes() == decode_image(file.getvalue()).tobytes()
 
 
-@settings(max_examples=60)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_whatever_byte_is_changed_what_can_be_read_stays_as_it_looks(at, value):
     data = bytearray(with_place("JPEG"))

@@ -15,7 +15,7 @@ from flowers.data.garden import render_flower
 from flowers.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, to_pixels
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(
     width=st.integers(8, 700),
     height=st.integers(8, 700),
@@ -37,7 +37,7 @@ def test_rounding_never_takes_the_square_out_of_the_photo():
         assert frame.size == (224, 224)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(width=st.integers(8, 300), height=st.integers(8, 300), resize=st.integers(16, 64))
 def test_a_working_copy_is_small_enough_and_never_enlarged(width, height, resize):
     preprocessing = Preprocessing(size=16, resize=resize)
@@ -50,7 +50,7 @@ def test_a_working_copy_is_small_enough_and_never_enlarged(width, height, resize
     assert copy.getextrema() == ((10, 10), (200, 200), (90, 90))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(width=st.integers(8, 300), height=st.integers(8, 300), resize=st.integers(16, 64))
 def test_a_working_copys_working_copy_is_itself(width, height, resize):
     noise = Image.effect_noise((width, height), 90).convert("RGB")

@@ -443,6 +443,7 @@ def test_the_real_photos_are_used_in_place(shipped):
     assert fetch("flowers5") == (folder, 2848, 2848, ("FLOWERS_DATA",))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not os.environ.get("FLOWERS_EXTRA"), reason="needs the further photos: set FLOWERS_EXTRA")
 def test_the_wide_set_learns_from_nothing_that_is_held_back(shipped):
     report, wide, everyday = (scan(resolve(name)) for name in ("flowers5", "flowers5-wide", "flowers5-everyday"))

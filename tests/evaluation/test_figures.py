@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowers.evaluation.figures import (
@@ -95,7 +95,6 @@ def test_a_screen_reader_is_told_the_matrix_in_a_sentence(five):
 EVIL = ["<script>alert(1)</script>", "$x^2$", "$", r"\frac", "a&b", "a -- b", 'q"', "\0", "\ud800", "日本", "a\nb"]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=40) | st.sampled_from(EVIL), min_size=2, max_size=4))
 def test_any_class_name_gives_sound_xml_without_markup_of_its_own(names):
     confusion = np.arange(len(names) ** 2).reshape(len(names), -1)

@@ -5,15 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
 from flowers.models import activation
 from flowers.models.activation import Explainer
-from flowers.models.backbones import BACKBONES
-from tests.networks import Pooled, random_norms
+from tests.networks import COMPUTED, NARROW, Pooled, random_norms
 
 SIDE = 64
 
@@ -32,17 +31,32 @@ def small_transformer() -> nn.Module:
     return model.eval()
 
 
+def narrowed(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    return NARROW[name](5).eval()
+
+
 # Network -> (how to build it, its pool, its head, the module whose output is what is looked at)
 EXACT = {
     "resnet18": (lambda: torchvisions("resnet18"), "avgpool", "fc", "layer4"),
     "efficientnet_b0": (lambda: torchvisions("efficientnet_b0"), "avgpool", "classifier.1", "features"),
+    "narrow swin_t": (lambda: narrowed("swin_t"), "avgpool", "head", "permute"),
     "swin_t": (lambda: torchvisions("swin_t"), "avgpool", "head", "permute"),
 }
 ESTIMATED = {
+    "narrow convnext_tiny": (lambda: narrowed("convnext_tiny"), "avgpool", "classifier.2", "features"),
     "convnext_tiny": (lambda: torchvisions("convnext_tiny"), "avgpool", "classifier.2", "features"),
     "mobilenet_v3_large": (lambda: torchvisions("mobilenet_v3_large"), "avgpool", "classifier.3", "features"),
     "vit": (small_transformer, "", "heads.head", "encoder.layers.encoder_layer_1.ln_1"),
 }
+
+
+LARGE = {"swin_t", "convnext_tiny"}
+
+
+def each(*names: str) -> list:
+    return [pytest.param(name, marks=[pytest.mark.thorough] * (name in LARGE)) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +77,7 @@ def photo(seed: int, side: int = SIDE) -> torch.Tensor:
     return torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", each(*EXACT))
 def test_an_exact_map_adds_up_to_the_score(network, name):
     model, pool, head, _ = network(name)
     explain = Explainer(model, pool, head)
@@ -77,7 +91,6 @@ def test_an_exact_map_adds_up_to_the_score(network, name):
         torch.testing.assert_close(maps.mean((1, 2)) + model.get_submodule(head).bias, expected, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), side=st.integers(4, 40), classes=st.integers(1, 7))
 def test_it_adds_up_for_any_photo_and_any_head(seed, side, classes):
     torch.manual_seed(seed)
@@ -88,7 +101,7 @@ def test_it_adds_up_for_any_photo_and_any_head(seed, side, classes):
     torch.testing.assert_close(maps.mean((1, 2)) + model.head.bias, scores, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ESTIMATED)
+@pytest.mark.parametrize("name", each(*ESTIMATED))
 def test_other_networks_get_an_estimate(network, name):
     model, pool, head, _ = network(name)
     with torch.inference_mode():
@@ -101,7 +114,7 @@ def test_other_networks_get_an_estimate(network, name):
     torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*EXACT, *ESTIMATED])
+@pytest.mark.parametrize("name", each(*EXACT, *ESTIMATED))
 def test_it_is_what_the_grad_cam_package_computes(network, name):
     """Of a network with an exact map, Grad-CAM is that map up to scale (Selvaraju et al. 2017, section 3.1)."""
     from pytorch_grad_cam import GradCAM
@@ -119,7 +132,7 @@ def test_it_is_what_the_grad_cam_package_computes(network, name):
             np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", each(*EXACT))
 def test_the_estimate_of_an_exact_network_would_be_its_map(network, name, monkeypatch):
     model, pool, head, _ = network(name)
     explain = Explainer(model, pool, head)
@@ -162,7 +175,7 @@ def test_the_evidence_is_where_the_thing_is():
     torch.testing.assert_close(blue, -expected)
 
 
-@pytest.mark.parametrize("chosen", BACKBONES.values(), ids=BACKBONES)
+@pytest.mark.parametrize("chosen", COMPUTED)
 def test_every_network_of_the_registry_is_explained(chosen):
     torch.manual_seed(0)
     explain = Explainer(chosen.build(3), chosen.pool, chosen.head)

@@ -1,4 +1,4 @@
-"""A small checkpoint that has everything: a run's best, begun from a local folder, calibrated; and a Hub."""
+"""A tiny checkpoint that has everything: a run's best, begun from a local folder, calibrated; and a Hub."""
 
 from dataclasses import replace
 
@@ -8,13 +8,15 @@ import torch
 
 from flowers.classifier import Classifier
 from flowers.data.preprocess import Preprocessing
+from flowers.engines import trial_photos
 from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, directions, energy, write_calibration
 from flowers.models.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from flowers.training.run import Run
 from tests.conftest import TINY
-from tests.networks import random_norms
+from tests.networks import random_norms, settled
 from tests.share.hub import running_hub
+from tests.tiny import tiny_resnet18
 
 CLASSES = ("red|rose", "tulip", "<b>daisy</b>")
 PREPARED = Preprocessing(64, 72, mirror=True)
@@ -22,7 +24,15 @@ WEIGHT = 0.01
 POWER = 0.25
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks():
+    """``tiny_network`` for what a whole module shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        yield
+
+
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Checkpoint:
     """The checkpoint; not to be changed."""
     torch.manual_seed(0)
@@ -30,15 +40,15 @@ def whole(tmp_path_factory) -> Checkpoint:
     run = Run.create(tmp_path_factory.mktemp("runs") / "2026-01-31-mine", TINY, "/home/somebody/photos", "report")
     recipe = {**TINY.to_dict(), "init": "/home/somebody/runs/earlier/best"}
     metrics = {"epoch": 2, "best_epoch": 1, "val_accuracy": 0.75, "val_photos": 12, "seconds": 3.0}
-    photos = {"counts": dict.fromkeys(CLASSES, 20), "digest": "0123456789abcdef"}
-    model = random_norms(BACKBONES["resnet18"].build(3))
+    taught = {"counts": dict.fromkeys(CLASSES, 20), "digest": "0123456789abcdef"}
+    # So that photos do not look alike to it, as they do before anything was learned.
+    photos = PREPARED.normalise(torch.from_numpy(trial_photos(64, 20)))
+    model = settled(random_norms(BACKBONES["resnet18"].build(3)), photos)
     model.fc.bias.data += 100  # whose exponential no float32 holds: the sum of them must not be taken as it is written
-    checkpoint = Checkpoint("resnet18", CLASSES, PREPARED.to_dict(), recipe, metrics, photos)
+    checkpoint = Checkpoint("resnet18", CLASSES, PREPARED.to_dict(), recipe, metrics, taught)
     save_checkpoint(run.folder / "best", model.state_dict(), checkpoint)
     checkpoint = read_checkpoint(run.folder / "best")
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (40, 3, 64, 64), dtype=np.uint8)
-    scores, features = Classifier(checkpoint, engine="eager").network.look(pixels)
+    scores, features = Classifier(checkpoint, engine="eager").network.look(trial_photos(64, 40))
     facts = {
         "photos_held_back": 12, "accuracy": 0.75, "known": 0.9, "accuracy_of_known": 0.8, "photos_learned_from": 20,
         "honest_calibration_error": 0.1,

@@ -17,8 +17,10 @@ from flowers.reason import Reason
 from flowers.studio import classify, common
 from flowers.studio.answers import answer_card, facts
 from flowers.studio.language import say
+from tests.data.malformed import malformed_uploads
 from tests.studio.visiting import visit
 
+MALFORMED = dict(malformed_uploads())
 FIVE = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 
 
@@ -98,6 +100,19 @@ def test_programs_get_sentences_too(photo, tmp_path):
     with pytest.raises(DecodeError, match=r"notes\.jpg"):
         (tmp_path / "notes.jpg").write_text("no photo")
         classify.explain(str(tmp_path / "notes.jpg"))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # the TIFF plugin's remarks on broken files
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_program_that_sends_what_is_no_photo_gets_one_sentence(name, tmp_path):
+    """What the API calls for /classify; tests/browser sends some of them to the running app."""
+    (tmp_path / name).write_bytes(MALFORMED[name])
+    with pytest.raises(gr.Error) as problem:
+        common.in_words(classify.classify)(str(tmp_path / name), "flowers-resnet18")
+    sentence = str(problem.value.message)
+    assert sentence.startswith(name) and sentence.endswith(".")
+    assert "\n" not in sentence and "Traceback" not in sentence
+    assert problem.value.print_exception is False
 
 
 @pytest.mark.parametrize(

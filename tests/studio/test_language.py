@@ -1,6 +1,7 @@
 """The page's words."""
 
 import ast
+import functools
 import itertools
 import json
 import re
@@ -78,11 +79,21 @@ def test_what_a_stranger_writes_is_never_taken_for_a_mark():
 # What the engine says
 
 
+@functools.cache
+def modules() -> dict[str, list[ast.AST]]:
+    """All that is written in each module, in the order of ``ast.walk``."""
+    return {
+        path.relative_to(PROJECT).as_posix(): list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in sorted((PROJECT / "flowers").rglob("*.py"))
+    }
+
+
+@functools.cache
 def skeletons() -> set[str]:
     """All strings in the code, with {} in the place of values."""
     found = set()
-    for path in (PROJECT / "flowers").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for nodes in modules().values():
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 found.add("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -143,16 +154,15 @@ OTHERS_HEAR = {  # by whom, and how the sentences begin that no visitor meets
 }  # fmt: skip
 
 
+@functools.cache
 def sentences() -> dict[str, str]:
     """The sentences in the modules whose sentences the page shows, with {} in the place of values, and their places."""
     found = {}
-    for path in sorted((PROJECT / "flowers").rglob("*.py")):
-        module = path.relative_to(PROJECT).as_posix()
+    for module, nodes in modules().items():
         if module not in OTHERS_READ:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-            for node in ast.walk(tree):
+            documentation = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+            parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+            for node in nodes:
                 said = _string(node) if id(node) not in documentation | parts else ""
                 if re.fullmatch(r"[^\n<]+ [^\n]+\.", said) and said != "{} {}.":  # that is decode.py's, put together
                     found[said] = f"{module}:{node.lineno}"

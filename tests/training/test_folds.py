@@ -17,7 +17,6 @@ from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError, DataError
 from flowers.models.backbones import Backbone
 from flowers.models.checkpoint import load_model, read_checkpoint
-from flowers.paths import BUNDLED_CHECKPOINTS
 from flowers.recipe import Recipe
 from flowers.training import folds
 from tests.conftest import TINY
@@ -96,18 +95,18 @@ def test_nobody_is_asked_about_a_photo_whose_label_it_has_seen():
 # The network
 
 
-@pytest.mark.usefixtures("small_network")
-def test_features_are_the_networks_own_photo_by_photo(garden):
+@pytest.mark.usefixtures("tiny_network")
+def test_features_are_the_networks_own_photo_by_photo(garden, taught):
     dataset = scan(garden)
     counted = []
-    recipe = TINY.replace(init="flowers-resnet18")
+    recipe = TINY.replace(init=str(taught))
     inputs, basis = folds.features(dataset, recipe, lambda done, total: counted.append((done, total)))
-    assert inputs.shape == (40, 512)
+    assert inputs.shape == (40, 64)
     assert counted == [(32, 40), (40, 40)]
-    assert "checkpoint flowers-resnet18, which may have learnt these very labels" in basis
-    net = load_model(read_checkpoint(BUNDLED_CHECKPOINTS / "flowers-resnet18"))
+    assert "checkpoint taught, which may have learnt these very labels" in basis
+    net = load_model(read_checkpoint(taught))
     net.fc = nn.Identity()
-    preprocessing = Preprocessing(64, 72)
+    preprocessing = Preprocessing(32, 36)
     loader = PhotoLoader(dataset, preprocessing, 1)
     ((pixels, _),) = loader.clean([[7, 30]])
     loader.close()
@@ -131,16 +130,16 @@ def test_without_imagenet_weights_the_bundled_checkpoint_serves_and_it_says_so(g
     assert (opinion.confidences.argmax(1) == labels).mean() > 0.5
 
 
-@pytest.mark.usefixtures("small_network")
-def test_any_classes_will_do(garden, tmp_path):
+@pytest.mark.usefixtures("tiny_network")
+def test_any_classes_will_do(garden, taught, tmp_path):
     """The last layer of the checkpoint, which knows five classes, plays no part."""
     for name in ("rose", "tulip"):
         (tmp_path / f"my {name}").symlink_to(garden / name, target_is_directory=True)
-    opinion = folds.out_of_fold(scan(tmp_path), TINY.replace(init="flowers-resnet18"))
+    opinion = folds.out_of_fold(scan(tmp_path), TINY.replace(init=str(taught)))
     assert opinion.confidences.shape == (16, 2)
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("tiny_network")
 def test_imagenet_weights_come_first(garden, monkeypatch):
     monkeypatch.setattr(Backbone, "fill", lambda *_: torch.manual_seed(0))  # random weights pass for ImageNet's
     opinion = folds.out_of_fold(scan(garden), TINY.replace(init="imagenet"))

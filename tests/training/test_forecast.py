@@ -4,12 +4,14 @@ import pytest
 
 from flowers.data.dataset import Split, scan
 from flowers.data.preprocess import Preprocessing
+from flowers.models.backbones import BACKBONES
 from flowers.recipe import PRESETS, Recipe
 from flowers.training import machine
 from flowers.training.forecast import epoch_seconds, forecast, preprocessing_of
 from flowers.training.machine import Machine
 from flowers.training.train import train
 from tests.conftest import TINY
+from tests.tiny import tiny_resnet18
 
 MEASURED = Machine("cpu", "float32", "channels_last", 1, 100.0, 10.0, "")
 SPLIT = Split(train=tuple(range(30)), val=tuple(range(30, 40)))
@@ -37,9 +39,10 @@ def test_only_mirrored_answers_change_what_a_network_wants():
     assert preprocessing_of(Recipe(mirror_answers="on")) == Preprocessing(mirror=True)
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("tiny_network")
 def test_a_forecast_is_what_training_tells_at_its_start(garden, monkeypatch):
     monkeypatch.setattr(machine, "_lap", lambda work, *_: 100.0 if work is machine._step else 10.0)
+    monkeypatch.setitem(BACKBONES, "resnet18", tiny_resnet18(64))  # so that there are smaller pictures
     dataset = scan(garden)
     for recipe in (TINY, TINY.replace(probe="on", first_size=32, mirror_answers="on", frozen=2)):
         assert forecast(recipe, dataset) == pytest.approx(next(train(recipe, dataset)).predicted, abs=1e-3)

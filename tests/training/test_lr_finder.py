@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowers.errors import UsageError
-from flowers.models.checkpoint import find_checkpoint, load_weights
+from flowers.models.backbones import BACKBONES
+from flowers.models.checkpoint import load_weights
 from flowers.recipe import Recipe
 from flowers.training import lr_finder as module
-from flowers.training import machine
 from flowers.training.learner import Learner
 from flowers.training.lr_finder import HIGHEST, LOWEST, Search, find_learning_rate, longest_fall
 from tests.conftest import TINY
+from tests.tiny import tiny_resnet18
 
 RATES = tuple(np.geomspace(LOWEST, HIGHEST, 100))
 
@@ -64,12 +65,7 @@ def test_a_loss_that_only_rises_has_a_suggestion_too():
     assert LOWEST <= search.steepest <= HIGHEST
 
 
-@pytest.fixture
-def quick(monkeypatch, small_network):
-    monkeypatch.setattr(machine, "SIDE", 32)
-
-
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("tiny_network")
 def test_rates_rise_evenly_from_the_lowest_and_end_where_the_loss_runs_off(garden_set):
     told = []
     search = find_learning_rate(TINY, garden_set, steps=25, progress=lambda *now: told.append(now))
@@ -81,7 +77,7 @@ def test_rates_rise_evenly_from_the_lowest_and_end_where_the_loss_runs_off(garde
     assert search.losses[0] == pytest.approx(math.log(5), rel=0.5), "of a network that knows nothing"
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("tiny_network")
 def test_it_stops_when_the_loss_runs_off(garden_set, monkeypatch):
     losses = iter([*[2.0] * 15, 200.0, *[1.0] * 50])
     monkeypatch.setattr(Learner, "learn", lambda self, photos, targets, rate, count: (next(losses) * count, 0))
@@ -89,20 +85,21 @@ def test_it_stops_when_the_loss_runs_off(garden_set, monkeypatch):
     assert (len(search.rates), search.ran_off) == (15, True)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("tiny_network")
 def test_a_loss_that_is_no_number_ends_it_and_too_soon_is_told(garden_set, monkeypatch):
     monkeypatch.setattr(Learner, "learn", lambda self, photos, targets, rate, count: (math.nan, 0))
     with pytest.raises(module.FlowersError, match=r"The loss ran off at once.*\.$"):
         find_learning_rate(TINY, garden_set, steps=50)
 
 
-@pytest.mark.usefixtures("quick")
-def test_the_same_search_finds_the_same_and_leaves_the_starting_weights_alone(garden_set):
-    before = load_weights(find_checkpoint("flowers-resnet18").folder)
-    recipe = TINY.replace(init="flowers-resnet18", probe="on", frozen=3, first_size=32, mixup=0.2, ema=0.1)
+@pytest.mark.usefixtures("tiny_network")
+def test_the_same_search_finds_the_same_and_leaves_the_starting_weights_alone(garden_set, taught, monkeypatch):
+    before = load_weights(taught)
+    monkeypatch.setitem(BACKBONES, "resnet18", tiny_resnet18(64))  # so that there are smaller pictures
+    recipe = TINY.replace(init=str(taught), probe="on", frozen=3, first_size=32, mixup=0.2, ema=0.1)
     first, again = (find_learning_rate(recipe, garden_set, steps=25) for _ in range(2))
     assert first == again
-    after = load_weights(find_checkpoint("flowers-resnet18").folder)
+    after = load_weights(taught)
     assert all((after[name] == tensor).all() for name, tensor in before.items())
 
 

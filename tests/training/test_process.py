@@ -7,17 +7,19 @@ import time
 import pytest
 import torch
 
+from flowers.data.garden import CLASSES
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import Checkpoint, save_checkpoint
 from flowers.paths import runs_dir
-from flowers.training import process
+from flowers.training import process, queue
 from flowers.training.learner import Learner
 from flowers.training.process import perform, resume, start
 from flowers.training.run import Run
 from flowers.training.story import read_story
 from tests.conftest import TINY
+from tests.held import FROM as HELD_FROM
 
 DEADLINE = 120  # seconds
 
@@ -44,53 +46,69 @@ def wait_for_state(run: Run, state: str) -> None:
     wait_until(lambda: run.status().state == state, run)
 
 
-@pytest.mark.usefixtures("small_network_in_children")
-def test_a_run_is_started_watched_stopped_and_resumed(garden, tmp_path, monkeypatch):
-    """With relative folders, as a person would set them: they mean the same to the process that trains."""
+@pytest.fixture
+def an_earlier_run(monkeypatch, tmp_path):
+    """Runs are kept in a relative folder, as a person would set it: it means the same to the process that trains."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLOWERS_RUNS", "my-runs")
-    earlier = BACKBONES["resnet18"].build(5).state_dict()
-    card = Checkpoint("resnet18", tuple(sorted(p.name for p in garden.iterdir())), Preprocessing(64, 72).to_dict())
-    save_checkpoint(runs_dir() / "earlier" / "best", earlier, card)
-    recipe = TINY.replace(epochs=3, init="earlier")
+    weights = BACKBONES["resnet18"].build(5).state_dict()
+    save_checkpoint(
+        runs_dir() / "earlier" / "best", weights, Checkpoint("resnet18", CLASSES, Preprocessing().to_dict())
+    )
 
-    run = start(recipe, str(garden), "quick")
-    assert run.folder.parent == tmp_path / "my-runs"
-    with pytest.raises(UsageError, match=rf"^The run {run.name} is at work or in line already.*\.$"):
-        resume(run)
 
-    wait_until(lambda: read_story(run).step > 0, run)
-    assert run.status().state == "running"
-    assert run.status().pid == process._started[0][0].pid
-    run.request_stop()
-    wait_for_state(run, "stopped")
-    stopped_at = read_story(run)
-    assert not stopped_at.finished
-    assert "Training stopped in" in run.log()
-
+@pytest.mark.usefixtures("tiny_network", "tiny_network_in_children", "an_earlier_run")
+def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, tmp_path):
+    recipe = TINY.replace(init="earlier")
+    with queue.at_once():
+        run = start(recipe, str(garden), "quick")
+        assert run.folder.parent == tmp_path / "my-runs"
+        with pytest.raises(UsageError, match=rf"^The run {run.name} is at work or in line already.*\.$"):
+            resume(run)
+        wait_until(lambda: run.is_locked() and run.status().pid == process._started[0][0].pid, run)
+        assert (run.status().state, run.status().place) == ("queued", 2)
+        run.request_stop()
+        wait_for_state(run, "stopped")
+        process._started[0][0].wait(DEADLINE)
+        assert (run.folder / "process.txt").read_text().strip().endswith("Interrupted.")
+        assert run.events() == []
     resume(run)
     wait_for_state(run, "done")
     story = read_story(run)
     assert story.finished
     assert story.progress == 1
+    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1]
+    assert "Training complete in" in run.log()
+    assert run.status().pid == process._started[1][0].pid
+    with pytest.raises(UsageError, match="is complete: train more epochs"):
+        resume(run)
+    assert process._started[1][0].wait(DEADLINE) == 0
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("tiny_network", "an_earlier_run")
+def test_a_run_is_started_watched_stopped_and_resumed(garden, held):
+    run = start(TINY.replace(epochs=3, init="earlier"), str(garden), "quick")
+    wait_until(lambda: (read_story(run).epoch, read_story(run).step) == HELD_FROM, run)
+    assert run.status().state == "running"
+    assert run.status().pid == process._started[0][0].pid
+    run.request_stop()
+    assert run.status().state == "stopping"
+    held.unlink()
+    wait_for_state(run, "stopped")
+    assert not read_story(run).finished
+    assert "Training stopped in" in run.log()
+    assert process._started[0][0].wait(DEADLINE) == 0
+
+    resume(run)
+    wait_for_state(run, "done")
+    assert read_story(run).finished
     assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
     assert "Going on: 30 photos" in run.log()
     assert "Training complete in" in run.log()
-    with pytest.raises(UsageError, match="is complete: train more epochs"):
-        resume(run)
-    for child, _ in process._started:
-        assert child.wait(30) == 0
+    assert process._started[1][0].wait(DEADLINE) == 0
 
 
-@pytest.mark.usefixtures("small_network_in_children")
-def test_a_run_that_is_stopped_while_it_waits_never_begins(garden):
-    run = start(TINY.replace(epochs=50), str(garden), "quick")
-    run.request_stop()
-    wait_for_state(run, "stopped")
-    assert not any(event["kind"] == "step" for event in run.events())
-
-
-@pytest.mark.usefixtures("small_network_in_children")
 def test_a_start_that_fails_says_why_in_the_status(tmp_path):
     run = start(TINY, str(tmp_path / "absent"), "quick")
     wait_for_state(run, "failed")
@@ -116,7 +134,7 @@ def test_all_that_was_started_here_is_asked_to_stop(tmp_path):
 
 
 @pytest.fixture
-def run(garden, tmp_path, small_network) -> Run:
+def run(garden, tmp_path, tiny_network) -> Run:
     return Run.create(tmp_path / "run", TINY, str(garden))
 
 
@@ -176,9 +194,13 @@ def test_a_wish_to_stop_ends_it_after_the_batch(run):
             run.request_stop()
     assert [event.kind for event in events] == ["started", "step", "finished"]
     assert run.status().state == "stopped"
+    assert not read_story(run).finished
+    assert "Training stopped in" in run.log()
     # Going on means that the earlier wish is over.
     assert [event.kind for event in perform(run)].count("step") == 7
     assert run.status().state == "done"
+    assert "Going on: 30 photos" in run.log()
+    assert "Training complete in" in run.log()
 
 
 def test_a_reader_who_leaves_stops_the_run(run):
@@ -223,7 +245,7 @@ def test_whatever_goes_wrong_is_a_sentence(run, monkeypatch, error, said):
         assert "a mistake of ours" in details.read_text()
 
 
-def test_who_assists_writes_nothing(garden, tmp_path, small_network, monkeypatch):
+def test_who_assists_writes_nothing(garden, tmp_path, tiny_network, monkeypatch):
     """The photos are looked up as the main process does; what happens is the main one's to tell."""
     before = sorted(tmp_path.rglob("*"))
     process.join(TINY)
@@ -231,7 +253,7 @@ def test_who_assists_writes_nothing(garden, tmp_path, small_network, monkeypatch
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_who_assists_stops_when_asked(garden, small_network, monkeypatch):
+def test_who_assists_stops_when_asked(garden, tiny_network, monkeypatch):
     steps = []
     learn = Learner.learn
     monkeypatch.setattr(Learner, "learn", lambda *args: steps.append(1) or learn(*args))
@@ -248,7 +270,7 @@ def test_who_assists_stops_when_asked(garden, small_network, monkeypatch):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_whatever_ends_who_assists_is_a_sentence(garden, small_network, monkeypatch, error, said):
+def test_whatever_ends_who_assists_is_a_sentence(garden, tiny_network, monkeypatch, error, said):
     def fails(*_args, **_kwargs):
         raise error
 

@@ -97,13 +97,18 @@ def test_nobody_waits_for_a_run_whose_process_was_killed(monkeypatch):
     thread.end()
 
 
-def test_who_does_not_stand_in_line_is_waited_for_all_the_same():
+def test_who_does_not_stand_in_line_is_waited_for_all_the_same(monkeypatch):
+    looks: list[int] = []
+    place = queue.place
+    monkeypatch.setattr(queue, "place", lambda run: looks.append(place(run)) or looks[-1])
     began: list[str] = []
     with queue.at_once(), queue.at_once():  # and a second one is not held up
         run = asked_for("patient")
         assert run.status().place == 2
         thread = Waiting(run, began)
-        time.sleep(0.1)
+        before = len(looks)
+        wait_until(lambda: len(looks) > before + 3)  # it has asked again and again
+        assert set(looks) == {2}
         assert not began
     wait_until(lambda: began == ["patient"])
     thread.end()

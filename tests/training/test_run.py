@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from filelock import FileLock
 
 from flowers import cli, files
 from flowers.errors import CheckpointError, FlowersError, UsageError
+from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import find_checkpoint, load_model, load_weights
 from flowers.paths import PROJECT, runs_dir
 from flowers.recipe import Recipe
@@ -27,6 +29,8 @@ from flowers.training.run import Position, Run, list_runs, pack_state
 from flowers.training.story import read_story
 from flowers.training.train import train
 from tests.conftest import TINY
+from tests.held import FROM as HELD_FROM
+from tests.tiny import tiny_resnet18
 
 DEADLINE = 120  # seconds until a child that says nothing counts as stuck
 
@@ -154,6 +158,18 @@ def test_a_queued_run_whose_process_never_came_is_interrupted(run, monkeypatch):
     assert run.status().state == "interrupted"
 
 
+@pytest.fixture
+def impatient(monkeypatch):
+    """Who finds a lock taken gives up at once, instead of after two seconds."""
+
+    class Impatient(FileLock):
+        def acquire(self, timeout: float, **options):
+            return super().acquire(min(timeout, 0.01), **options)
+
+    monkeypatch.setattr(module, "FileLock", Impatient)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_only_one_may_train(run):
     with run.lock():
         assert run.is_locked()
@@ -218,11 +234,22 @@ def test_without_shared_locks_a_trainer_is_seen_all_the_same(run, monkeypatch):
     assert not run.is_locked()
 
 
-def test_a_reader_does_not_keep_a_trainer_out(run):
-    reader = FileLock(run.folder / "lock", thread_local=False)
+def test_a_reader_does_not_keep_a_trainer_out(run, monkeypatch):
+    """Who finds the lock taken tries again; by then the reader has let go of it."""
+    reader, sleep, here = FileLock(run.folder / "lock"), time.sleep, threading.current_thread()
     reader.acquire()
-    threading.Timer(0.2, reader.release).start()
-    with run.lock():
+
+    def wait(seconds: float) -> None:
+        if threading.current_thread() is here:
+            reader.release()
+        else:  # somebody else's, of another test
+            sleep(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", wait)
+        lock = run.lock()
+    with lock:
+        assert not reader.is_locked
         assert run.is_locked()
 
 
@@ -413,7 +440,7 @@ def test_sums_are_added_and_forgotten_at_the_end_of_an_epoch():
 # The disk is full
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("tiny_network")
 def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(garden, tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", TINY.replace(epochs=3), str(garden))
     work = perform(run)
@@ -438,7 +465,7 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_saved(garden, tmp_path, 
     assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("tiny_network")
 def test_events_that_cannot_be_written_end_the_run_with_a_sentence(garden, tmp_path, monkeypatch):
     run = Run.create(tmp_path / "run", TINY, str(garden))
     real = Run.append
@@ -453,6 +480,91 @@ def test_events_that_cannot_be_written_end_the_run_with_a_sentence(garden, tmp_p
         list(perform(run))
     assert run.status().state == "failed"
     assert "free some disk space and resume" in run.status().message
+
+
+# What a kill leaves behind
+
+
+def without_the_clock(events: list[dict]) -> list[dict]:
+    """What training said of its work, without when."""
+    return [
+        {name: value for name, value in event.items() if name != "seconds"}
+        for event in events
+        if event["kind"] in ("step", "epoch", "samples")
+    ]
+
+
+def assert_it_can_be_gone_on_from(run: Run) -> None:
+    """All that a run holds whose process was killed can be read, and at most one epoch is to be done again."""
+    assert run.status().state == "interrupted"
+    told = [event["epoch"] for event in run.events() if event["kind"] == "epoch"]
+    assert told == list(range(len(told)))
+    state = run.load_state()
+    assert (state.position.epoch if state else 0) >= len(told) - 1
+    if run.has_checkpoint():
+        load_model(find_checkpoint(run.folder))
+    read_story(run).to_dict()
+
+
+MOMENTS = [
+    "before the first step", "within a line", "best half written", "best not yet in its place", "epoch told, not saved",
+    "last half written", "last between its renames", "last in its place",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(garden, tmp_path_factory) -> tuple[Run, Path]:
+    """A run of three epochs that nobody disturbed, and the folder of its copies at MOMENTS."""
+    run = Run.create(tmp_path_factory.mktemp("whole") / "run", TINY.replace(epochs=3), str(garden))
+    copies, sync, replace = tmp_path_factory.mktemp("copies"), files._sync_files, os.replace
+
+    def copy(moment: str) -> Path:
+        """The last time that the moment comes is kept."""
+        shutil.rmtree(copies / moment, ignore_errors=True)
+        return shutil.copytree(run.folder, copies / moment)
+
+    def watched_sync(folder: Path) -> None:
+        name = folder.name.split(".")[1]
+        for file in copy(f"{name} half written").glob(f".{name}.*.tmp/*"):
+            os.truncate(file, file.stat().st_size // 2)
+        sync(folder)
+
+    def watched_replace(old, new) -> None:
+        if Path(new).name == "best":
+            copy("best not yet in its place")
+        replace(old, new)
+        if Path(new).name == ".last.old":
+            copy("last between its renames")
+        if Path(new).name == "last":
+            copy("last in its place")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        patch.setattr(files, "_sync_files", watched_sync)
+        patch.setattr(os, "replace", watched_replace)
+        for event in perform(run):
+            if event.kind == "started":
+                copy("before the first step")
+            if event.kind == "step":
+                lines = copy("within a line") / "events.jsonl"
+                os.truncate(lines, lines.stat().st_size - 10)
+            if event.kind == "epoch":
+                copy("epoch told, not saved")
+    return run, copies
+
+
+@pytest.mark.usefixtures("tiny_network")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_a_kill_leaves_behind_at_any_moment_is_gone_on_from(undisturbed, tmp_path, moment):
+    """It ends as if never killed: no photo is learned from twice, and what was half written is cleared away."""
+    whole, copies = undisturbed
+    run = Run(shutil.copytree(copies / moment, tmp_path / "run"))
+    assert_it_can_be_gone_on_from(run)
+    list(perform(run))
+    assert run.status().state == "done"
+    assert not list(run.folder.glob(".*.tmp"))
+    assert without_the_clock(run.events()) == without_the_clock(whole.events())
 
 
 # Real processes, really killed
@@ -489,13 +601,69 @@ def train_child(garden: Path, folder: Path, recipe: Recipe) -> Child:
     return Child("train", "--quiet", "--data", garden, "--run", folder, *recipe.command_line("report").split())
 
 
+def held_child(garden: Path, folder: Path) -> Child:
+    """A child that waits after a step of its second epoch: see the fixture ``held``."""
+    child = train_child(garden, folder, TINY.replace(epochs=3))
+    moment = [("step", *HELD_FROM)]
+    assert child.wait_for(lambda: positions(Run(folder).events())[-1:] == moment), child.end()
+    return child
+
+
+@pytest.mark.usefixtures("tiny_network", "held")
+def test_a_process_that_was_killed_is_gone_on_from(undisturbed, garden, tmp_path):
+    run = Run(tmp_path / "run")
+    child = held_child(garden, run.folder)
+    assert run.status().state == "running"
+    assert child.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert_it_can_be_gone_on_from(run)
+    list(perform(run))
+    assert run.status().state == "done"
+    assert without_the_clock(run.events()) == without_the_clock(undisturbed[0].events())
+
+
+@pytest.mark.usefixtures("tiny_network", "impatient")
+def test_ctrl_c_stops_after_the_batch_and_resume_completes(garden, tmp_path, held, capsys):
+    run = Run(tmp_path / "run")
+    child = held_child(garden, run.folder)
+
+    assert run.status().state == "running"
+    assert cli.main(["resume", str(run.folder), "--quiet"]) == 2, "two processes on one folder"
+    said = capsys.readouterr().err
+    assert said.splitlines() == ["flowers: The run run is already being trained by another process: wait for it."]
+
+    child.process.send_signal(signal.SIGINT)
+    held.unlink()
+    code, out, err = child.end()
+    assert code == 0, err
+    assert "Training stopped in" in out
+    assert f"Go on with: python -m flowers resume {run.folder}" in out
+    assert "Stopping after this batch" in err
+    assert "Traceback" not in err
+    assert run.status().state == "stopped"
+    state, told = run.load_state(), run.events()
+    assert told[-1]["kind"] == "finished"
+    last = next(event for event in reversed(told) if event["kind"] in ("step", "samples"))
+    expected = (last["epoch"], last["step"]) if last["kind"] == "step" else (last["epoch"] + 1, 0)
+    assert (state.position.epoch, state.position.step) == expected
+
+    assert cli.main(["resume", str(run.folder), "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "Going on: 30 photos" in out
+    assert "Training complete in" in out
+    assert run.status().state == "done"
+    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
+    assert cli.main(["resume", str(run.folder)]) == 2
+    assert "is complete" in capsys.readouterr().err
+
+
 def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("small_network", "small_network_in_children")
 def test_killed_again_and_again_it_ends_as_if_never_killed(garden, garden_set, tmp_path):
-    """SIGKILL at any moment, twice of them while a checkpoint is being written. No photo is learned from twice."""
+    """ResNet18. SIGKILL at any moment, twice of them while a checkpoint is being written."""
     rng = random.Random(0)
     recipe, folder = TINY.replace(epochs=6), tmp_path / "run"
     events, run = folder / "events.jsonl", Run(folder)
@@ -510,64 +678,15 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(garden, garden_set, t
             enough = size_of(events) + rng.randrange(300, 1500)  # bytes: a few batches, anywhere in an epoch
             moment = lambda enough=enough: size_of(events) > enough  # noqa: E731
         assert child.wait_for(moment), child.end()
-        time.sleep(rng.random() / 20)
+        time.sleep(rng.random() / 20)  # any moment will do
         assert child.end(signal.SIGKILL)[0] == -signal.SIGKILL
-
-        assert run.status().state == "interrupted"
-        told = [event["epoch"] for event in run.events() if event["kind"] == "epoch"]
-        assert told == list(range(len(told)))
-        state = run.load_state()
-        assert (state.position.epoch if state else 0) >= len(told) - 1, "at most the epoch just told is done again"
-        if run.has_checkpoint():
-            load_model(find_checkpoint(folder))
-        read_story(run).to_dict()
+        assert_it_can_be_gone_on_from(run)
 
     assert Child("resume", folder, "--quiet").end()[0] == 0
     assert run.status().state == "done"
     assert not list(folder.glob(".*.tmp")), "what the kills left half-written is cleared away"
-
     undisturbed = [event.to_dict() for event in train(recipe, garden_set)]
-    for kind in ("step", "epoch", "samples"):
-        ours, theirs = (
-            [{k: v for k, v in event.items() if k != "seconds"} for event in events if event["kind"] == kind]
-            for events in (run.events(), undisturbed)
-        )
-        assert ours == theirs
-
-
-@pytest.mark.usefixtures("small_network_in_children")
-def test_ctrl_c_stops_after_the_batch_and_resume_completes(garden, tmp_path, capsys):
-    folder = tmp_path / "run"
-    run = Run(folder)
-    child = train_child(garden, folder, TINY.replace(epochs=4))
-    assert child.wait_for(lambda: any(event["kind"] == "step" for event in run.events()))
-
-    assert run.status().state == "running"
-    assert cli.main(["resume", str(folder), "--quiet"]) == 2, "two processes on one folder"
-    said = capsys.readouterr().err
-    assert said.splitlines() == ["flowers: The run run is already being trained by another process: wait for it."]
-
-    code, out, err = child.end(signal.SIGINT)
-    assert code == 0, err
-    assert "Training stopped in" in out
-    assert f"Go on with: python -m flowers resume {folder}" in out
-    assert "Stopping after this batch" in err
-    assert "Traceback" not in err
-    assert run.status().state == "stopped"
-    state, told = run.load_state(), run.events()
-    assert told[-1]["kind"] == "finished"
-    last = next(event for event in reversed(told) if event["kind"] in ("step", "samples"))
-    expected = (last["epoch"], last["step"]) if last["kind"] == "step" else (last["epoch"] + 1, 0)
-    assert (state.position.epoch, state.position.step) == expected
-
-    code, out, err = Child("resume", folder, "--quiet").end()
-    assert code == 0, err
-    assert "Going on: 30 photos" in out
-    assert "Training complete in" in out
-    assert run.status().state == "done"
-    assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2, 3]
-    assert cli.main(["resume", str(folder)]) == 2
-    assert "is complete" in capsys.readouterr().err
+    assert without_the_clock(run.events()) == without_the_clock(undisturbed)
 
 
 # What people call it

@@ -1,13 +1,15 @@
-"""Several processes that train as one: the same losses, the same network, one run folder. Two real ones, over gloo."""
+"""Several processes that train as one: the same losses, the same network, one run folder. Two real ones, over gloo.
+
+In the quick suite they are forked from one process that has torch loaded (tests/pair.py), but for one launch with
+torchrun; what else is left to the launchers is in the thorough part.
+"""
 
 import copy
 import dataclasses
-import inspect
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +25,7 @@ from torch import nn
 from flowers.data.dataset import scan
 from flowers.data.loader import batches_of, epoch_order
 from flowers.errors import DataError
-from flowers.models.backbones import BACKBONES, Backbone
+from flowers.models.backbones import BACKBONES
 from flowers.models.checkpoint import load_weights
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
@@ -35,43 +37,15 @@ from flowers.training.run import Run
 from flowers.training.team import SharedNorm, Team, share_norms
 from flowers.training.train import train
 from tests.conftest import TINY
+from tests.pair import DEADLINE, Blow, Moment, Pair, run_flowers, smooth_network
 
 CPU = torch.device("cpu")
-DEADLINE = 120  # seconds
 # 30 photos in steps of 7, 7, 7, 7 and 2: shares of 4 and 3, and at last of one photo each.
 PLAIN = TINY.replace(batch_size=7, learning_rate=0.001)
 EVERYTHING = PLAIN.replace(
     epochs=4, probe="on", frozen=1, norms="frozen", learning_rate=1e-4, schedule="cosine", warmup=0.2,
     weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.2, first_size=32, mixup=0.5, cutmix=1,
 )  # fmt: skip
-
-
-def smooth_network() -> "Backbone":
-    """ResNet18 on 64 pixels without kinks.
-
-    Where a unit is about to switch, which on painted flowers whole areas are at once, the last bit of a sum decides;
-    and two orders of summing drift apart by per cents in a few steps, in one process as in two.
-    """
-    import dataclasses
-
-    from flowers.models.backbones import BACKBONES
-
-    plain = BACKBONES["resnet18"]
-
-    def build(classes):
-        from torch import nn
-
-        from flowers.training import machine
-
-        machine.SIDE = 32  # how fast it is here is measured in no time: not what is tested
-        net = plain.build(classes)
-        for name, part in list(net.named_modules()):
-            if isinstance(part, nn.ReLU):
-                net.set_submodule(name, nn.SiLU())
-        net.maxpool = nn.AvgPool2d(2)
-        return net
-
-    return dataclasses.replace(plain, size=64, resize=72, build=build)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -218,25 +192,18 @@ def compute(team: Team) -> Sums:
     )
 
 
-def compute_as(rank: int, port: int, folder: str) -> None:
+def compute_in(folder: str) -> None:
     """One of two processes; leaves what it computed in a file."""
-    os.environ |= {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-    }  # fmt: skip
-    torch.set_num_threads(1)
     team = Team(CPU)
-    torch.save(vars(compute(team)), Path(folder) / f"{rank}.pt")
+    torch.save(vars(compute(team)), Path(folder) / f"{team.rank}.pt")
     team.leave()
 
 
 @pytest.fixture(scope="module")
 def one_and_two(tmp_path_factory) -> tuple[Sums, list[Sums]]:
     folder = tmp_path_factory.mktemp("two")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(compute_as, (port, str(folder)), nprocs=2)
+    pair = Pair(folder, compute_in, str(folder))
+    assert pair.end() == [0, 0], pair.said()
     return compute(Team(CPU)), [Sums(**torch.load(folder / f"{rank}.pt")) for rank in (0, 1)]
 
 
@@ -326,53 +293,53 @@ def test_a_norm_that_is_shared_keeps_its_activation(norms_with_activations, devi
         torch.testing.assert_close(shared.state_dict()[name], tensor)
 
 
-# The whole program, launched as one would
+# The whole program
+
+
+def train_command(garden: Path, folder: Path, recipe: Recipe) -> list[str]:
+    options = recipe.command_line("report").split()
+    return ["train", "--quiet", "--data", str(garden), "--run", str(folder), *options]
 
 
 class Launched:
-    """``torchrun … -m flowers …`` with two processes on this machine, both with the smooth network."""
+    """A launcher with two processes on this machine, both with the smooth network."""
 
-    def __init__(self, home: Path) -> None:
+    TORCHRUN = "torch.distributed.run --standalone --nproc-per-node 2 -m --"
+    ACCELERATE = "accelerate.commands.accelerate_cli launch --multi_gpu --num_processes 2 -m"
+
+    def __init__(self, home: Path, arguments: list[str], launcher: str = TORCHRUN, hold: Moment | None = None) -> None:
+        """``hold``: at this moment the main process waits until it is asked to stop, or killed."""
+        self.held = home / "held"
         (home / "site").mkdir()
-        (home / "site" / "sitecustomize.py").write_text(
-            f"{inspect.getsource(smooth_network)}\n"
-            "from flowers.models.backbones import BACKBONES\n"
-            "BACKBONES['resnet18'] = smooth_network()\n"
+        start = ["from tests import pair", "pair.use_smooth_network()"]
+        if hold:
+            start.append(f"pair.hold_main_at({hold!r}, {str(self.held)!r})")
+        (home / "site" / "sitecustomize.py").write_text("\n".join(start))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *launcher.split(), "flowers", *arguments],
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(home / "site"), str(PROJECT)])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(home / "site"), str(PROJECT)]),
-            "OMP_NUM_THREADS": "1",
-            "FLOWERS_CACHE": str(home / "cache"),
-            "FLOWERS_RUNS": str(home / "runs"),
-        }
 
-    def start(self, *arguments: object, launcher: str = "") -> subprocess.Popen:
-        launcher = launcher or "-m torch.distributed.run --standalone --nproc-per-node 2 -m --"
-        return subprocess.Popen(
-            [sys.executable, *launcher.split(), "flowers", *map(str, arguments)], cwd=PROJECT,
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def wait_until_held(self) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while not self.held.exists():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
-    def train(self, garden: Path, folder: Path, recipe: Recipe, **how: str) -> subprocess.Popen:
-        options = recipe.command_line("report").split()
-        return self.start("train", "--quiet", "--data", garden, "--run", folder, *options, **how)
-
-
-def end(process: subprocess.Popen, status: int = 0) -> tuple[str, str]:
-    """What it said, once it has ended with this status."""
-    try:
-        out, err = process.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    assert process.returncode == status, err
-    return out, err
-
-
-@pytest.fixture(scope="module")
-def launched(tmp_path_factory) -> Launched:
-    return Launched(tmp_path_factory.mktemp("launched"))
+    def end(self, status: int = 0) -> tuple[str, str]:
+        """What it said, once it has ended with this status."""
+        try:
+            out, err = self.process.communicate(timeout=DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == status, err
+        return out, err
 
 
 def alone(recipe: Recipe, garden: Path, tmp_path_factory) -> tuple[Run, list[dict]]:
@@ -388,7 +355,7 @@ def everything_alone(garden, tmp_path_factory):
     return alone(EVERYTHING, garden, tmp_path_factory)
 
 
-def assert_same_curve(ours: list[dict], theirs: list[dict], tolerance: float) -> None:
+def assert_same_curve(ours: list[dict], theirs: list[dict], tolerance: float = 1e-3) -> None:
     """Event for event, but for what the clock says; losses and confidences within a relative tolerance."""
     ours, theirs = ([e for e in events if e["kind"] not in ("started", "finished")] for events in (ours, theirs))
     assert [(e["kind"], e["epoch"], e.get("step"), e.get("done")) for e in ours] == [
@@ -404,7 +371,7 @@ def assert_same_curve(ours: list[dict], theirs: list[dict], tolerance: float) ->
             assert answer["confidence"] == pytest.approx(expected["confidence"], rel=10 * tolerance)
 
 
-def assert_same_network(ours: Run, theirs: Run, tolerance: float) -> None:
+def assert_same_network(ours: Run, theirs: Run, tolerance: float = 1e-3) -> None:
     for which in ("last", "best"):
         one, other = (load_weights(run.folder / which) for run in (ours, theirs))
         assert one.keys() == other.keys()
@@ -413,91 +380,93 @@ def assert_same_network(ours: Run, theirs: Run, tolerance: float) -> None:
             assert difference <= tolerance * (1 + other[name].double().norm()), (which, name)
 
 
-def test_two_processes_tell_the_story_of_one(launched, garden, tmp_path, tmp_path_factory):
-    folder = tmp_path / "run"
-    out, err = end(launched.train(garden, folder, PLAIN))
-    assert out.count("Training: 30 photos to learn from, 10 held back") == 1, "only the main process talks"
-    assert out.count("Training complete") == 1
-    assert "Warning" not in err
-    run, (other, events) = Run(folder), alone(PLAIN, garden, tmp_path_factory)
-    assert_same_curve(run.events(), events, 1e-3)
-    assert_same_network(run, other, 1e-3)
-    lines = (folder / "events.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == run.events(), "nothing is told twice"
-    assert run.events()[0]["steps"] == 5
-    assert run.status().state == "done"
-    assert run.log().count("Epoch 1/1") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"best", "last"}
+def complaints(err: str) -> list[str]:
+    return [line for line in err.splitlines() if line.startswith("flowers: ")]
 
 
 @pytest.fixture(scope="module")
-def stopped(launched, garden, tmp_path_factory) -> Path:
-    """A run of two processes that somebody stopped with Ctrl-C among the steps of an epoch."""
-    folder = tmp_path_factory.mktemp("stopped") / "run"
-    process, run = launched.train(garden, folder, EVERYTHING), Run(folder)
-    deadline = time.monotonic() + DEADLINE
-    while not any(event["kind"] == "step" for event in run.events()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    out, _ = end(process, 1)  # the launcher's own status after a signal
-    assert f"Stopped. Go on with: python -m flowers resume {folder}" in out
-    return folder
+def launched(garden, tmp_path_factory) -> tuple[Run, str, str]:
+    """The run that torchrun's two processes made of PLAIN, and what they said. One real launch for all that it shows:
+    three processes load torch for it.
+    """
+    home = tmp_path_factory.mktemp("launched")
+    folder = home / "here" / "run"
+    folder.parent.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_CACHE", str(home / "cache"))
+        patch.setenv("FLOWERS_RUNS", str(home / "runs"))
+        return Run(folder), *Launched(home, train_command(garden, folder, PLAIN)).end()
 
 
-def test_ctrl_c_stops_all_after_the_batch(stopped):
+def test_two_processes_tell_the_story_of_one(launched, garden, tmp_path_factory):
+    run, (other, events) = launched[0], alone(PLAIN, garden, tmp_path_factory)
+    assert_same_curve(run.events(), events)
+    assert_same_network(run, other)
+    assert run.events()[0]["steps"] == 5
+    assert run.status().state == "done"
+
+
+def test_only_the_main_process_talks(launched):
+    _, out, err = launched
+    assert out.count("Training: 30 photos to learn from, 10 held back") == 1
+    assert out.count("Training complete") == 1
+    assert "Warning" not in err
+
+
+def test_only_the_main_process_writes(launched):
+    run, *_ = launched
+    lines = (run.folder / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == run.events(), "nothing is told twice"
+    assert run.log().count("Epoch 1/1") == 1
+    assert sorted(path.name for path in run.folder.parent.iterdir()) == ["run"]
+    assert {path.name for path in run.folder.iterdir() if path.is_dir()} == {"best", "last"}
+
+
+@pytest.fixture(scope="module")
+def stopped(garden, tmp_path_factory) -> Path:
+    """A run of two processes that somebody stopped with Ctrl-C: the second heard it among the steps of an epoch, the
+    main one last of all.
+    """
+    home = tmp_path_factory.mktemp("stopped")
+    run, blows = (
+        home / "run",
+        [Blow(1, ("step", 1, 3), signal.SIGINT), Blow(0, ("finished", None, None), signal.SIGINT)],
+    )
+    command = train_command(garden, run, EVERYTHING)
+    pair = Pair(home, run_flowers, command, *blows, FLOWERS_CACHE=str(home / "cache"), FLOWERS_RUNS=str(home / "runs"))
+    assert pair.end() == [0, 0], pair.said()
+    assert f"Stopped. Go on with: python -m flowers resume {run}" in pair.said()[0][0]
+    return run
+
+
+def test_who_is_asked_to_stop_stops_all_after_the_batch(stopped):
     run = Run(stopped)
     assert run.status().state == "stopped"
     *_, last, finished = run.events()
     assert (finished["kind"], finished["stopped"]) == ("finished", True)
+    assert (last["kind"], last["epoch"], last["step"]) == ("step", 1, 3)
     state = run.load_state()
-    assert last["kind"] in ("step", "samples")
-    expected = (last["epoch"], last["step"]) if last["kind"] == "step" else (last["epoch"] + 1, 0)
-    assert (state.position.epoch, state.position.step) == expected
+    assert (state.position.epoch, state.position.step) == (1, 3)
 
 
-def test_two_processes_go_on_where_two_have_stopped(launched, stopped, everything_alone, tmp_path):
-    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
-    out, _ = end(launched.start("resume", folder, "--quiet"))
-    assert "Going on: 30 photos" in out
-    assert_same_curve(Run(folder).events(), everything_alone[1], 1e-3)
-    assert_same_network(Run(folder), everything_alone[0], 1e-3)
-    assert Run(folder).status().state == "done"
+def test_two_processes_go_on_where_two_have_stopped(stopped, everything_alone, tmp_path):
+    run = Run(shutil.copytree(stopped, tmp_path / "run"))
+    pair = Pair(tmp_path, run_flowers, ["resume", str(run.folder), "--quiet"])
+    assert pair.end() == [0, 0], pair.said()
+    assert [out.count("Going on: 30 photos") for out, _ in pair.said()] == [1, 0]
+    assert_same_curve(run.events(), everything_alone[1])
+    assert_same_network(run, everything_alone[0])
+    assert run.status().state == "done"
 
 
 def test_one_process_goes_on_where_two_have_stopped(stopped, everything_alone, tmp_path):
     run = Run(shutil.copytree(stopped, tmp_path / "run"))
     list(perform(run))
-    assert_same_curve(run.events(), everything_alone[1], 1e-3)
-    assert_same_network(run, everything_alone[0], 1e-3)
-
-
-def test_accelerate_launches_it_too(launched, garden, tmp_path, tmp_path_factory):
-    launcher = "-m accelerate.commands.accelerate_cli launch --multi_gpu --num_processes 2 -m"
-    recipe = PLAIN.replace(epochs=1)
-    out, _ = end(launched.train(garden, tmp_path / "run", recipe, launcher=launcher))
-    assert out.count("Training complete") == 1
-    assert_same_curve(Run(tmp_path / "run").events(), alone(recipe, garden, tmp_path_factory)[1], 1e-3)
+    assert_same_curve(run.events(), everything_alone[1])
+    assert_same_network(run, everything_alone[0])
 
 
 # What cannot be
-
-
-def complaints(err: str) -> list[str]:
-    return [line for line in err.splitlines() if line.startswith("flowers: ")]
-
-
-def test_what_keeps_the_main_process_from_starting_ends_all_at_once(launched, garden, tmp_path):
-    """At the launcher's first word: those that do not hear it are given half a minute and then killed."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "precious").touch()
-    _, err = end(launched.train(garden, tmp_path / "run", PLAIN), 1)
-    assert "SIGTERM" in err
-    assert "SIGKILL" not in err
-    (said,) = complaints(err)
-    assert "is not empty: choose another" in said
 
 
 def test_other_photos_on_one_machine_are_told_by_all(garden, monkeypatch):
@@ -507,30 +476,113 @@ def test_other_photos_on_one_machine_are_told_by_all(garden, monkeypatch):
         next(train(PLAIN, scan(garden)))
 
 
-def test_a_batch_too_small_to_share_is_told(launched, garden, tmp_path):
-    _, err = end(launched.train(garden, tmp_path / "run", PLAIN.replace(batch_size=1)), 1)
-    assert set(complaints(err)) == {
-        "flowers: 2 processes cannot share 1 photos: choose batch_size=2 or more, or start fewer."
-    }
+def test_a_batch_too_small_to_share_is_told_by_both(garden, tmp_path):
+    command = train_command(garden, tmp_path / "run", PLAIN.replace(batch_size=1))
+    pair = Pair(tmp_path, run_flowers, command)
+    assert pair.end() == [2, 2]
+    assert [complaints(err) for _, err in pair.said()] == 2 * [
+        ["flowers: 2 processes cannot share 1 photos: choose batch_size=2 or more, or start fewer."]
+    ]
     assert Run(tmp_path / "run").status().state == "failed"
 
 
-def test_when_one_process_dies_the_other_ends_with_a_sentence_and_the_run_goes_on(
-    launched, garden, everything_alone, tmp_path
-):
-    """The main one is killed: the other says so, and from the last checkpoint one process goes on."""
-    folder = tmp_path / "run"
-    process, run = launched.train(garden, folder, EVERYTHING), Run(folder)
-    deadline = time.monotonic() + DEADLINE
-    while not any(event["kind"] == "step" and event["epoch"] == 2 for event in run.events()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
+def run_flowers_and_mark(mark: str, arguments: list[str]) -> None:
+    """``run_flowers``, with a file that is there once this process has gone to meet the others."""
+    from flowers.training import process
+
+    join = process.join
+
+    def marked(recipe: Recipe) -> None:
+        Path(mark).touch()
+        join(recipe)
+
+    process.join = marked
+    run_flowers(arguments)
+
+
+def test_who_waits_for_a_main_process_that_never_comes_ends_at_the_launchers_first_word(garden, tmp_path):
+    """Those that do not hear it are given half a minute and then killed."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").touch()
+    command = train_command(garden, tmp_path / "run", PLAIN)
+    pair = Pair(tmp_path, run_flowers_and_mark, str(tmp_path / "waits"), command)
+    main, other = pair.processes
+    main.join(DEADLINE)
+    assert main.exitcode == 2
+    assert "is not empty: choose another" in "".join(complaints(pair.said()[0][1]))
+    while not (tmp_path / "waits").exists():
+        assert other.is_alive(), pair.said()
         time.sleep(0.01)
-    os.kill(run.status().pid, signal.SIGKILL)
-    _, err = end(process, 1)
+    other.terminate()
+    assert pair.end() == [2, -signal.SIGTERM]
+    assert not complaints(pair.said()[1][1])
+
+
+def test_when_the_main_process_dies_the_other_says_so_and_the_run_goes_on(garden, everything_alone, tmp_path):
+    """From the last checkpoint, with one process."""
+    blow = Blow(0, ("step", 2, 2), signal.SIGKILL)
+    pair, run = (
+        Pair(tmp_path, run_flowers, train_command(garden, tmp_path / "run", EVERYTHING), blow),
+        Run(tmp_path / "run"),
+    )
+    assert pair.end() == [-signal.SIGKILL, 1]
+    assert_survivor_says_so(pair.said()[1][1])
+    assert run.status().state == "interrupted"
+    last = run.events()[-1]
+    assert (last["kind"], last["epoch"], last["step"]) == ("step", 2, 1)
+    list(perform(run))
+    assert_same_curve(run.events(), everything_alone[1])
+
+
+def assert_survivor_says_so(err: str) -> None:
     (said,) = complaints(err)
     assert "A process of the team cannot go on (" in said
     assert said.endswith("see what the main one says.")
+
+
+# Through the launchers
+
+
+@pytest.mark.thorough
+def test_accelerate_launches_it_too(garden, tmp_path, tmp_path_factory):
+    recipe = PLAIN.replace(epochs=1)
+    out, _ = Launched(tmp_path, train_command(garden, tmp_path / "run", recipe), Launched.ACCELERATE).end()
+    assert out.count("Training complete") == 1
+    assert_same_curve(Run(tmp_path / "run").events(), alone(recipe, garden, tmp_path_factory)[1])
+
+
+@pytest.mark.thorough
+def test_ctrl_c_reaches_all_through_the_launcher(garden, tmp_path):
+    folder = tmp_path / "run"
+    team = Launched(tmp_path, train_command(garden, folder, EVERYTHING), hold=("step", 1, 3))
+    team.wait_until_held()
+    team.process.send_signal(signal.SIGINT)
+    out, _ = team.end(1)  # the launcher's own status after a signal
+    assert f"Stopped. Go on with: python -m flowers resume {folder}" in out
+    run = Run(folder)
+    assert run.status().state == "stopped"
+    assert [event["kind"] for event in run.events()[-2:]] == ["step", "finished"]
+    assert (run.load_state().position.epoch, run.load_state().position.step) == (1, 3)
+
+
+@pytest.mark.thorough
+def test_what_keeps_the_main_process_from_starting_ends_all_at_once(garden, tmp_path):
+    """At the launcher's first word."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "precious").touch()
+    _, err = Launched(tmp_path, train_command(garden, tmp_path / "run", PLAIN)).end(1)
+    assert "SIGTERM" in err
+    assert "SIGKILL" not in err
+    (said,) = complaints(err)
+    assert "is not empty: choose another" in said
+
+
+@pytest.mark.thorough
+def test_the_launcher_ends_when_the_main_process_is_killed(garden, tmp_path):
+    team = Launched(tmp_path, train_command(garden, tmp_path / "run", EVERYTHING), hold=("step", 2, 2))
+    team.wait_until_held()
+    run = Run(tmp_path / "run")
+    os.kill(run.status().pid, signal.SIGKILL)
+    _, err = team.end(1)
+    assert_survivor_says_so(err)
     assert run.status().state == "interrupted"
-    list(perform(run))
-    assert_same_curve(run.events(), everything_alone[1], 1e-3)

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs the quick suite N times in each of three conditions – quiet, beside a busy loop on one core, everything pinned to
+# one core – and lists every test that failed at least once: a test that is red by chance is a defect.
+# Each run's output is in test-results/soak/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+runs=${1:?usage: bash tests/soak.sh N}
+results=test-results/soak
+core=$(taskset -pc $$ | grep -oE '[0-9]+' | tail -n 1) # the last one that we may use
+rm -rf "$results"
+mkdir -p "$results"
+
+soak() { # soak CONDITION [COMMAND THAT RUNS OTHERS]
+  local condition=$1 log
+  shift
+  for run in $(seq "$runs"); do
+    log=$results/$condition-$run.log
+    "$@" bash tests/run.sh -q -rfE >"$log" 2>&1 || true
+    echo "$condition $run: $(grep -aE '^[0-9]+ (passed|failed|error)' "$log" | tail -n 1 || echo 'did not end')"
+  done
+}
+
+soak quiet
+taskset -c "$core" sh -c 'while :; do :; done' &
+trap 'kill $!' EXIT
+soak busy
+kill $!
+trap - EXIT
+soak pinned taskset -c "$core"
+
+failed=$(grep -ahE '^(FAILED|ERROR) ' "$results"/*.log | cut -d' ' -f2 | sort | uniq -c || true)
+ended=$(grep -alE '^[0-9]+ passed' "$results"/*.log | wc -l)
+if [ -n "$failed" ] || [ "$ended" != $((3 * runs)) ]; then
+  echo "Failed at least once (how often, test); $ended of $((3 * runs)) runs ended with tests passed:"
+  echo "$failed"
+  exit 1
+fi
+echo "No test failed in $((3 * runs)) runs."
