@@ -56,13 +56,14 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
     with gr.Blocks(title="flowers", analytics_enabled=False, delete_cache=(3600, KEPT_SECONDS)) as page:
         gr.HTML(HEADER, container=False, padding=False)
         link_note = links.note()
+        outside = train.clock_and_title()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(say("tab.classify"), id="classify") as answering_tab:
                 answering = classify.build()
             with gr.Tab(say("tab.photos"), id="photos") as photos_tab:
                 collecting = photos.build()
             with gr.Tab(say("tab.train"), id="train") as training_tab:
-                training = train.build()
+                training = train.build(outside)
             with gr.Tab(say("tab.augment"), id="augment"):
                 augment.build(tabs, training)
             with gr.Tab(say("tab.evaluate"), id="evaluate") as evaluating_tab:
@@ -81,7 +82,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
             queue=False,  # the link is followed after it, whatever else is waited for
             **quiet,
         )
-        train.follow(training, links.build(tabs, link_note, refreshed.then))
+        train.follow(training, links.build(tabs, link_note, refreshed.then), training_tab.select)
         answering_tab.select(common.refresh_checkpoints, answering, answering, **quiet)
         photos.connect(collecting, tabs, training.source)
         collecting.show(page.load)

@@ -26,7 +26,8 @@ from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
 from flowers.training.story import Story, read_story
 
 LATEST = "latest"  # the visitor's run at work or in line, else any at work, else the newest
-TICK_SECONDS = 0.8
+TICK_SECONDS = 0.8  # while the run on the page is at work
+IDLE_SECONDS = 4.0  # else: a tick costs a browser a fifth of a second of its processor, also where nothing has changed
 LOG_LINES = 12
 LISTED_RUNS = 50
 RECENT_RUNS = queue.MAX_WAITING + 5  # those at work and in line are among them: heartbeats rewrite their status
@@ -55,12 +56,24 @@ class TrainTab:
 # What a tick may change.
 LIVE = (
     "card", "curves", "numbers", "look", "log", "command", "stop", "resume", "done", "more", "title", "note", "table",
-    "presets", "page_title", "shown", "current", "seen",
+    "presets", "page_title", "clock", "shown", "current", "seen",
 )  # fmt: skip
 
 
-def build() -> TrainTab:
-    """Lay out the tab and wire it, but for the clock: ``follow``. Call inside a ``gr.Tab``."""
+def clock_and_title() -> dict[str, gr.components.Component]:
+    """The clock by which a page follows its run, which stands still at first, and the page's title.
+
+    Call outside the tabs, inside the page: what lies in a tab is there only once that has been opened.
+    """
+    title = gr.HTML(elem_id="train-title", js_on_load=_script("title"), server_functions=[hidden_title], padding=False)
+    return {"clock": gr.Timer(TICK_SECONDS, active=False), "page_title": title}
+
+
+def build(outside: dict[str, gr.components.Component]) -> TrainTab:
+    """Lay out the tab and wire it, but for the clock: ``follow``. Call inside a ``gr.Tab``.
+
+    ``outside`` is what ``clock_and_title`` made.
+    """
     chosen = gr.State(FIRST_PRESET)
     cards = gr.HTML(
         presets.cards(FIRST_PRESET, common.default_choice()), elem_id="train-preset", js_on_load=_script("presets")
@@ -89,6 +102,7 @@ def build() -> TrainTab:
         table = gr.HTML(elem_id="train-runs", js_on_load=_script("runs"))
     current, seen, order, overlaid = gr.State(None), gr.State({}), gr.State(runs.NEWEST), gr.State([])
     parts |= {"photos": photos, "presets": cards, "table": table, "shown": shown, "current": current, "seen": seen}
+    parts |= outside
     tab = TrainTab(source, knobs, shown, current, parts, [shown, seen, order, overlaid, chosen, source])
 
     # What is pressed while an earlier press is under way counts as well, in its turn: Gradio would drop it.
@@ -105,18 +119,17 @@ def build() -> TrainTab:
     return tab
 
 
-def follow(tab: TrainTab, loaded: Callable[..., Any]) -> None:
-    """Add the clock by which a page follows its run, and the page's title. Call outside the tabs, inside the page.
+def follow(tab: TrainTab, loaded: Callable[..., Any], opened: Callable[..., Any]) -> None:
+    """Show how the run is doing at every tick of the clock, and as soon as somebody opens the tab.
 
-    What lies in a tab is there only once that has been opened. The clock starts after ``loaded``, the ``then`` of the
-    event by which the page's address chooses a run: an earlier tick would come back with another one.
+    ``opened`` is what listens to that. The clock starts after ``loaded``, the ``then`` of the event by which the page's
+    address chooses a run: an earlier tick would come back with another one.
     """
-    tab.parts["page_title"] = gr.HTML(
-        elem_id="train-title", js_on_load=_script("title"), server_functions=[hidden_title], padding=False
-    )
-    timer = gr.Timer(TICK_SECONDS, active=False)
-    loaded(lambda: gr.Timer(active=True), None, timer, **PRIVATE, queue=False)
-    timer.tick(_watch, tab.watched, _live(tab), **PRIVATE, queue=False)
+    clock, quiet = tab.parts["clock"], {**PRIVATE, "queue": False}
+    quiet["show_progress_on"] = clock
+    loaded(lambda: gr.Timer(active=True), None, clock, **quiet)
+    for event in (clock.tick, opened):
+        event(_watch, tab.watched, _live(tab), **quiet)
 
 
 def opened() -> None:
@@ -213,16 +226,12 @@ def _wire_watched(tab: TrainTab, message: gr.HTML) -> None:
 
 
 def _then_watch(tab: TrainTab, event: Any) -> None:
-    """Show at once what an event has changed. The page's title follows with the clock."""
-    event.then(_watch_now, tab.watched, [part for name, part in _live_parts(tab) if name != "page_title"], **PRIVATE)
-
-
-def _live_parts(tab: TrainTab) -> list[tuple[str, gr.components.Component]]:
-    return [(name, tab.parts[name]) for name in LIVE if name in tab.parts]
+    """Show at once what an event has changed."""
+    event.then(_watch, tab.watched, _live(tab), **PRIVATE)
 
 
 def _live(tab: TrainTab) -> list[gr.components.Component]:
-    return [part for _, part in _live_parts(tab)]
+    return [tab.parts[name] for name in LIVE]
 
 
 def _script(name: str) -> str:
@@ -481,12 +490,6 @@ def _ask(sure: bool) -> tuple[dict, dict]:
     return gr.update(visible=not sure), gr.update(visible=sure)
 
 
-def _watch_now(*watched: Any) -> tuple:
-    """``_watch``, for the page's part that an event changes; what it is told of that is all but the title."""
-    changes = dict(zip(LIVE, _watch(*watched, titled=False), strict=True))
-    return tuple(change for name, change in changes.items() if name != "page_title")
-
-
 def _watch(
     shown: str,
     seen: dict[str, Any],
@@ -494,7 +497,6 @@ def _watch(
     overlaid: list[str],
     preset_name: str,
     source: str,
-    titled: bool = True,
 ) -> tuple:
     """Updates for the live part of the page, of only what has changed since ``seen``."""
     found = common.visible_runs()  # once: with hundreds of runs it is what a tick costs
@@ -515,11 +517,8 @@ def _watch(
         parts["shown"]["value"] = shown
     parts["current"] = run.name if run else None
     changes = {name: part for name, part in parts.items() if seen.get(name, _NEVER) != part}
-    if not titled:
-        changes.pop("page_title", None)
     updates = {name: gr.update(**part) if isinstance(part, dict) else part for name, part in changes.items()}
-    # Untitled, there is still something left to change.
-    updates["seen"] = {**seen, **changes, "sign": sign if titled else None}
+    updates["seen"] = {**seen, **changes, "sign": sign}
     return tuple(updates.get(name, gr.skip()) for name in LIVE)
 
 
@@ -545,6 +544,7 @@ def _parts_of(run: Run, now: Status) -> dict[str, Any]:
         "more": {"visible": done and usable},
         "title": {"value": run.title, "interactive": True},
         "note": {"value": run.note},
+        "clock": {"value": TICK_SECONDS if now.active else IDLE_SECONDS},
         "page_title": f'<span data-run="{common.escape(run.name)}">{common.escape(title)}</span>' if title else "",
     }
 
@@ -561,6 +561,7 @@ def _parts_of_none() -> dict[str, Any]:
         "title": {"value": ""},
         "note": {"value": ""},
         "page_title": "",
+        "clock": {"value": IDLE_SECONDS},
         **hidden,
     }
 

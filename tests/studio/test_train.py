@@ -84,6 +84,17 @@ def test_nothing_changes_on_the_page_until_something_happens():
     assert ("Number one", "one") in third["shown"]["choices"]
 
 
+def test_the_clock_is_slow_unless_the_run_on_the_page_is_at_work():
+    assert tick()["clock"]["value"] == train.IDLE_SECONDS
+    run = make_run("run", "running")
+    with run.lock():
+        at_work = tick()
+        assert at_work["clock"]["value"] == train.TICK_SECONDS < train.IDLE_SECONDS
+        assert "clock" not in tick(seen={**at_work["seen"], "sign": None}), "it would begin its second anew"
+    run.set_status("stopped")
+    assert tick(seen=at_work["seen"])["clock"]["value"] == train.IDLE_SECONDS
+
+
 def test_what_can_be_done_with_a_run_follows_its_state():
     run = finished_run(runs_dir() / "run", usable=True)
     done = tick()
