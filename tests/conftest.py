@@ -64,6 +64,13 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="session", autouse=True)
+def isolated_between_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Fixtures that several tests share are as isolated as each test is."""
+    home = tmp_path_factory.mktemp("shared")
+    os.environ |= {"FLOWERS_CACHE": str(home / "cache"), "FLOWERS_RUNS": str(home / "runs")}
+
+
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """One thread for each test process and its children: the sums come out the same everywhere."""
     os.environ["OMP_NUM_THREADS"] = "1"

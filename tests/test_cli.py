@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from tqdm import tqdm
 
 from flowers import cli
 from flowers.classifier import Classifier
@@ -321,6 +322,7 @@ def test_what_is_complete_is_not_resumed_and_not_written_over(flowers, train, tm
 
 def test_a_run_of_its_own_name_with_a_bar(flowers, garden, monkeypatch):
     monkeypatch.setenv("FLOWERS_DATA", str(garden))
+    monkeypatch.setattr("tqdm.tqdm", functools.partial(tqdm, mininterval=0, miniters=0))  # else it draws now and then
     status, out, err = flowers("train", *TINY.replace(epochs=1).command_line("quick").split())
     assert status == 0
     (run,) = list_runs()

@@ -140,7 +140,7 @@ def shortened(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     "change", [shortened, pytest.param(lambda whole: whole, marks=pytest.mark.thorough, id="whole")]
 )
-@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("mobilenet_v3_large", marks=pytest.mark.thorough)])
 def test_other_networks_leave_pytorch_too(name, change, tmp_path):
     """With padding worked out from the picture, activations within norms, and gates."""
     if not find_spec("onnxruntime") or not find_spec("onnxscript"):

@@ -1,7 +1,8 @@
 """What the browser's studio starts in place of its processes: ``python -m tests.trainer scripted|real MODULE ...``.
 
-``scripted``: nothing of a training, for the test itself tells the run's story (tests/scripted.py); and a forecast that
-makes its numbers up. ``real``: the real work, but on small pictures, and on a machine that is measured in no time.
+``scripted``: nothing of a training, for the test itself tells the run's story (tests/scripted.py); a forecast and a
+learning-rate finder make their numbers up. ``real``: the real work, but on small pictures, and on a machine that is
+measured in no time.
 
 While the file that FLOWERS_HELD names is there, a training and the learning-rate finder wait at a step, and the
 forecast before it begins, so that a test can look at them on their way.
@@ -9,6 +10,7 @@ forecast before it begins, so that a test can look at them on their way.
 
 import dataclasses
 import json
+import math
 import os
 import runpy
 import sys
@@ -18,6 +20,7 @@ from pathlib import Path
 
 SIDE = 64  # pixels
 HELD_AT = 12  # the step
+SEARCH = 100  # steps of the finder
 FORECAST = "flowers.training.forecast"
 
 
@@ -62,6 +65,17 @@ def pretend_to_measure(file: Path, recipes: dict[str, dict]) -> None:
     write_json(file, dict.fromkeys(recipes, 0.1))
 
 
+def pretend_to_search(file: Path) -> None:
+    """Losses that fall until a rate of 0.01 and rise from there, as the finder writes them."""
+    from flowers.files import write_json
+
+    rates = [10 ** (-7 + 8 * step / (SEARCH - 1)) for step in range(SEARCH)]
+    losses = [1 + abs(math.log10(rate) + 2) / 5 for rate in rates]
+    write_json(file, {"steps": SEARCH, "rates": rates[:HELD_AT], "losses": losses[:HELD_AT]})
+    wait()
+    write_json(file, {"steps": SEARCH, "rates": rates, "losses": losses, "suggested": 0.0012})
+
+
 if __name__ == "__main__":
     scripted = sys.argv.pop(1) == "scripted"
     module = sys.argv.pop(1)
@@ -73,3 +87,5 @@ if __name__ == "__main__":
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     elif module == FORECAST:
         pretend_to_measure(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    elif "find-lr" in sys.argv:
+        pretend_to_search(Path(sys.argv[sys.argv.index("--json") + 1]))

@@ -105,8 +105,10 @@ def build(outside: dict[str, gr.components.Component]) -> TrainTab:
     parts |= outside
     tab = TrainTab(source, knobs, shown, current, parts, [shown, seen, order, overlaid, chosen, source])
 
-    # What is pressed while an earlier press is under way counts as well, in its turn: Gradio would drop it.
-    cards.choose(_choose_preset, None, [chosen, *knobs.values()], trigger_mode="multiple", **PRIVATE)
+    # What is pressed while an earlier press is under way counts as well: Gradio would drop it. And one after the other:
+    # of several at a time, the earlier might be answered last.
+    in_turn = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    cards.choose(_choose_preset, None, [chosen, *knobs.values()], **in_turn, **PRIVATE)
     source.change(presets.cards, [chosen, source], cards, **PRIVATE)
     knobs["init"].input(_backbone_of, knobs["init"], knobs["backbone"], **PRIVATE)
     knobs["backbone"].change(lambda name: gr.update(**_weights_hint(name)), knobs["backbone"], hint, **PRIVATE)
@@ -115,7 +117,7 @@ def build(outside: dict[str, gr.components.Component]) -> TrainTab:
     started = start.click(_press_start, [chosen, source, *knobs.values()], [message, shown], **PRIVATE)
     _then_watch(tab, started)
     _then_watch(tab, table.sort(_sort, order, order, **PRIVATE))
-    _then_watch(tab, table.choose(_overlay, None, overlaid, trigger_mode="multiple", **PRIVATE))
+    _then_watch(tab, table.choose(_overlay, None, overlaid, **in_turn, **PRIVATE))
     return tab
 
 

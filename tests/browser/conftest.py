@@ -207,6 +207,7 @@ class Visitors:
     origin: str
     free: dict[tuple, list[Any]] = field(default_factory=dict)
     here: list[tuple[tuple, Any]] = field(default_factory=list)  # those of the present test
+    lodging: list[Any] = field(default_factory=list)
 
     def welcome(self, width: int, **options: Any) -> Any:
         """An empty page of somebody new, who has seen the tour, so that it does not stand before what is tested.
@@ -223,7 +224,9 @@ class Visitors:
 
     def lodge(self, width: int, **options: Any) -> Any:
         """As ``welcome``, but until the module's end: for a page at which several tests look."""
-        page = self._introduce(options).new_page()
+        context = self._introduce(options)
+        self.lodging.append(context)
+        page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
         return page
 
@@ -238,7 +241,7 @@ class Visitors:
 
     def pages(self) -> list[Any]:
         """What is open now."""
-        return [page for _, context in self.here for page in context.pages]
+        return [page for context in (*(here for _, here in self.here), *self.lodging) for page in context.pages]
 
     def see_off(self) -> None:
         """Close all pages, and forget who they belonged to."""
@@ -255,15 +258,20 @@ class Visitors:
         self.here.clear()
 
 
+VISITING: list[Visitors] = []
+
+
 @pytest.fixture(scope="module")
-def visitors(studio, chromium) -> Visitors:
-    """Who opens pages in this module's tests."""
-    return Visitors(chromium, studio.url)
+def visitors(studio, chromium) -> Iterator[Visitors]:
+    """Who opens pages in this module's tests; pictures of all pages are kept when one fails."""
+    VISITING.append(Visitors(chromium, studio.url))
+    yield VISITING[-1]
+    VISITING.pop()
 
 
 @pytest.fixture
-def open_page(studio, visitors, request):
-    """``open_page(width=1280)`` opens the studio as another visitor; pictures of the pages are kept on failure.
+def open_page(studio, visitors):
+    """``open_page(width=1280)`` opens the studio as another visitor.
 
     ``prepare(page)`` is called before anything is on it.
     """
@@ -276,11 +284,6 @@ def open_page(studio, visitors, request):
         return page
 
     yield open_
-    if getattr(request.node, "failed", False):
-        folder = ROOT / "test-results"
-        folder.mkdir(exist_ok=True)
-        for number, page in enumerate(visitors.pages()):
-            page.screenshot(path=folder / f"{request.node.name}-{number}.png".replace("/", "-"), full_page=True)
     visitors.see_off()
 
 
@@ -323,6 +326,11 @@ def open_tab(page, name: str) -> None:
     expect(tab).to_have_attribute("aria-selected", "true")
 
 
+def at_rest(page) -> None:
+    """Wait until all that a page does when it is opened is over: only then does its clock begin to tick."""
+    page.wait_for_event("requestfinished", lambda request: '"data":["latest"' in (request.post_data or ""))
+
+
 def settle(page) -> None:
     """Wait until the page has its shape: nothing waits for an event, fonts are here, and what they move has moved."""
     from playwright.sync_api import expect
@@ -348,7 +356,11 @@ def choose(page, dropdown: str, option: str) -> None:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     outcome = yield
-    item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+    if outcome.get_result().failed:
+        folder = ROOT / "test-results"
+        folder.mkdir(exist_ok=True)
+        for number, page in enumerate(page for visitors in VISITING for page in visitors.pages()):
+            page.screenshot(path=folder / f"{item.name}-{number}.png".replace("/", "-"), full_page=True)
 
 
 def _free_port() -> int:

@@ -57,6 +57,7 @@ def test_a_reload_opens_the_same_tab(shared_page):
     expect(shared_page.get_by_role("tab", name="Augment")).to_have_attribute("aria-selected", "true")
 
 
+@pytest.mark.thorough
 def test_the_same_of_a_tab_that_has_no_room_in_the_bar(open_page):
     page = open_page(320, query="?tab=train")
     expect(page.locator("#link-tab :is(input, textarea)")).to_have_value("train")  # the link has been followed, and its
@@ -103,6 +104,7 @@ def test_a_link_opens_a_run(open_page, stopped):
     expect(page.locator("#train-run input")).to_have_value(re.compile(run.name))
 
 
+@pytest.mark.thorough
 def test_a_link_that_names_no_tab_opens_that_of_what_it_names(open_page, stopped):
     run = stopped("linked")
     page = open_page(query=f"?run={run.name}")

@@ -26,7 +26,7 @@ def open_whole(page, tab: str) -> None:
     settle(page)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.thorough), 390])
 def test_every_tab_fits_the_window_by_day_and_by_night(open_page, shared_page, width):
     page = shared_page if width == 1280 else open_page(width)
     for tab in TABS:

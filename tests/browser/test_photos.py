@@ -317,6 +317,7 @@ def test_a_known_set_is_looked_through_and_trained_on(filled):
 # Hostile files
 
 
+@pytest.mark.thorough  # tests/data/test_archive.py has them all
 def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
     page = photos_page()
     for number, (files, sentence) in enumerate(

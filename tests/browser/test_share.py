@@ -79,10 +79,9 @@ def test_the_card_is_that_in_the_zip(page, unpacked):
     assert Path(download.value.path()).read_text() == (unpacked / "README.md").read_text()
 
 
+@pytest.mark.thorough  # the export itself, some 15 s, is proved in tests/share/test_onnx.py
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    "checkpoint", ["flowers-resnet18", pytest.param(DEFAULT_CHECKPOINT, marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("checkpoint", ["flowers-resnet18", DEFAULT_CHECKPOINT])
 def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(page, checkpoint):
     choose_checkpoint(page, checkpoint)
     with page.expect_download(timeout=EXPORTED) as download:

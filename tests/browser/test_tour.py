@@ -31,7 +31,7 @@ def expect_no_tour(page) -> None:
     assert page.locator("#tour").is_hidden()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.thorough), 390])
 def test_four_steps_point_at_their_tabs_without_covering_them(newcomer, width):
     page = newcomer(width)
     tour = page.locator("#tour")

@@ -394,7 +394,6 @@ def test_a_network_of_one_size_keeps_it_whatever_the_recipe_says(garden_set, siz
     assert events[-1].epochs_done == 3
 
 
-@AND_RESNET18
 def test_what_is_frozen_is_in_the_checkpoint_as_it_was(everything, whole_of_everything):
     run, _ = whole_of_everything
     before = load_weights(find_checkpoint(everything.init).folder)
@@ -735,7 +734,8 @@ def test_without_momentum_it_resumes_as_well(garden_set, tmp_path):
     assert (first.epoch, first.step) == (0, 2)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0", pytest.param("mobilenet_v3_large", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenet_v3_large"])
 def test_other_networks_resume_as_well(garden_set, tmp_path, monkeypatch, name):
     """Though their layers draw lots: dropout, and blocks that photos skip."""
     recipe = TINY.replace(backbone=name, epochs=1, ema=0.3, frozen=1, memory_format="contiguous")
