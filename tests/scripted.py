@@ -44,7 +44,7 @@ class ScriptedRun:
         """Take the turn, once the run before has let go of it, and start or go on; returns itself."""
         if not self._arrived:
             self.arrive()
-        self._held.enter_context(queue.turn(self.run, self.run.stop_requested))
+        self._held.enter_context(queue.turn(self.run, self._give_up))
         self.run.set_status("running")
         predicted = [EPOCH_SECONDS] * self.epochs
         self._tell(
@@ -54,6 +54,10 @@ class ScriptedRun:
             )
         )  # fmt: skip
         return self
+
+    def _give_up(self) -> bool:
+        assert not self.run.stop_requested(), "it was asked to stop before it began"
+        return False
 
     def say(self, message: str) -> None:
         """Say what it waits for, such as the photos."""

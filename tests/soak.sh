@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 runs=${1:?usage: bash tests/soak.sh N}
+command -v taskset >/dev/null || { echo "tests/soak.sh needs taskset, of util-linux: run it on Linux." >&2; exit 2; }
 results=test-results/soak
 core=$(taskset -pc $$ | grep -oE '[0-9]+' | tail -n 1) # the last one that we may use
 rm -rf "$results"
@@ -29,8 +30,8 @@ kill $!
 trap - EXIT
 soak pinned taskset -c "$core"
 
-failed=$(grep -ahE '^(FAILED|ERROR) ' "$results"/*.log | cut -d' ' -f2 | sort | uniq -c || true)
-ended=$(grep -alE '^[0-9]+ passed' "$results"/*.log | wc -l)
+failed=$(cat "$results"/*.log | { grep -aE '^(FAILED|ERROR) ' || true; } | sed -E 's/^(FAILED|ERROR) //; s/ - .*//' | sort | uniq -c)
+ended=$({ grep -alE '^[0-9]+ passed' "$results"/*.log || true; } | wc -l)
 if [ -n "$failed" ] || [ "$ended" != $((3 * runs)) ]; then
   echo "Failed at least once (how often, test); $ended of $((3 * runs)) runs ended with tests passed:"
   echo "$failed"

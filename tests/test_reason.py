@@ -27,7 +27,7 @@ def reason(heat: np.ndarray, size: tuple[int, int] = (512, 512), strongest: floa
 # The overlay
 
 
-@settings(max_examples=50)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(HEATS, st.integers(0, 255))
 def test_more_evidence_is_lighter_whatever_the_photo(heat, grey):
     """Read at the middle of each of the map's places, where nothing is mixed in from its neighbours."""
@@ -46,7 +46,6 @@ def test_equal_steps_of_evidence_can_be_told_apart():
     assert np.diff(picture).min() > 5  # of 255, in grey: also for those who see no colours
 
 
-@settings(max_examples=30)
 @given(HEATS, st.integers(1, 60), st.integers(1, 60))
 def test_it_is_as_large_as_the_frame_and_leaves_it_alone(heat, width, height):
     frame = Image.effect_noise((width, height), 80).convert("RGB")

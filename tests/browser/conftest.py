@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Any will do; the first, Chromium without windows, starts and draws for a third of the work.
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-PATIENCE = 30_000  # milliseconds: two cores may be busy, and an expectation that waits costs nothing when they are not
+PATIENCE = 60_000  # milliseconds: two cores may be busy, and an expectation that waits costs nothing when they are not
 # Without these Chromium asks the network for updates and suggestions, and rests pages that no screen shows.
 SWITCHES = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -247,13 +247,14 @@ class Visitors:
         """Close all pages, and forget who they belonged to."""
         for key, context in self.here:
             context.unroute_all()
+            blank = context.new_page()
+            for page in context.pages:  # first: what is still on its way to them would be kept
+                if page != blank:
+                    page.close()
             context.clear_cookies()
-            page = context.new_page()
-            page.context.new_cdp_session(page).send(
-                "Storage.clearDataForOrigin", {"origin": self.origin, "storageTypes": "all"}
-            )
-            for open_ in context.pages:
-                open_.close()
+            everything = {"origin": self.origin, "storageTypes": "all"}
+            context.new_cdp_session(blank).send("Storage.clearDataForOrigin", everything)
+            blank.close()
             self.free[key].append(context)
         self.here.clear()
 
@@ -360,7 +361,9 @@ def pytest_runtest_makereport(item):
         folder = ROOT / "test-results"
         folder.mkdir(exist_ok=True)
         for number, page in enumerate(page for visitors in VISITING for page in visitors.pages()):
-            page.screenshot(path=folder / f"{item.name}-{number}.png".replace("/", "-"), full_page=True)
+            with contextlib.suppress(Exception):  # the page may have crashed: that must not cost other tests
+                path = folder / f"{item.name}-{number}.png".replace("/", "-")
+                page.screenshot(path=path, full_page=True, timeout=5_000)
 
 
 def _free_port() -> int:

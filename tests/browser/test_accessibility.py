@@ -121,6 +121,7 @@ def test_the_keyboard_alone_trains_and_stops(open_page, script):
     told = script(lambda: page.keyboard.press("Space"))
     assert (told.run.recipe.init, told.run.recipe.frozen) == ("flowers-resnet18", 4)
     told.begin().step()
+    expect(page.locator("#train-stop")).to_be_visible()
     go_to(page, "#train-stop")
     page.keyboard.press("Space")
     wait_for(told.run.stop_requested)
@@ -196,7 +197,8 @@ def test_axe_finds_nothing_serious_while_a_run_trains(everything, script):
     told.step(2)
     told.epoch(0.5)
     told.step()
-    expect(everything.locator("#train-stop")).to_be_visible()
+    expect(everything.locator("#train-status h2")).to_contain_text("Epoch 2 of ")
+    expect(everything.locator("#train-look figure")).to_have_count(5)
     expect(everything.locator("#train-curves svg").first).to_be_visible()
     assert findings(everything) == []
 

@@ -18,6 +18,7 @@ EIGHT = [
     "empty.jpg", "text.jpg", "page.jpg", "first 65 percent of baseline.jpg", "zeroed middle.png",
     "196 megapixels in 24 KB.png", "random 300.jpg", "film.mp4",
 ]  # fmt: skip
+assert UPLOADS.keys() > set(EIGHT)
 
 
 @pytest.fixture(scope="module")

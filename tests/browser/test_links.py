@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from flowers.data.garden import render_flower
 from flowers.recipe import Recipe
 from flowers.training.run import Run
-from tests.browser.conftest import open_tab, settle
+from tests.browser.conftest import open_tab, settle, wait_for
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_who_presses_a_tab_while_a_link_is_followed_gets_that_tab(open_page):
 
     page = open_page(query="?tab=train", prepare=hold)
     open_tab(page, "Augment")
-    assert held
+    wait_for(lambda: page.title() and held)  # requests are held while Playwright is asked something
     answered.set()
     for request in held:
         request.continue_()

@@ -4,6 +4,7 @@ Their story is told by the test (tests/scripted.py), but for two: one is stopped
 thorough suite one is trained from start to end.
 """
 
+import itertools
 import json
 import re
 
@@ -16,6 +17,7 @@ from tests.browser.conftest import choose, open_tab, wait_for
 from tests.scripted import HELD_BACK, SAMPLES, STEPS, ScriptedRun, finished_run
 from tests.trainer import HELD_AT
 
+numbers = itertools.count()  # of runs
 TRAINING = 240_000  # milliseconds that a real training of small pictures may take where all else wants the machine, too
 
 
@@ -46,9 +48,12 @@ def page(shared_page):
 @pytest.fixture
 def watched(script, studio, page):
     """A run that somebody has asked for just now, and that the page shows."""
-    run = ScriptedRun(Run.create(studio.runs / "watched", Recipe(epochs=2), "garden")).arrive()
+    run = ScriptedRun(Run.create(studio.runs / f"watched-{next(numbers)}", Recipe(epochs=2), "garden")).arrive()
     open_tab(page, "Classify")
     show_train(page)  # whoever opens the tab need not wait for the clock
+    expect(page.locator("#train-status")).to_contain_text(run.run.name)  # no longer the run of the test before
+    expect(headline(page)).to_have_text("Starting")
+    expect(page.locator("#train-look figure")).to_have_count(0)
     yield run
     run.leave()
 
@@ -413,9 +418,11 @@ def test_curves_are_laid_over_each_other_and_their_numbers_told(compared):
     compared.locator("#train-runs summary").click()
     numbers = compared.locator("#train-runs details tbody tr").first.locator("td")
     expect(numbers).to_have_text(["1.0500", "15.00%", "0.9750", "22.50%"])
-    for name in ("a-good-run", "b-bad-run"):
-        rows(compared).filter(has_text=name).get_by_role("checkbox").uncheck()
-        expect(compared.locator("#train-runs .legend", has_text=name)).to_have_count(0)
+    rows(compared).filter(has_text="a-good-run").get_by_role("checkbox").uncheck()
+    expect(legend).not_to_contain_text("a-good-run")
+    expect(legend).to_contain_text("b-bad-run")
+    rows(compared).filter(has_text="b-bad-run").get_by_role("checkbox").uncheck()
+    expect(compared.locator("#train-runs .legend")).to_have_count(0)
 
 
 def test_delete_asks_once_more(train_page, good_and_bad):

@@ -44,7 +44,7 @@ def test_the_csv_file_has_a_line_for_every_photo():
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(names, names)
 def test_no_name_is_a_formula_in_a_spreadsheet(file, label):
     classes = (f"={label}", file)

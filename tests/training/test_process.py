@@ -1,5 +1,6 @@
 """Training in a process of its own: started, watched and stopped through nothing but the run folder."""
 
+import contextlib
 import os
 import sys
 import time
@@ -69,7 +70,7 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
         assert (run.status().state, run.status().place) == ("queued", 2)
         run.request_stop()
         wait_for_state(run, "stopped")
-        process._started[0][0].wait(DEADLINE)
+        assert process._started[0][0].wait(DEADLINE) == 1
         assert (run.folder / "process.txt").read_text().strip().endswith("Interrupted.")
         assert run.events() == []
     resume(run)
@@ -201,6 +202,15 @@ def test_a_wish_to_stop_ends_it_after_the_batch(run):
     assert run.status().state == "done"
     assert "Going on: 30 photos" in run.log()
     assert "Training complete in" in run.log()
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_run_that_was_stopped_before_its_process_came_never_begins(run, taken):
+    run.request_stop()
+    with queue.at_once() if taken else contextlib.nullcontext(), pytest.raises(KeyboardInterrupt):
+        list(perform(run, in_line=True))
+    assert run.status().state == "stopped"
+    assert run.events() == []
 
 
 def test_a_reader_who_leaves_stops_the_run(run):

@@ -541,6 +541,7 @@ def undisturbed(garden, tmp_path_factory) -> tuple[Run, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWERS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        patch.setattr("flowers.training.process.HEARTBEAT_SECONDS", 3600)  # it writes while the folder is copied
         patch.setattr(files, "_sync_files", watched_sync)
         patch.setattr(os, "replace", watched_replace)
         for event in perform(run):

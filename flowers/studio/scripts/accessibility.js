@@ -26,7 +26,7 @@
     for (const icon of document.querySelectorAll("footer img")) icon.alt = ""; // the words stand beside it
   };
 
-  document.addEventListener("click", (event) => {
+  document.addEventListener("click", (event) => { // on its way down: Gradio keeps some from coming up again
     moved = event.target.closest(".overflow-dropdown button")?.textContent.trim() ?? "";
     requestAnimationFrame(mend);
     if (event.target.id !== "skip") return;
@@ -34,7 +34,7 @@
     const panel = [...document.querySelectorAll("#tabs > [role=tabpanel]")].find((one) => one.offsetParent);
     panel?.setAttribute("tabindex", "-1");
     panel?.focus();
-  });
+  }, true);
   // A dropdown opens its list a moment after any key, and so after the one by which it is left: open lists would cover
   // the page.
   document.addEventListener("keydown", (event) => {
