@@ -133,19 +133,33 @@ def taught(garden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tiny_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """``tiny_network`` for every ``python -m flowers`` started from here: Python runs sitecustomize.py first."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "sitecustomize.py").write_text(
-        "from flowers import processes\n"
-        "from flowers.models.backbones import BACKBONES\n"
-        "from tests.tiny import tiny_resnet18\n"
-        "processes.give_way = lambda *_, **__: None\n"  # somebody waits: on a busy machine it would starve
-        "BACKBONES['resnet18'] = tiny_resnet18()\n"
-    )
+@pytest.fixture(scope="module")
+def tiny_networks() -> Iterator[None]:
+    """``tiny_network`` for what a whole module shares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        yield
+
+
+def run_first_in_children(monkeypatch: pytest.MonkeyPatch, folder: Path, *lines: str) -> None:
+    """Have every ``python -m flowers`` started from here begin with these lines: Python runs sitecustomize.py first."""
+    (folder / "sitecustomize.py").write_text("".join(f"{line}\n" for line in lines))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(PROJECT)]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def tiny_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """``tiny_network`` for every ``python -m flowers`` started from here."""
+    run_first_in_children(
+        monkeypatch,
+        tmp_path_factory.mktemp("site"),
+        "from flowers import processes",
+        "from flowers.models.backbones import BACKBONES",
+        "from tests.tiny import tiny_resnet18",
+        "processes.give_way = lambda *_, **__: None",  # somebody waits: on a busy machine it would starve
+        "BACKBONES['resnet18'] = tiny_resnet18()",
+    )
 
 
 @pytest.fixture
@@ -162,12 +176,11 @@ def held(tiny_network_in_children: None) -> Iterator[Path]:
 
 @pytest.fixture
 def small_network_in_children(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """``small_network`` for every ``python -m flowers`` started from here: Python runs sitecustomize.py first."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "sitecustomize.py").write_text(
-        "import dataclasses\n"
-        "from flowers.models.backbones import BACKBONES\n"
-        f"BACKBONES['resnet18'] = dataclasses.replace(BACKBONES['resnet18'], **{SMALL})\n"
+    """``small_network`` for every ``python -m flowers`` started from here."""
+    run_first_in_children(
+        monkeypatch,
+        tmp_path_factory.mktemp("site"),
+        "import dataclasses",
+        "from flowers.models.backbones import BACKBONES",
+        f"BACKBONES['resnet18'] = dataclasses.replace(BACKBONES['resnet18'], **{SMALL})",
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(PROJECT)]))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")

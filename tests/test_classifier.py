@@ -23,18 +23,12 @@ from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, directions, energy, write_calibration
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint, save_checkpoint
 from tests.networks import settled
-from tests.tiny import tiny_resnet18
 
 CLASSES = ("daisy", "rose", "tulip")
 PREPARED = Preprocessing(64, 72, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_networks():
-    """``tiny_network`` for what the module shares."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,9 @@ from flowers.classifier import Classifier
 from flowers.data.dataset import scan
 from flowers.data.garden import render_garden
 from flowers.evaluation.evaluate import evaluate
-from flowers.models.backbones import BACKBONES
 from tests.evaluation.wild import save_wild_checkpoint
-from tests.tiny import tiny_resnet18
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 @pytest.fixture(scope="module")

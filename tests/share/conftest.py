@@ -16,7 +16,6 @@ from flowers.training.run import Run
 from tests.conftest import TINY
 from tests.networks import random_norms, settled
 from tests.share.hub import running_hub
-from tests.tiny import tiny_resnet18
 
 CLASSES = ("red|rose", "tulip", "<b>daisy</b>")
 PREPARED = Preprocessing(64, 72, mirror=True)
@@ -25,11 +24,8 @@ POWER = 0.25
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_networks():
-    """``tiny_network`` for what a whole module shares."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
-        yield
+def in_every_module(tiny_networks) -> None:
+    """The tiny network stands in ResNet18's place."""
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from gradio.context import LocalContext
 
 from flowers.data.dataset import scan
 from flowers.errors import CheckpointError, UsageError
-from flowers.models.backbones import BACKBONES
 from flowers.paths import runs_dir
 from flowers.recipe import Recipe
 from flowers.studio import evaluate
@@ -23,7 +22,6 @@ from flowers.studio.language import texts
 from flowers.training.run import Run
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 from tests.studio.visiting import visit
-from tests.tiny import tiny_resnet18
 
 ENGLISH = texts("en")
 SEED = 5  # of two networks each of which is right where the other is wrong, among ten photos
@@ -41,12 +39,7 @@ def in_an_event():
     LocalContext.request.reset(token)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny_networks():
-    """``tiny_network`` for what the module shares."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
 @pytest.fixture(scope="module")
