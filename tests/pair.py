@@ -104,7 +104,7 @@ class Blow:
 
 
 class Pair:
-    """Two processes at the same task, each with what it says in files of its own."""
+    """Two processes at the same task, each with what it says in files of its own; ``with`` leaves none behind."""
 
     def __init__(self, folder: Path, task: Callable[..., Any], *arguments: Any, **environment: str) -> None:
         """``task(*arguments)`` is imported by its name, so it must be a function of a module.
@@ -129,15 +129,19 @@ class Pair:
             process.start()
             self.processes.append(process)
 
+    def __enter__(self) -> "Pair":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join()
+
     def end(self) -> list[int]:
         """Wait for both; how they ended, minus the signal's number where one ended them."""
         for process in self.processes:
             process.join(DEADLINE)
-        late = [process for process in self.processes if process.is_alive()]
-        for process in late:
-            process.kill()
-            process.join()
-        assert not late, f"They have not ended: {self.said()}"
+        assert not any(process.is_alive() for process in self.processes), f"They have not ended: {self.said()}"
         return [process.exitcode for process in self.processes]
 
     def said(self) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from flowers.data.preprocess import Preprocessing
 from flowers.engines import eager, trial_photos
 from flowers.errors import UsageError
 from flowers.inference import CHOICE, choose, explain, open_engine, open_network, prepare
+from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, write_calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir
@@ -275,21 +277,25 @@ def test_preparing_that_fails_leaves_nothing(tmp_path):
 # For real
 
 
+def run_here(args, **_) -> None:
+    """What the process that prepares would do, done here."""
+    assert args[:3] == [sys.executable, "-m", "flowers.inference"]
+    inference.main(args[3:])
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A checkpoint, and the cache in which ``prepare`` has written what this machine's own packages can do with it."""
     if not all(map(importlib.util.find_spec, ("onnxruntime", "onnxscript"))):
         pytest.skip("onnxruntime or onnxscript is not installed")
     checkpoint = save(tmp_path_factory.mktemp("checkpoints") / "real")
-    cache, site = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("site")
-    # As the fixture tiny_network_in_children, once for this module; and a busy machine would let who gives way starve.
-    (site / "sitecustomize.py").write_text(
-        "from flowers import processes; processes.give_way = lambda *_, **__: None\n"
-        "from tests.tiny import *; BACKBONES['resnet18'] = tiny_resnet18()\n"
-    )
+    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWERS_CACHE", str(cache))
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, PROJECT))))
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # what becomes of it is forgotten
+        patch.setitem(BACKBONES, "resnet18", tiny_resnet18())
+        patch.setattr(inference, "give_way", lambda *_, **__: None)  # this process could not take it back
+        patch.setattr(inference, "subprocess", SimpleNamespace(**vars(subprocess) | {"run": run_here}))
         prepare(checkpoint)
     return checkpoint, cache
 
@@ -306,6 +312,13 @@ def test_what_is_installed_is_measured_and_answers_as_pytorch(prepared, note):
     assert {"eager", "onnxruntime"} <= json.loads(note.read_text())["seconds"].keys()
     network = open_engine(checkpoint, PREPARED, "onnxruntime")
     np.testing.assert_allclose(scores(network), expected(checkpoint), atol=1e-5)
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("tiny_network_in_children")
+def test_a_process_of_its_own_prepares_it(checkpoint):
+    prepare(checkpoint)
+    assert open_network(checkpoint, PREPARED).settled
 
 
 def measured_fastest(note, monkeypatch, tmp_path) -> None:

@@ -10,6 +10,7 @@ of ``garden`` by ``taught``, a checkpoint.
 """
 
 import dataclasses
+import functools
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from flowers.models.backbones import BACKBONES, Backbone
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 SIZE = 32  # pixels
 MARGIN = 1 / 8  # of the size, that is cut off
@@ -25,35 +26,43 @@ WIDTHS = (8, 16, 32, 48, 64)  # channels of the stages
 RESNET18 = BACKBONES["resnet18"]
 
 
-def tiny_resnet18(size: int = SIZE) -> Backbone:
+def tiny_resnet18(size: int = SIZE, sums: bool = False) -> Backbone:
     """What BACKBONES may hold in place of ResNet18. It sees pictures of any size; this is the one it asks for."""
-    return dataclasses.replace(RESNET18, size=size, resize=round(size * (1 + MARGIN)), build=build)
+    made = functools.partial(build, sums=sums)
+    return dataclasses.replace(RESNET18, size=size, resize=round(size * (1 + MARGIN)), build=made)
 
 
-def build(classes: int) -> "nn.Module":
-    """The network with random weights. Of 32 pixels a side its last feature map has 4."""
+def build(classes: int, sums: bool = False) -> "nn.Module":
+    """The network with random weights. Of 32 pixels a side its last feature map has 4.
+
+    With ``sums`` the stages that keep the map's size add what came in, as ResNet's do. The weights are the same ones.
+    """
     from torch import nn
 
     first, *others = WIDTHS
 
-    def block(before: int, channels: int, stride: int) -> nn.Module:
-        return nn.Sequential(
-            OrderedDict(
-                conv1=nn.Conv2d(before, channels, 3, stride, 1, bias=False),
-                bn1=nn.BatchNorm2d(channels),
-                relu=nn.ReLU(inplace=True),
-            )
-        )
+    class Block(nn.Module):
+        def __init__(self, before: int, channels: int, stride: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+            self.bn1, self.relu = nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+            self.added = channels - before if sums and stride == 1 else None  # channels, for which zeros come in
+
+        def forward(self, photos: "Tensor") -> "Tensor":
+            made = self.bn1(self.conv1(photos))
+            if self.added is not None:
+                made = made + nn.functional.pad(photos, (0, 0, 0, 0, 0, self.added))
+            return self.relu(made)
 
     parts = OrderedDict(conv1=nn.Conv2d(3, first, 3, 2, 1, bias=False), bn1=nn.BatchNorm2d(first), relu=nn.ReLU())
     for number, (before, channels) in enumerate(zip(WIDTHS, others, strict=False), 1):
-        parts[f"layer{number}"] = nn.Sequential(block(before, channels, 2 if number % 2 else 1))
+        parts[f"layer{number}"] = nn.Sequential(Block(before, channels, 2 if number % 2 else 1))
     parts |= OrderedDict(avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), dropout=nn.Dropout(0.1))
     parts["fc"] = nn.Linear(WIDTHS[-1], classes)
     return nn.Sequential(parts)
 
 
-def teach(folder: Path, photos: Path, size: int = 64, steps: int = 40) -> None:
+def teach(folder: Path, photos: Path, size: int = 64, steps: int = 40, sums: bool = False) -> None:
     """Write a checkpoint that knows the flowers in ``photos``: in a second it has learned them all by heart."""
     import torch
     from torch.nn import functional
@@ -68,7 +77,7 @@ def teach(folder: Path, photos: Path, size: int = 64, steps: int = 40) -> None:
     loader = PhotoLoader(dataset, preprocessing)
     ((pixels, labels),) = loader.clean([range(len(dataset))])
     loader.close()
-    inputs, net = preprocessing.normalise(pixels), build(len(dataset.classes))
+    inputs, net = preprocessing.normalise(pixels), build(len(dataset.classes), sums)
     optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     for _ in range(steps):
         optimizer.zero_grad()

@@ -1,8 +1,8 @@
 """What the browser's studio starts in place of its processes: ``python -m tests.trainer scripted|real MODULE ...``.
 
 ``scripted``: nothing of a training, for the test itself tells the run's story (tests/scripted.py); a forecast and a
-learning-rate finder make their numbers up. ``real``: the real work, but on small pictures, and on a machine that is
-measured in no time.
+learning-rate finder make their numbers up. ``real``: the real work, but on small pictures, on a machine that is
+measured in no time, and where it begins from scratch, with a tiny network (tests/tiny.py), which the studio cannot ask.
 
 While the file that FLOWERS_HELD names is there, a training and the learning-rate finder wait at a step, and the
 forecast before it begins, so that a test can look at them on their way.
@@ -21,7 +21,7 @@ from pathlib import Path
 from flowers import processes
 
 SIDE = 64  # pixels
-HELD_AT = 12  # the step
+HELD_AT = 4  # the step
 SEARCH = 100  # steps of the finder
 FORECAST = "flowers.training.forecast"
 
@@ -32,13 +32,22 @@ def wait(in_vain: Callable[[], bool] = lambda: False) -> None:
         time.sleep(0.02)
 
 
+def begins_from_scratch() -> bool:
+    from flowers.training.run import Run
+
+    return "resume" in sys.argv and Run(Path(sys.argv[sys.argv.index("resume") + 1])).recipe.init == "scratch"
+
+
 def shrink_networks() -> None:
     from flowers.models.backbones import BACKBONES
     from flowers.training import machine
+    from tests.tiny import tiny_resnet18
 
-    machine.SIDE = SIDE // 2  # of the pictures of trial steps
+    machine.SIDE, machine.TRIAL_PHOTOS, machine.TIMED_PHOTOS, machine.LAPS = SIDE // 2, 2, 2, 1  # of trial steps
     for name, chosen in BACKBONES.items():
         BACKBONES[name] = dataclasses.replace(chosen, size=SIDE, resize=72)
+    if begins_from_scratch():
+        BACKBONES["resnet18"] = tiny_resnet18()
 
 
 def hold() -> None:

@@ -231,7 +231,8 @@ class Visitors:
         return page
 
     def _introduce(self, options: dict[str, Any]) -> Any:
-        options = dict(options)
+        # Nothing moves unless a test asks for it: that is less to draw, and no colour is on its way.
+        options = {"reduced_motion": "reduce"} | options
         newcomer = options.pop("newcomer", False)
         context = self.chromium.new_context(permissions=["camera"], **options)
         context.set_default_timeout(PATIENCE)

@@ -77,6 +77,7 @@ def _fill_train(page: Page) -> None:
     page.locator("#train-compare > button").click()
     for name in ("one", "two"):
         page.locator(f"#train-runs input[value={name}]").check()
+    for name in ("one", "two"):
         expect(page.locator("#train-runs .legend").first).to_contain_text(name)
     page.locator("#train-about > button").click()
     page.locator("#train-delete").click()

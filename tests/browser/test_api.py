@@ -86,6 +86,7 @@ def test_a_malformed_upload_gets_a_sentence(client, tmp_path, name):
     assert_refused(client, tmp_path, name)
 
 
+@pytest.mark.thorough  # in the quick suite the tests after these prove it
 def test_the_server_goes_on_after_malformed_uploads(client, flower, tmp_path):
     for name in EIGHT[:3]:
         assert_refused(client, tmp_path, name)
@@ -97,9 +98,10 @@ def test_augment_gives_as_many_variants_as_asked_and_the_same_for_a_seed(client,
         pictures = client.predict(handle_file(str(flower)), {"rotation": 40}, 3, seed, api_name="/augment")
         return [Path(picture["image"]).read_bytes() for picture in pictures]
 
-    assert len(variants(1)) == 3
-    assert variants(1) == variants(1)
-    assert variants(1) != variants(2)
+    first = variants(1)
+    assert len(first) == 3
+    assert variants(1) == first
+    assert variants(2) != first
 
 
 def test_augment_refuses_in_a_sentence(client, flower):
@@ -158,7 +160,10 @@ def stop(client: Client, run: Run) -> dict:
 
 @pytest.mark.timeout(300)
 def test_a_training_is_started_watched_and_stopped(client, studio):
-    """For real: a network learns, in a process of its own. One step is enough, and it never ends by itself."""
+    """For real: a network learns, in a process of its own. One step is enough, and it never ends by itself.
+
+    It begins from scratch: so tests/trainer.py has it be a tiny one.
+    """
     settings = {name: getattr(TINY, name) for name in ("init", "device", "precision", "memory_format", "threads")}
     told = start(client, epochs=1000, batch_size=8, **settings)
     assert told["state"] in ("queued", "running")

@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import re
 
 import pillow_heif
 import pytest
@@ -16,19 +15,24 @@ from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, open_tab, say_yes,
 WIDTHS = [390, pytest.param(1280, marks=pytest.mark.thorough)]
 
 
-@pytest.fixture(scope="module")
-def lodged(studio, visitors):
-    page = visitors.lodge(1280)
-    page.goto(studio.url)
-    return page
-
-
 @pytest.fixture
-def same_page(lodged):
-    """The page of one visitor, who has one photo after another answered: the last one and its answer are gone."""
-    open_tab(lodged, "Classify")
-    take_away(lodged)
-    return lodged
+def same_page(shared_page):
+    """The page of one visitor, who has one photo after another answered: what the last ones left there is gone."""
+    resize(shared_page, 1280)
+    open_tab(shared_page, "Classify")
+    close = shared_page.get_by_role("button", name="Close the table")
+    if close.is_visible():
+        close.click()
+    for opened in why(shared_page).locator("> button.open").all():
+        opened.dispatch_event("click")  # it cannot be seen where the photo is gone
+    take_away(shared_page)
+    expect(shared_page.locator("#classify-reason img")).to_have_count(0)
+    yield shared_page
+    shared_page.unroute_all()
+
+
+def resize(page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
 
 
 def take_away(page) -> None:
@@ -87,7 +91,9 @@ def test_an_example_is_answered_with_all_confidences(same_page):
     expect(same_page.locator("#classify-answer .facts")).to_contain_text("Answered in")
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "AVIF"])
+@pytest.mark.parametrize(
+    "format", ["AVIF", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("PNG", "JPEG", "WEBP"))]
+)
 def test_a_photo_of_every_format_is_answered(same_page, format):
     flower = render_flower("sunflower", 3, 300)
     upload(same_page, as_file(flower, f"flower.{format.lower()}", format, f"image/{format.lower()}"))
@@ -143,9 +149,16 @@ def see_oneself(page) -> None:
     page.wait_for_function("document.querySelector('#classify-photo video')?.videoWidth > 0")
 
 
-def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(open_page):
-    page = open_page()
-    page.evaluate(WATCH_CAMERAS)
+@pytest.fixture
+def watched(same_page):
+    """That page, where the test sees which cameras are on."""
+    same_page.evaluate("() => delete navigator.mediaDevices.getUserMedia")  # by which the test before has seen them
+    same_page.evaluate(WATCH_CAMERAS)
+    return same_page
+
+
+def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(watched):
+    page = watched
     open_camera(page)
     say_yes(page)
     see_oneself(page)
@@ -154,9 +167,8 @@ def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(open_page):
     page.wait_for_function(f"cameras.length === 1 && {CAMERAS_ON} === 0")
 
 
-def test_the_camera_is_not_left_on(open_page):
-    page = open_page()
-    page.evaluate(WATCH_CAMERAS)
+def test_the_camera_is_not_left_on(watched):
+    page = watched
     open_camera(page)
     say_yes(page)
     see_oneself(page)
@@ -186,8 +198,9 @@ def told_why(page, name: str) -> str:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_reason_is_told_when_asked_and_for_any_class(open_page, width):
-    page = open_page(width)
+def test_the_reason_is_told_when_asked_and_for_any_class(same_page, width):
+    page = same_page
+    resize(page, width)
     expect(why(page)).to_be_hidden()  # no answer yet
     example(page, "daisy")
     classes = list(bars(page))
@@ -202,8 +215,9 @@ def test_the_reason_is_told_when_asked_and_for_any_class(open_page, width):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_once_asked_for_the_reason_is_told_of_the_next_photos_too(open_page, width):
-    page = open_page(width)
+def test_once_asked_for_the_reason_is_told_of_the_next_photos_too(same_page, width):
+    page = same_page
+    resize(page, width)
     example(page, "daisy")
     before = next(iter(bars(page)))
     why(page).get_by_role("button", name="Why?").click()
@@ -220,8 +234,8 @@ def test_once_asked_for_the_reason_is_told_of_the_next_photos_too(open_page, wid
     expect(page.locator("#classify-reason .after")).to_be_visible()
 
 
-def test_the_border_moves_by_keyboard_and_stays_for_the_next_class(open_page):
-    page = open_page()
+def test_the_border_moves_by_keyboard_and_stays_for_the_next_class(same_page):
+    page = same_page
     example(page, "daisy")
     first, second, *_ = bars(page)
     why(page).get_by_role("button", name="Why?").click()
@@ -258,8 +272,9 @@ def in_script(*names: str) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_many_photos_come_in_a_table_whatever_one_of_them_is(open_page, width):
-    page = open_page(width)
+def test_many_photos_come_in_a_table_whatever_one_of_them_is(same_page, width):
+    page = same_page
+    resize(page, width)
     with page.expect_file_chooser() as choosing:
         page.locator("#classify-photo").get_by_text("or click to choose").click()
     choosing.value.set_files([*flowers("daisy", "tulip"), no_photo("-damaged.jpg")])
@@ -291,8 +306,9 @@ def test_many_photos_come_in_a_table_whatever_one_of_them_is(open_page, width):
     expect(page.locator("#classify-many")).to_be_hidden()
 
 
-def test_many_are_dropped_and_one_is_pasted_onto_the_last(open_page):
-    page = open_page()
+def test_many_are_dropped_and_one_is_pasted_onto_the_last(same_page):
+    page = same_page
+    forget(page)
     page.evaluate(DROPPED, in_script("rose", "daisy"))
     expect(page.locator("#classify-many tbody tr")).to_have_count(2)
     expect(page.locator("#classify-recent li")).to_have_count(1)
@@ -302,8 +318,8 @@ def test_many_are_dropped_and_one_is_pasted_onto_the_last(open_page):
     expect(page.locator("#classify-recent li")).to_have_count(3)
 
 
-def test_what_is_dropped_while_others_are_answered_is_answered_after_them(open_page):
-    page = open_page()
+def test_what_is_dropped_while_others_are_answered_is_answered_after_them(same_page):
+    page = same_page
     held = []  # the two questions about many photos, on their way to the server
 
     def hold(route) -> None:
@@ -345,8 +361,8 @@ def correct(page, name: str):
     return offers.get_by_role("status").locator("p")
 
 
-def test_a_correction_lands_in_my_photos_and_can_be_taken_back(open_page):
-    page = open_page()
+def test_a_correction_lands_in_my_photos_and_can_be_taken_back(same_page):
+    page = same_page
     example(page, "daisy")
     said = correct(page, "rose")
     expect(said).to_have_text("It is now in My photos, as rose. Train on them in Train.")
@@ -362,15 +378,21 @@ def test_a_correction_may_have_another_name_which_stays_text(same_page):
     offers.get_by_text("It was actually").click()
     offers.get_by_label("Another name").fill("<b>ox-eye")
     same_page.keyboard.press("Enter")
-    expect(offers.get_by_role("status").locator("p")).to_contain_text("as <b>ox-eye.")
+    said = offers.get_by_role("status").locator("p")
+    expect(said).to_contain_text("as <b>ox-eye.")
+    offers.get_by_role("button", name="Undo").click()
+    expect(said).to_contain_text("Taken back")
 
 
-def test_of_a_photo_that_is_there_already_every_name_says_so(open_page):
-    page = open_page()
+def test_of_a_photo_that_is_there_already_every_name_says_so(same_page):
+    page = same_page
     example(page, "daisy")
-    expect(correct(page, "sunflower")).to_contain_text("It is now in My photos")
-    expect(page).to_have_url(re.compile("photo=daisy"))
-    page.reload()
+    expect(correct(page, "sunflower")).to_contain_text("It is now in My photos")  # and stays there
+    words = answer(page).inner_text()
+    example(page, "rose")
+    expect(answer(page)).not_to_have_text(words)
+    example(page, "daisy")
+    expect(answer(page)).to_have_text(words)
     for name in ("rose", "tulip"):
         expect(correct(page, name)).to_contain_text("in My photos already")
     expect(page.locator("#classify-correct").get_by_role("button", name="rose")).to_be_enabled()
@@ -383,12 +405,17 @@ def recent(page):
     return page.locator("#classify-recent li")
 
 
-def answer_two(page) -> list[str]:
-    """Have an uploaded photo and then an example answered; the words of these, which alone are recent then."""
+def forget(page) -> None:
+    """Clear the recent answers, if there are any."""
     clear = page.locator("#classify-recent").get_by_role("button", name="Clear")
     if clear.is_visible():
         clear.click()
-    expect(recent(page)).to_have_count(0)
+    expect(page.locator("#classify-recent section")).to_be_hidden()
+
+
+def answer_two(page) -> list[str]:
+    """Have an uploaded photo and then an example answered; the words of these, which alone are recent then."""
+    forget(page)
     upload(page, flowers("tulip")[0])
     expect(recent(page)).to_have_count(1)
     example(page, "daisy")
@@ -396,15 +423,24 @@ def answer_two(page) -> list[str]:
     return recent(page).locator("span").all_inner_texts()
 
 
-def test_recent_answers_survive_a_reload_in_this_browser_alone(open_page):
-    page = open_page(390)
-    words = answer_two(page)
-    page.reload()
-    expect(recent(page).locator("span")).to_have_text(words)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_recent_answers_survive_a_reload_and_what_was_cleared_does_not_come_back(same_page):
+    resize(same_page, 390)
+    example(same_page, "rose")
+    expect(recent(same_page).first).to_be_visible()
+    take_away(same_page)
+    words = answer_two(same_page)
+    same_page.reload()
+    expect(recent(same_page).locator("span")).to_have_text(words)
+    assert same_page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(answer(same_page)).to_have_text(words[0])  # by the link in the address
+
+
+@pytest.mark.thorough
+def test_recent_answers_are_in_this_browser_alone(same_page, open_page):
+    answer_two(same_page)
     other = open_page()
     example(other, "rose")
-    expect(recent(other)).to_have_count(1)  # its own, and no other
+    expect(recent(other)).to_have_count(1)
 
 
 def test_a_recent_answer_is_given_again(same_page):
@@ -438,19 +474,10 @@ def test_a_recent_answer_is_shown_as_it_was_where_its_photo_is_gone(gone):
     expect(why(page)).to_be_hidden()
 
 
+@pytest.mark.thorough  # what it rests on: tests/studio/test_classify.py
 def test_a_newer_answer_takes_the_place_of_a_recent_one_for_good(gone):
     page, _ = gone
     example(page, "rose")
     expect(why(page)).to_be_visible()
     page.locator("#classify-photo").get_by_label("Remove Image").click()
     expect(page.locator("#classify-answer .empty")).to_be_visible()
-
-
-def test_recent_answers_are_cleared_for_good(open_page):
-    page = open_page()
-    answer_two(page)
-    page.locator("#classify-recent").get_by_role("button", name="Clear").click()
-    expect(page.locator("#classify-recent section")).to_be_hidden()
-    page.reload()
-    example(page, "rose")
-    expect(recent(page)).to_have_count(1)

@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from flowers.recipe import KNOBS
 from flowers.studio.language import texts
+from tests.browser.axe import findings
 from tests.browser.conftest import open_tab
 
 DIALOG = "#knob-help"
@@ -26,7 +27,7 @@ def page(shared_page):
     return shared_page
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.thorough), 390])
 def test_a_question_mark_opens_a_paragraph_with_a_picture(page, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.get_by_role("button", name="More about Learning rate").click()
@@ -55,6 +56,14 @@ def test_the_keyboard_opens_and_closes_it_and_the_focus_returns(page):
     expect(button).to_be_focused()
 
 
+def test_axe_finds_nothing_serious_in_it_by_night(page):
+    page.evaluate("document.body.classList.add('dark')")
+    page.get_by_role("button", name="More about Epochs", exact=True).click()
+    expect(page.locator(DIALOG).get_by_role("img")).to_be_visible()
+    assert findings(page, DIALOG) == []
+    page.keyboard.press("Escape")
+
+
 def test_every_control_of_a_hyperparameter_has_one_button(page):
     counts = {name: page.locator(f"#knob-{name} .knob-more").count() for name in KNOBS}
     drawn = {name for name in KNOBS if page.locator(f"#knob-{name}").count()}
@@ -68,9 +77,9 @@ def test_so_has_a_strength_in_augment_and_nothing_else_there(page):
     assert page.locator(".switch .knob-more, #augment-seed .knob-more").count() == 0
 
 
-def test_without_an_answer_it_says_so(open_page):
-    page = open_page()
-    show_knobs(page)
+def test_without_an_answer_it_says_so(page):
     page.route("**/help/*", lambda route: route.abort())
     page.get_by_role("button", name="More about Momentum").click()
     expect(page.locator(DIALOG).get_by_role("alert")).to_contain_text("try again")
+    page.unroute("**/help/*")
+    page.keyboard.press("Escape")

@@ -42,7 +42,7 @@ def photo() -> str:
 def test_there_is_a_tool_for_each_name_of_the_api_and_none_for_the_pages_own_events(ask):
     tools = ask().tools
     assert len(tools) == len(EXAMPLES)
-    assert {"classify", "explain", "start_training"} <= {tool.name for tool in tools}
+    assert {"classify", "explain", "start_training", "evaluate_checkpoint"} <= {tool.name for tool in tools}
     assert all(tool.description for tool in tools)
 
 

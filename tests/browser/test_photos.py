@@ -1,6 +1,7 @@
 """The Photos tab: an album made, changed, checked and taken home in the browser, and seen by nobody else."""
 
 import io
+import itertools
 import re
 import shutil
 import zipfile
@@ -11,48 +12,60 @@ from playwright.sync_api import Page, expect
 
 from flowers.data.album import Album
 from flowers.data.sources import GARDEN_FOLDER
+from flowers.studio.common import my_album
+from flowers.studio.visitors import COOKIE
 from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, choose, open_tab, say_yes
 from tests.data.test_dataset import picture
+from tests.studio.visiting import visit
 
 PAINTED = 240_000  # milliseconds for the garden on a busy machine
 STRANGE = "💐 <b>{{x}} ${y} {n}</b>/../Löwenzahn"
 
 
 @pytest.fixture
-def photos_page(open_page):
-    """``photos_page()`` opens the studio at its Photos tab, as another visitor."""
-
-    def open_(**options) -> Page:
-        page = open_page(**options)
-        show_photos(page)
-        return page
-
-    return open_
+def page(shared_page) -> Page:
+    """The page of one visitor who looks at their own photos, whichever there are."""
+    open_tab(shared_page, "Photos")
+    look_at(shared_page, "My photos")
+    return shared_page
 
 
-@pytest.fixture(scope="module")
-def lodged(studio, visitors, tmp_path_factory) -> Page:
-    """The page of a visitor with five photos of three classes."""
-    page, folder = visitors.lodge(1280), tmp_path_factory.mktemp("photos")
-    page.goto(studio.url)
-    show_photos(page)
-    give(page, zipped(folder / "mine.zip", MINE))
-    has_classes(page, rose=2, tulip=1)
-    for seed in (4, 5):
-        (folder / f"{seed}.png").write_bytes(png(seed))
-    type_into(page, "photos-into", STRANGE)
-    give(page, folder / "4.png", folder / "5.png")
-    has_classes(page, **FILLED)
+@pytest.fixture
+def album(shared_page, studio, monkeypatch) -> Album:
+    """That visitor's photos, where the studio keeps them: as if another tab of theirs changed them."""
+    monkeypatch.setenv("FLOWERS_RUNS", str(studio.runs))
+    [cookie] = [cookie["value"] for cookie in shared_page.context.cookies() if cookie["name"] == COOKIE]
+    with visit(cookie):
+        return my_album()
+
+
+@pytest.fixture
+def empty(page, album) -> Page:
+    """That page, where there are no photos."""
+    if album.classes:
+        shutil.rmtree(album.folder)
+        look_anew(page)
+    has_classes(page)
     return page
 
 
 @pytest.fixture
-def filled(lodged) -> Page:
-    """That page, as it looks at these photos: a test leaves them as they are."""
-    open_tab(lodged, "Photos")
-    look_at(lodged, "My photos")
-    has_classes(lodged, **FILLED)
-    return lodged
+def filled(page, album) -> Page:
+    """That page with five photos of three classes: a test leaves them as they are."""
+    if {name: len(photos) for name, photos in album.classes.items()} != FILLED:
+        shutil.rmtree(album.folder, ignore_errors=True)
+        seeds = itertools.count(1)
+        for name, count in FILLED.items():
+            album.add(name, [(f"{seed}.png", png(seed)) for seed in itertools.islice(seeds, count)])
+        look_anew(page)
+    has_classes(page, **FILLED)
+    return page
+
+
+def look_anew(page: Page) -> None:
+    """Have the tab show what it has not heard of."""
+    open_tab(page, "Classify")
+    open_tab(page, "Photos")
 
 
 def look_at(page: Page, title: str) -> None:
@@ -71,7 +84,6 @@ def png(seed: int) -> bytes:
     return file.getvalue()
 
 
-MINE = {f"mine/{name}/{seed}.png": png(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
 FILLED = {"rose": 2, "tulip": 1, STRANGE: 2}
 
 
@@ -92,17 +104,28 @@ def type_into(page: Page, dropdown: str, text: str) -> None:
     field.press("Enter")
 
 
+def name_no_class(page: Page) -> None:
+    """Empty the field where the class of photos is typed, which an earlier test may have filled."""
+    field = page.locator("#photos-into input")
+    field.fill("")
+    field.blur()
+
+
 def said(page: Page):
     return page.locator("#photos-message")
 
 
 def has_classes(page: Page, **counts: int) -> None:
     """The bars show just these classes with these numbers of photos."""
-    rows = page.locator("#photos-bars li")
-    expect(rows).to_have_count(len(counts))
+    expect(page.locator("#photos-bars li")).to_have_count(len(counts))
+    has_among_others(page, **counts)
+
+
+def has_among_others(page: Page, **counts: int) -> None:
+    """The bars show these classes with these numbers of photos."""
     for name, count in counts.items():
-        row = rows.filter(has=page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$")))
-        expect(row.locator(".share")).to_have_text(str(count))
+        name = page.locator(".name", has_text=re.compile(f"^{re.escape(name)}$"))
+        expect(page.locator("#photos-bars li").filter(has=name).locator(".share")).to_have_text(str(count))
 
 
 def boxes(page: Page, of: str = "photos-sheet"):
@@ -112,17 +135,18 @@ def boxes(page: Page, of: str = "photos-sheet"):
 # Made, changed, taken home
 
 
-def test_a_zip_is_added_and_what_is_no_photo_in_it_is_told(photos_page, tmp_path):
-    page = photos_page()
+def test_a_zip_is_added_and_what_is_no_photo_in_it_is_told(empty, tmp_path):
+    page = empty
     expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
-    give(page, zipped(tmp_path / "mine.zip", {**MINE, "mine/tulip/notes.txt": b"hello"}))
+    photos = {f"mine/{name}/{seed}.png": png(seed) for name, seed in (("rose", 1), ("rose", 2), ("tulip", 3))}
+    give(page, zipped(tmp_path / "mine.zip", {**photos, "mine/tulip/notes.txt": b"hello"}))
     expect(said(page)).to_contain_text("Added 3 photos. Not added: 1 photo. notes.txt is a text file")
     has_classes(page, rose=2, tulip=1)
     expect(page.locator("#photos-facts")).to_contain_text("The class tulip has only one photo")
 
 
-def test_photos_wait_for_their_classs_name_which_stays_text_whatever_it_is(photos_page, tmp_path):
-    page = photos_page()
+def test_photos_wait_for_their_classs_name_which_stays_text_whatever_it_is(page, tmp_path):
+    name_no_class(page)
     for seed in (4, 5):
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
     give(page, tmp_path / "4.png", tmp_path / "5.png")
@@ -130,7 +154,7 @@ def test_photos_wait_for_their_classs_name_which_stays_text_whatever_it_is(photo
     type_into(page, "photos-into", STRANGE)
     page.locator("#photos-add").click()
     expect(said(page)).to_contain_text(f"Added 2 photos to {STRANGE}.")
-    has_classes(page, **{STRANGE: 2})
+    has_among_others(page, **{STRANGE: 2})
     assert page.locator("#photos-bars b, #photos-sheet b, #photos-message b").count() == 0
 
 
@@ -159,18 +183,17 @@ def test_photos_are_moved_by_keyboard_renamed_and_removed_and_all_of_it_undone(f
     has_classes(page, **FILLED)
 
 
-def test_an_album_is_there_after_a_reload_and_offered_for_training(filled):
+@pytest.mark.thorough  # tests/browser/test_evaluate.py reloads a page, and it stays its visitor's
+def test_an_album_is_there_after_a_reload(filled):
     filled.reload()
     show_photos(filled)
     has_classes(filled, **FILLED)
-    open_tab(filled, "Train")
-    filled.locator("#train-source input").click()
-    expect(filled.get_by_role("option", name="My photos (5 photos, 3 classes)")).to_be_visible()
-    filled.keyboard.press("Escape")
 
 
-def test_an_album_is_nobody_elses(filled, photos_page):
-    other = photos_page(width=390)
+@pytest.mark.thorough  # tests/studio/test_classify.py has another visitor, too
+def test_an_album_is_nobody_elses(filled, open_page):
+    other = open_page(390)
+    show_photos(other)
     expect(other.locator("#photos-sheet")).to_contain_text("No photos yet")
     assert not other.evaluate("document.documentElement.scrollWidth > innerWidth")
 
@@ -184,71 +207,11 @@ def test_what_is_packed_is_what_was_put_in(filled, tmp_path):
     assert {name: len(found) for name, found in again.classes.items()} == FILLED
 
 
-def test_what_is_chosen_elsewhere_may_be_removed(photos_page, tmp_path):
-    page = photos_page()
-    give(page, zipped(tmp_path / "mine.zip", {"rose/1.png": png(1), "tulip/2.png": png(2)}))
-    has_classes(page, rose=1, tulip=1)
-    for tab in ("Train", "Evaluate"):
-        open_tab(page, tab)
-        choose(page, f"{tab.lower()}-source", "My photos")
-    show_photos(page)
-    page.locator("#photos-undo").click()
-    expect(page.locator("#photos-sheet")).to_contain_text("No photos yet")
-    for tab in ("Train", "Evaluate"):
-        open_tab(page, tab)
-        expect(page.locator(f"#{tab.lower()}-source input")).to_have_value(re.compile("The garden"))
-    for _ in range(3):  # the page's clock, which tells what is chosen, has been answered, and what came of it is shown
-        with page.expect_response(lambda answer: "/gradio_api/run/" in answer.url):
-            pass
-    expect(page.locator(".toast-body")).to_have_count(0)
-
-
-# The camera
-
-
-def test_the_camera_fills_a_class(photos_page):
-    page = photos_page()
-    page.get_by_role("button", name="Use the camera").click()
-    take = page.get_by_role("button", name="Take 10 photos")
-    take.click()
-    expect(page.get_by_text("Type the class's name first.")).to_be_visible()
-    type_into(page, "photos-into", "clock")
-    take.click()
-    expect(said(page)).to_contain_text("Added 10 photos to clock.")
-    has_classes(page, clock=10)
-    page.get_by_role("button", name="Close the camera").click()
-    expect(page.locator("#photos-camera video")).to_be_hidden()
-
-
-def test_the_camera_is_not_left_on(filled):
-    page = filled
-    page.evaluate(WATCH_CAMERAS)
-    use, close = (page.get_by_role("button", name=name) for name in ("Use the camera", "Close the camera"))
-    use.dblclick()  # two streams, and the first would be lost
-    say_yes(page)
-    expect(close).to_be_visible()
-    assert page.evaluate(CAMERAS_ON) == 1
-    close.click()
-    assert page.evaluate(CAMERAS_ON) == 0
-    use.click()
-    say_yes(page)
-    expect(close).to_be_visible()
-    open_tab(page, "Share")
-    page.wait_for_function(f"{CAMERAS_ON} === 0")
-    show_photos(page)
-    use.click()
-    open_tab(page, "Share")
-    say_yes(page)  # after having gone
-    page.wait_for_function(f"cameras.length === 3 && {CAMERAS_ON} === 0")
-    show_photos(page)
-    expect(use).to_be_visible()
-
-
 # The doctor
 
 
-def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):
-    page = photos_page()
+def test_the_doctor_finds_a_copy_and_leaves_it_out(empty, tmp_path):
+    page = empty
     copy = io.BytesIO()
     picture(1, 120).save(copy, "JPEG", quality=70)
     files = {f"{name}/{seed}.png": png(seed) for name, seeds in (("a", (1, 2, 3)), ("b", (4, 5))) for seed in seeds}
@@ -268,58 +231,52 @@ def test_the_doctor_finds_a_copy_and_leaves_it_out(photos_page, tmp_path):
     has_classes(page, a=4, b=2)
 
 
-# Known sets
+# The camera
 
 
-def test_what_a_known_set_is_is_told_before_it_is_fetched(filled):
-    page = filled
-    look_at(page, "Five flowers, every day")
-    expect(page.locator("#photos-facts")).to_contain_text("Not on this machine yet.")
-    expect(page.locator("#photos-facts")).to_contain_text("licences unknown to us")
-    expect(page.locator("#photos-fetch")).to_have_text("Fetch these photos")
+def test_the_camera_fills_a_class(page):
+    name_no_class(page)
+    page.get_by_role("button", name="Use the camera").click()
+    take = page.get_by_role("button", name="Take 10 photos")
+    take.click()
+    expect(page.get_by_text("Type the class's name first.")).to_be_visible()
+    type_into(page, "photos-into", "clock")
+    take.click()
+    expect(said(page)).to_contain_text("Added 10 photos to clock.")
+    has_among_others(page, clock=10)
+    page.get_by_role("button", name="Close the camera").click()
+    expect(page.locator("#photos-camera video")).to_be_hidden()
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("painted", ["by somebody else meanwhile", pytest.param("here", marks=pytest.mark.thorough)])
-def test_a_known_set_is_fetched(filled, studio, painted):
-    page = filled
-    garden, aside = studio.home / "cache" / GARDEN_FOLDER, studio.home / "garden aside"
-    garden.rename(aside)
-    try:
-        look_at(page, "The garden")
-        expect(page.locator("#photos-fetch")).to_have_text("Paint these flowers")
-        if painted != "here":
-            aside.rename(garden)
-        page.locator("#photos-fetch").click()
-        expect(said(page)).to_contain_text("300 of 300 photos are here", timeout=PAINTED)
-        expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
-    finally:
-        if aside.exists():
-            shutil.rmtree(garden, ignore_errors=True)
-            aside.rename(garden)
-
-
-def test_a_known_set_is_looked_through_and_trained_on(filled):
-    page = filled
-    look_at(page, "The garden")
-    expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
-    expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
-    expect(page.locator("#photos-facts")).to_contain_text("60 photos are held back")
-    page.locator("#photos-next").click()
-    expect(page.locator("#photos-place")).to_have_text("Photos 61 to 120 of 300")
-    choose(page, "photos-part", "Held back")
-    expect(page.locator("#photos-sheet .held")).to_have_count(60)
-    assert boxes(page).count() == 0, "a known set is not changed"
-    page.get_by_role("button", name="Train on these photos").click()
-    expect(page.locator("#train-source input")).to_have_value(re.compile("The garden"))
+def test_the_camera_is_not_left_on(page):
+    page.evaluate(WATCH_CAMERAS)
+    use, close = (page.get_by_role("button", name=name) for name in ("Use the camera", "Close the camera"))
+    use.dblclick()  # two streams, and the first would be lost
+    say_yes(page)
+    expect(close).to_be_visible()
+    assert page.evaluate(CAMERAS_ON) == 1
+    close.click()
+    assert page.evaluate(CAMERAS_ON) == 0
+    use.click()
+    say_yes(page)
+    expect(close).to_be_visible()
+    open_tab(page, "Classify")
+    page.wait_for_function(f"{CAMERAS_ON} === 0")
+    show_photos(page)
+    use.click()
+    open_tab(page, "Classify")
+    say_yes(page)  # after having gone
+    page.wait_for_function(f"cameras.length === 3 && {CAMERAS_ON} === 0")
+    show_photos(page)
+    expect(use).to_be_visible()
 
 
 # Hostile files
 
 
 @pytest.mark.thorough  # tests/data/test_archive.py has them all
-def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
-    page = photos_page()
+def test_hostile_zips_end_in_a_sentence(empty, tmp_path):
+    page = empty
     for number, (files, sentence) in enumerate(
         [
             ({"1.png": b"x"}, "holds no class folders"),
@@ -335,9 +292,85 @@ def test_hostile_zips_end_in_a_sentence(photos_page, tmp_path):
         expect(page.locator("#photos-bars li")).to_have_count(0)
 
 
-def test_what_is_sound_beside_a_broken_zip_is_not_lost(photos_page, tmp_path):
-    page, broken = photos_page(), tmp_path / "broken.zip"
+def test_what_is_sound_beside_a_broken_zip_is_not_lost(page, tmp_path):
+    broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 not a zip")
-    give(page, broken, zipped(tmp_path / "sound.zip", {"rose/1.png": png(1)}))
+    give(page, broken, zipped(tmp_path / "sound.zip", {"sound/1.png": png(21)}))
     expect(said(page).get_by_role("alert")).to_contain_text("broken")
-    has_classes(page, rose=1)
+    has_among_others(page, sound=1)
+
+
+# Known sets, from here on beside other tabs: last, for a page works more for every tab that has been opened
+
+
+@pytest.fixture
+def sets(shared_page) -> Page:
+    """The page that looks at one set after another."""
+    open_tab(shared_page, "Photos")
+    return shared_page
+
+
+def test_what_a_known_set_is_is_told_before_it_is_fetched(sets):
+    page = sets
+    look_at(page, "Five flowers, every day")
+    expect(page.locator("#photos-facts")).to_contain_text("Not on this machine yet.")
+    expect(page.locator("#photos-facts")).to_contain_text("licences unknown to us")
+    expect(page.locator("#photos-fetch")).to_have_text("Fetch these photos")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("painted", ["by somebody else meanwhile", pytest.param("here", marks=pytest.mark.thorough)])
+def test_a_known_set_is_fetched(sets, studio, painted):
+    page = sets
+    garden, aside = studio.home / "cache" / GARDEN_FOLDER, studio.home / "garden aside"
+    look_at(page, "Five flowers, every day")
+    garden.rename(aside)
+    try:
+        look_at(page, "The garden")
+        expect(page.locator("#photos-fetch")).to_have_text("Paint these flowers")
+        if painted != "here":
+            aside.rename(garden)
+        page.locator("#photos-fetch").click()
+        expect(said(page)).to_contain_text("300 of 300 photos are here", timeout=PAINTED)
+        expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
+    finally:
+        if aside.exists():
+            shutil.rmtree(garden, ignore_errors=True)
+            aside.rename(garden)
+
+
+def test_a_known_set_is_looked_through_and_trained_on(sets):
+    page = sets
+    look_at(page, "The garden")
+    expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
+    expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
+    expect(page.locator("#photos-facts")).to_contain_text("60 photos are held back")
+    page.locator("#photos-next").click()
+    expect(page.locator("#photos-place")).to_have_text("Photos 61 to 120 of 300")
+    choose(page, "photos-part", "Held back")
+    expect(page.locator("#photos-sheet .held")).to_have_count(60)
+    assert boxes(page).count() == 0, "a known set is not changed"
+    page.get_by_role("button", name="Train on these photos").click()
+    expect(page.locator("#train-source input")).to_have_value(re.compile("The garden"))
+
+
+def test_what_is_chosen_elsewhere_may_be_removed(shared_page, album):
+    page = shared_page
+    album.add("rose", [(f"{seed}.png", png(seed)) for seed in (1, 2)])
+    for tab in ("Evaluate", "Train"):
+        open_tab(page, tab)
+        choose(page, f"{tab.lower()}-source", "My photos")
+    shutil.rmtree(album.folder)
+    for tab in ("Evaluate", "Train"):
+        open_tab(page, tab)
+        expect(page.locator(f"#{tab.lower()}-source input")).to_have_value(re.compile("The garden"))
+    with page.expect_response(tells_the_garden) as answer:  # at the page's clock
+        pass
+    assert answer.value.ok
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
+def tells_the_garden(answer) -> bool:
+    """Whether it answers the page that asks how the run is doing, and tells what is chosen."""
+    asked = answer.request.post_data or ""
+    return "/gradio_api/run/" in answer.url and "garden" in asked

@@ -66,13 +66,10 @@ def unpacked(page, tmp_path) -> Path:
     return folder / DEFAULT_CHECKPOINT
 
 
-def test_the_zip_is_a_checkpoint_elsewhere(unpacked):
+def test_the_zip_is_a_checkpoint_elsewhere_and_the_card_is_that_in_it(page, unpacked):
     found = find_checkpoint(unpacked)
     assert found.folder == unpacked
     assert found.classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
-
-
-def test_the_card_is_that_in_the_zip(page, unpacked):
     with page.expect_download() as download:
         page.get_by_role("button", name="Download the card").click()
     assert download.value.suggested_filename == "README.md"
@@ -176,9 +173,9 @@ def run(page, tmp_path):
     [
         ("/classify", "Python", "examples", "confidences"),
         ("/classify", "curl", "examples", "confidences"),
-        ("/classify", "Python", "mcp", "confidences"),
+        pytest.param("/classify", "Python", "mcp", "confidences", marks=pytest.mark.thorough),
         ("/classify", "curl", "mcp", "confidences"),
-        ("/evaluate", "curl", "mcp", "accuracy"),  # its tool is called otherwise
+        pytest.param("/evaluate", "curl", "mcp", "accuracy", marks=pytest.mark.thorough),
         pytest.param("/explain", "Python", "examples", "heat", marks=pytest.mark.thorough),
         pytest.param("/augment", "curl", "examples", "image", marks=pytest.mark.thorough),
         pytest.param("/evaluate", "curl", "examples", "accuracy", marks=pytest.mark.thorough),
@@ -191,7 +188,21 @@ def test_an_example_runs_as_it_is_shown(run, call, language, by, words):
         assert "event: complete" in answer, answer
 
 
-def test_a_training_is_started_watched_and_stopped_as_it_is_shown(run, script):
+def test_a_tool_goes_by_its_own_name(page):
+    page.locator("#share-call").get_by_label("/evaluate", exact=True).check()
+    expect(page.locator("#share-mcp")).to_contain_text('"name": "evaluate_checkpoint"')
+
+
+def test_a_training_is_started_and_stopped_as_it_is_shown(run, script):
+    answers = []
+    training = script(lambda: answers.append(run("/start_training", "curl"))).begin()
+    assert f'"run": "{training.run.name}"' in answers[0]
+    assert "event: complete" in run("/stop_training", "curl")
+    assert training.run.stop_requested()
+
+
+@pytest.mark.thorough
+def test_a_training_is_started_watched_and_stopped_by_all_that_is_shown(run, script):
     answers = []
     training = script(lambda: answers.append(run("/start_training", "Python"))).begin()
     started = ast.literal_eval(answers[0].splitlines()[-1])

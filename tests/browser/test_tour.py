@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.axe import findings
 from tests.browser.conftest import settle
 
 TABS = {
@@ -11,6 +12,7 @@ TABS = {
     "Press Start and watch it learn": "train",
     "Understand a mistake": "evaluate",
 }
+SEEN = "localStorage.getItem('flowers-tour') === 'seen'"
 
 
 @pytest.fixture
@@ -51,30 +53,48 @@ def test_four_steps_point_at_their_tabs_without_covering_them(newcomer, width):
         tour.get_by_role("button", name="Start" if number == 4 else "Next").click()
     assert len(set(seen)) == 4
     expect(tour).to_be_hidden()
-    page.reload()
-    expect_no_tour(page)
+    page.wait_for_function(SEEN)  # who has seen it does not see it again: below
 
 
-def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(newcomer):
+@pytest.mark.thorough
+def test_who_has_skipped_it_does_not_see_it_again(newcomer):
     page = newcomer()
     expect(page.locator("#tour")).to_be_visible()
-    for _ in range(5):
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('#tour')")
     page.keyboard.press("Escape")
     expect(page.locator("#tour")).to_be_hidden()
     page.reload()
     expect_no_tour(page)
 
 
-def test_the_header_brings_it_back(open_page):
-    page = open_page()
+def test_the_header_brings_it_back_to_who_has_seen_it(shared_page):
+    page = shared_page
     expect_no_tour(page)
     page.get_by_role("button", name="Take the tour").click()
     expect(page.locator("#tour")).to_contain_text("Step 1 of 4")
     page.get_by_role("button", name="Skip the tour").click()
     expect(page.locator("#tour")).to_be_hidden()
     expect(page.get_by_role("button", name="Take the tour")).to_be_focused()
+
+
+def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(shared_page):
+    page = shared_page
+    page.evaluate("localStorage.removeItem('flowers-tour')")
+    page.get_by_role("button", name="Take the tour").click()
+    expect(page.locator("#tour")).to_be_visible()
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement === document.body || !!document.activeElement.closest('#tour')")
+    page.keyboard.press("Escape")
+    expect(page.locator("#tour")).to_be_hidden()
+    page.wait_for_function(SEEN)
+
+
+def test_axe_finds_nothing_serious_in_it_by_night(shared_page):
+    shared_page.evaluate("document.body.classList.add('dark')")
+    shared_page.get_by_role("button", name="Take the tour").click()
+    expect(shared_page.locator("#tour h2:visible")).to_be_visible()
+    assert findings(shared_page, "#tour") == []
+    shared_page.keyboard.press("Escape")
 
 
 def test_who_follows_a_link_is_not_kept_from_it(newcomer):

@@ -26,6 +26,12 @@ def show_train(page) -> None:
     expect(page.locator("#train-start")).to_be_visible()
 
 
+def look_again(page) -> None:
+    """Leave the tab and come back: whoever opens it need not wait for the clock."""
+    open_tab(page, "Classify")
+    show_train(page)
+
+
 @pytest.fixture
 def train_page(open_page):
     """``train_page()`` opens the studio at its Train tab, as another visitor."""
@@ -40,33 +46,50 @@ def train_page(open_page):
 
 @pytest.fixture
 def page(shared_page):
-    """The Train tab of a visitor who has started nothing."""
+    """The Train tab of a visitor of whom no run is left."""
     show_train(shared_page)
     return shared_page
+
+
+@pytest.fixture
+def bare(page):
+    """That page, once it has forgotten the runs of the test before."""
+    look_again(page)
+    expect(page.locator("#train-status")).to_contain_text("No run yet")
+    return page
 
 
 @pytest.fixture
 def watched(script, studio, page):
     """A run that somebody has asked for just now, and that the page shows."""
     run = ScriptedRun(Run.create(studio.runs / f"watched-{next(numbers)}", Recipe(epochs=2), "garden")).arrive()
-    open_tab(page, "Classify")
-    show_train(page)  # whoever opens the tab need not wait for the clock
-    expect(page.locator("#train-status")).to_contain_text(run.run.name)  # no longer the run of the test before
-    expect(headline(page)).to_have_text("Starting")
-    expect(page.locator("#train-look figure")).to_have_count(0)
-    yield run
-    run.leave()
+    try:
+        look_again(page)
+        expect(page.locator("#train-status")).to_contain_text(run.run.name)  # no longer the run of the test before
+        expect(headline(page)).to_have_text("Starting")
+        expect(page.locator("#train-look figure")).to_have_count(0)
+        yield run
+    finally:
+        run.leave()
+
+
+def unfold(button, inside: str) -> None:
+    """Open a section by its button, unless it is open already: then what lies inside is visible."""
+    if not button.page.locator(inside).is_visible():
+        button.click()
+    expect(button.page.locator(inside)).to_be_visible()
 
 
 def show_more(page) -> None:
-    if not page.locator("#knob-epochs input").is_visible():
-        page.locator("#train-more > button").click()
-    expect(page.locator("#knob-epochs input")).to_be_visible()
+    unfold(page.locator("#train-more > button"), "#knob-epochs input")
 
 
 def show_model(page) -> None:
-    page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")).click()
-    expect(page.locator("#knob-init input")).to_be_visible()
+    unfold(page.locator("#train-knobs").get_by_role("button", name=re.compile("^Model")), "#knob-init input")
+
+
+def show_about(page) -> None:
+    unfold(page.get_by_role("button", name="Name, note, delete"), "#train-name")
 
 
 def set_knob(page, knob: str, value: float) -> None:
@@ -102,10 +125,13 @@ def press_start(page) -> None:
 
 
 def apply_preset(page, name: str) -> None:
-    """Choose a preset that was not chosen, and wait until the controls say what it says: Start would train that."""
+    """Choose a preset anew, and wait until the controls say what it says: Start would train that."""
     show_more(page)
-    choose_preset(page, name)
-    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS[name].epochs))
+    other = "report" if name == "quick" else "quick"
+    before = page.locator("#train-preset input:checked").input_value()
+    for chosen in (other, name) if before == name else (name,):
+        choose_preset(page, chosen)
+        expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS[chosen].epochs))
 
 
 def start_preset(page, name: str) -> None:
@@ -113,14 +139,12 @@ def start_preset(page, name: str) -> None:
     press_start(page)
 
 
-def start_on_the_garden(page, **knobs: float) -> None:
+def start_on_the_garden(page, init: str = "flowers-resnet18", **knobs: float) -> None:
     """Start a run that needs no network and little time: painted flowers, the bundled weights, few that learn."""
-    choose_preset(page, "report")
+    apply_preset(page, "report")
     choose(page, "train-source", "The garden")
-    show_more(page)
-    expect(page.locator("#knob-epochs input")).to_have_value("25")
     show_model(page)
-    choose(page, "knob-init", "flowers-resnet18")
+    choose(page, "knob-init", init)
     for knob, value in {"frozen": 4, **knobs}.items():
         set_knob(page, knob, value)
     press_start(page)
@@ -129,7 +153,7 @@ def start_on_the_garden(page, **knobs: float) -> None:
 # What a run at work looks like, to whoever looks
 
 
-def test_the_headline_tells_what_a_run_is_at(page, watched):
+def test_the_headline_and_the_browsers_tab_tell_what_a_run_is_at(page, watched):
     expect(headline(page)).to_have_text("Starting")
     watched.say("Getting the photos ready: 40%.")
     expect(headline(page)).to_have_text("Getting ready")
@@ -138,10 +162,12 @@ def test_the_headline_tells_what_a_run_is_at(page, watched):
     expect(headline(page)).to_have_text("Epoch 1 of 2")
     watched.epoch(0.5)
     expect(headline(page)).to_have_text("Epoch 2 of 2")
+    expect(page).to_have_title("50 % · flowers")
     watched.epoch(0.6)
     watched.finish()
     expect(headline(page)).to_have_text("Trained")
     expect(page.locator("#train-status")).to_contain_text("Best accuracy (epoch 2)")
+    expect(page).to_have_title("flowers")
 
 
 def test_the_curve_moves_within_the_first_epoch(page, watched):
@@ -154,22 +180,13 @@ def test_the_curve_moves_within_the_first_epoch(page, watched):
     expect(curve(page, "batches")).to_have_attribute("d", re.compile("M[^L]*L[^L]*L[^L]*$"))
 
 
+@pytest.mark.thorough  # what is said of it is proved in tests/studio
 def test_how_long_it_will_take_is_told(page, watched):
     watched.begin().step()
     expect(detail(page)).to_contain_text(re.compile("about .* left of about 2 minutes"))
     watched.step(STEPS - 1)
     watched.validate(20)
     expect(detail(page)).to_contain_text(re.compile(f"20 of {HELD_BACK}.* · about .* left of about 2 minutes"))
-
-
-def test_the_browsers_tab_says_how_far_it_is(page, watched):
-    watched.begin().step(STEPS // 2)
-    expect(page).to_have_title("25 % · flowers")
-    watched.epoch(0.5)
-    expect(page).to_have_title("50 % · flowers")
-    watched.epoch(0.5)
-    watched.finish()
-    expect(page).to_have_title("flowers")
 
 
 def test_after_an_epoch_its_answers_and_its_confusion_are_shown_while_the_run_goes_on(page, watched):
@@ -184,11 +201,7 @@ def test_after_an_epoch_its_answers_and_its_confusion_are_shown_while_the_run_go
     watched.epoch(0.75)
     expect(page.locator("#train-look .at")).to_have_text("2")
     expect(page.locator("table.confusion td").first).to_have_text("9")
-
-
-def test_the_slider_goes_back_to_what_it_said_after_the_first_epoch(page, watched):
-    watched.begin().epoch(0.5)
-    watched.epoch(0.75)
+    # The slider goes back to what it said after the first.
     right = page.locator("#train-look figure.right")
     expect(right).to_have_count(2)
     page.locator("#train-look input[type=range]").press("Home")
@@ -197,6 +210,7 @@ def test_the_slider_goes_back_to_what_it_said_after_the_first_epoch(page, watche
     expect(page.locator("table.confusion td").first).to_have_text("6")
 
 
+@pytest.mark.thorough  # the sentence on the card is proved in tests/studio
 def test_a_run_that_fails_says_why(page, watched):
     watched.begin()
     watched.fail("The photos are gone: choose others.")
@@ -207,18 +221,19 @@ def test_a_run_that_fails_says_why(page, watched):
 # Start, and others
 
 
-def test_start_trains_what_the_controls_say(train_page, script):
-    page = train_page()
+def test_start_trains_what_the_controls_say(bare, script):
+    page = bare
     run = script(lambda: start_on_the_garden(page, epochs=2, batch_size=8)).run
     asked = {"init": "flowers-resnet18", "backbone": "resnet18", "frozen": 4, "epochs": 2, "batch_size": 8}
     assert run.recipe == PRESETS["report"].replace(**asked)
     assert (run.source, run.preset) == ("garden", "report")
     # The command line to copy is the run's recipe.
-    page.get_by_role("button", name="Command line and log").click()
+    unfold(page.get_by_role("button", name="Command line and log"), "#train-command")
     command = re.compile(r"^python -m flowers train --preset report .*--epochs 2 .*--data garden$")
     expect(page.locator("#train-command textarea")).to_have_value(command)
 
 
+@pytest.mark.thorough
 def test_a_second_visitor_sees_the_run_and_the_first_may_leave(train_page, page, script):
     first = train_page()
     run = script(lambda: start_preset(first, "report")).begin()
@@ -229,21 +244,19 @@ def test_a_second_visitor_sees_the_run_and_the_first_may_leave(train_page, page,
     expect(headline(page)).to_have_text("Epoch 2 of 25")
 
 
+@pytest.mark.thorough
 def test_photos_are_answered_while_a_run_is_at_work(page, watched):
     watched.begin().step()
     open_tab(page, "Classify")
     page.get_by_role("button", name="daisy").first.click()
     expect(page.locator("#classify-answer h2")).to_be_visible()
-    expect(page).to_have_url(re.compile("photo=daisy"))
-    page.reload()
-    expect(page.locator("#classify-answer h2")).to_be_visible()  # its address names the tab and the photo
     show_train(page)
     expect(headline(page)).to_have_text("Epoch 1 of 2")
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(train_page, script):
-    page = train_page()
-    run = script(lambda: press_start(page)).begin()
+def test_a_run_that_was_stopped_goes_on_where_it_was(bare, script):
+    page = bare
+    run = script(lambda: start_preset(page, "quick")).begin()
     run.step(3)
     expect(detail(page)).to_contain_text(f"Batch 3 of {STEPS}")
     expect(page.locator("#train-stop")).to_be_enabled()
@@ -262,26 +275,36 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(train_page, script):
     expect(page.locator("#train-resume")).to_be_hidden()
 
 
+def test_who_comes_second_stands_in_line_and_finds_the_place_again(page, watched, script):
+    watched.begin()
+    script(lambda: start_preset(page, "quick"))
+    expect(headline(page)).to_have_text("Second in line")
+    page.reload()
+    show_train(page)
+    expect(headline(page)).to_have_text("Second in line")
+    expect(page).to_have_title("In line: 2 · flowers")
+
+
 @pytest.fixture
-def line(train_page, script):
+def line(bare, train_page, script):
     """(page, run) of who came first, whose run is at work, and of who came second."""
-    first, second = train_page(), train_page()
+    first, second = bare, train_page()
     at_work = script(lambda: start_preset(first, "report")).begin()
     waiting = script(lambda: start_preset(second, "quick"))
     assert (at_work.epochs, waiting.epochs) == (25, 3)
     return first, at_work, second, waiting
 
 
-def test_who_comes_second_stands_in_line_and_finds_the_place_again(line):
+@pytest.mark.thorough
+def test_each_finds_the_own_run(line):
     first, _, second, _ = line
-    for _ in range(2):
-        expect(headline(second)).to_have_text("Second in line")
-        expect(second).to_have_title("In line: 2 · flowers")
-        second.reload()
-        show_train(second)
-    expect(headline(first)).to_have_text("Epoch 1 of 25")  # each finds the own run
+    for page, said in ((first, "Epoch 1 of 25"), (second, "Second in line")):
+        page.reload()
+        show_train(page)
+        expect(headline(page)).to_have_text(said)
 
 
+@pytest.mark.thorough  # that it moves on is proved without pages, in test_api.py
 def test_the_line_moves_on_though_a_page_is_closed(line, studio):
     first, at_work, second, waiting = line
     expect(headline(second)).to_have_text("Second in line")
@@ -300,37 +323,36 @@ def test_the_line_moves_on_though_a_page_is_closed(line, studio):
     assert waiting.run.status().state == at_work.run.status().state == "stopped"
 
 
-def test_the_title_follows_the_run_while_nobody_sees_the_page(open_page, studio):
-    run = Run.create(studio.runs / "d-hidden-run", PRESETS["quick"], "garden")
-    with run.lock():
-        run.set_status("queued", place=3)
-        page = open_page(query=f"?tab=train&run={run.name}")
-        expect(page).to_have_title("In line: 3 · flowers")
-        page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden'})")  # Gradio's clock stops
-        run.set_status("queued", place=2)
-        expect(page).to_have_title("In line: 2 · flowers")
-        run.set_status("stopped")
-        expect(page).to_have_title("flowers")
+def test_the_title_follows_the_run_while_nobody_sees_the_page(page, watched):
+    watched.run.set_status("queued", place=3)
+    expect(page).to_have_title("In line: 3 · flowers")
+    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    watched.run.set_status("queued", place=2)  # Gradio's clock stands still
+    expect(page).to_have_title("In line: 2 · flowers")
+    watched.run.set_status("stopped")
+    expect(page).to_have_title("flowers")
+    page.evaluate("delete document.visibilityState")
 
 
 # What a finished run offers
 
 
 @pytest.fixture
-def trained(studio):
-    """A run of two epochs on the garden that can answer."""
-    return finished_run(studio.runs / "a-trained-run", epochs=2, usable=True)
+def trained(studio, page):
+    """A run of two epochs on the garden that can answer, which the page shows."""
+    run = finished_run(studio.runs / "a-trained-run", epochs=2, usable=True)
+    look_again(page)
+    expect(page.locator("#train-status")).to_contain_text(run.name)
+    return run
 
 
-def test_a_run_is_evaluated_on_the_photos_that_it_learnt_from(train_page, trained):
-    page = train_page()
+def test_a_run_is_evaluated_on_the_photos_that_it_learnt_from(page, trained):
     page.locator("#train-evaluate").click()
     expect(page.locator("#evaluate-checkpoint input")).to_have_value(re.compile(trained.name))
     expect(page.locator("#evaluate-source input")).to_have_value(re.compile("The garden"))
 
 
-def test_a_run_that_is_tried_answers_the_photo_that_is_shown(train_page, trained):
-    page = train_page()
+def test_a_run_that_is_tried_answers_the_photo_that_is_shown(page, trained):
     open_tab(page, "Classify")
     page.get_by_role("button", name="daisy").first.click()
     expect(page.locator("#classify-answer .facts")).to_be_visible()
@@ -340,8 +362,7 @@ def test_a_run_that_is_tried_answers_the_photo_that_is_shown(train_page, trained
     expect(page.locator("#classify-answer .facts")).to_contain_text(trained.name)
 
 
-def test_more_epochs_go_on_from_a_runs_weights_and_curves(train_page, trained, script):
-    page = train_page()
+def test_more_epochs_go_on_from_a_runs_weights_and_curves(page, trained, script):
     page.locator("#train-epochs input").fill("500")
     more = script(lambda: page.locator("#train-prolong").click()).begin()
     expect(headline(page)).to_have_text("Epoch 1 of 500")
@@ -351,8 +372,8 @@ def test_more_epochs_go_on_from_a_runs_weights_and_curves(train_page, trained, s
     assert (run.continues, run.recipe.init, run.recipe.epochs) == (trained.name, trained.name, 500)
 
 
-def test_too_many_more_epochs_are_told_in_a_sentence(train_page, trained, studio):
-    page = train_page()
+@pytest.mark.thorough  # as of bad values before a start
+def test_too_many_more_epochs_are_told_in_a_sentence(page, trained, studio):
     page.locator("#train-epochs input").fill("101000")
     page.locator("#train-prolong").click()
     expect(message(page)).to_contain_text("epochs cannot be 101000")
@@ -378,8 +399,7 @@ def rows(page):
 @pytest.fixture
 def compared(page, good_and_bad):
     """The page with both in its table."""
-    if not page.locator("#train-runs").is_visible():
-        page.get_by_role("button", name="Compare runs").click()
+    unfold(page.get_by_role("button", name="Compare runs"), "#train-runs")
     expect(rows(page)).to_have_count(2)
     return page
 
@@ -388,14 +408,13 @@ def test_a_run_is_named_and_annotated(page, good_and_bad):
     good, _ = good_and_bad
     choose(page, "train-run", good.name)
     expect(page.locator("#train-status")).to_contain_text(good.name)
-    page.get_by_role("button", name="Name, note, delete").click()
+    show_about(page)
     page.locator("#train-name :is(input, textarea)").fill("Roses & <b>tulips</b>")
     page.locator("#train-note textarea").fill("My best so far")
     page.locator("#train-save").click()
     expect(page.locator("#train-status")).to_contain_text("Roses & <b>tulips</b>")
     expect(page.locator("#train-status")).to_contain_text("My best so far")
     assert (good.title, good.note) == ("Roses & <b>tulips</b>", "My best so far")
-    page.get_by_role("button", name="Name, note, delete").click()
 
 
 def test_runs_are_sorted_by_mouse_and_by_keyboard(compared):
@@ -425,13 +444,11 @@ def test_curves_are_laid_over_each_other_and_their_numbers_told(compared):
     expect(compared.locator("#train-runs .legend")).to_have_count(0)
 
 
-def test_delete_asks_once_more(train_page, good_and_bad):
-    good, bad = good_and_bad
-    page = train_page()
+def test_delete_asks_once_more(compared, good_and_bad):
+    page, (good, bad) = compared, good_and_bad
     choose(page, "train-run", good.name)
-    page.get_by_role("button", name="Compare runs").click()
-    expect(rows(page)).to_have_count(2)
-    page.get_by_role("button", name="Name, note, delete").click()
+    expect(page.locator("#train-status")).to_contain_text(good.name)
+    show_about(page)
     page.locator("#train-delete").click()
     page.locator("#train-delete-no").click()
     expect(page.locator("#train-delete-no")).to_be_hidden()
@@ -447,21 +464,21 @@ def test_delete_asks_once_more(train_page, good_and_bad):
 # What the controls say
 
 
-def test_a_preset_is_a_card_that_sets_every_control(page):
-    show_more(page)
-    for name, recipe in PRESETS.items():
-        choose_preset(page, name)
-        expect(page.locator("#knob-epochs input")).to_have_value(str(recipe.epochs))
+def test_a_preset_is_a_card_that_sets_the_controls(page):
+    apply_preset(page, "quick")
     expect(page.locator("#train-preset")).to_contain_text(PRESET_HELP["quick"])
-    choose_preset(page, "quick")
     page.locator("#train-preset input[value=quick]").press("ArrowUp")
     expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["best"].epochs))
 
 
+@pytest.mark.thorough
+def test_every_preset_sets_the_controls(page):
+    for name in PRESETS:
+        apply_preset(page, name)
+
+
 def test_of_two_cards_pressed_at_once_the_last_counts(page):
-    show_more(page)
-    choose_preset(page, "report")
-    expect(page.locator("#knob-epochs input")).to_have_value(str(PRESETS["report"].epochs))
+    apply_preset(page, "report")
     page.evaluate(
         "['quick', 'balanced'].forEach(name => document.querySelector(`#train-preset input[value=${name}]`).click())"
     )
@@ -473,21 +490,30 @@ def test_of_two_cards_pressed_at_once_the_last_counts(page):
     ("epochs", "sentence"),
     [
         (0, "epochs cannot be 0: give a whole number from 1 to 1000."),
-        (1.5, "epochs must be a whole number, not 1.5"),
+        pytest.param(1.5, "epochs must be a whole number, not 1.5", marks=pytest.mark.thorough),
     ],
 )
 def test_bad_values_are_told_in_a_sentence_and_nothing_starts(page, studio, epochs, sentence):
-    apply_preset(page, "quick")
-    apply_preset(page, "best")  # whatever it was before
+    apply_preset(page, "best")
     set_knob(page, "epochs", epochs)
     press_start(page)
     expect(message(page)).to_contain_text(sentence)
     assert list_runs(studio.runs) == []
 
 
-def test_on_a_phone_and_in_the_dark_everything_fits(train_page, studio):
+@pytest.fixture
+def phone(page):
+    """The page on a phone."""
+    desk = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 900})
+    yield page
+    page.set_viewport_size(desk)
+
+
+def test_on_a_phone_and_in_the_dark_everything_fits(phone, studio):
     finished_run(studio.runs / "c-phone-run", accuracy=0.6)
-    page = train_page(390)
+    page = phone
+    look_again(page)
     choose(page, "train-run", "c-phone-run")
     expect(page.locator("#train-look figure")).to_have_count(5)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -496,11 +522,11 @@ def test_on_a_phone_and_in_the_dark_everything_fits(train_page, studio):
     page.locator("#dark").click()
     expect(page.locator("body")).to_have_class(re.compile("dark"))
     assert page.evaluate(text) != light, "an open chart follows the switch"
+    page.locator("#dark").click()
 
 
 def test_a_download_of_weights_is_told_before_the_start(page):
-    choose_preset(page, "quick")
-    choose_preset(page, "report")
+    apply_preset(page, "report")
     expect(page.locator("#train-weights")).to_contain_text("downloads the ImageNet weights of ResNet18")
 
 
@@ -530,7 +556,7 @@ def unmeasured(studio, held):
 
 
 def cards_tell_how_long_they_take_once_measured(page, held, timeout: float | None = None) -> None:
-    choose(page, "train-source", "The garden")
+    look_again(page)
     cards = page.locator("#train-preset label")
     expect(cards).to_have_count(len(PRESETS))
     expect(page.locator("#train-preset")).not_to_contain_text("on this machine")
@@ -540,20 +566,20 @@ def cards_tell_how_long_they_take_once_measured(page, held, timeout: float | Non
 
 
 @pytest.mark.usefixtures("script")  # it makes up what it measures
-def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(train_page, unmeasured, held):
-    cards_tell_how_long_they_take_once_measured(train_page(), held)
+def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(page, unmeasured, held):
+    cards_tell_how_long_they_take_once_measured(page, held)
     assert json.loads(unmeasured.read_text()).keys() == PRESETS.keys()
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(600)
-def test_the_cards_tell_how_long_they_take_here_once_that_is_really_measured(train_page, unmeasured, held):
-    cards_tell_how_long_they_take_once_measured(train_page(), held, timeout=300_000)
+def test_the_cards_tell_how_long_they_take_here_once_that_is_really_measured(page, unmeasured, held):
+    cards_tell_how_long_they_take_once_measured(page, held, timeout=300_000)
     assert json.loads(unmeasured.read_text()).keys() == PRESETS.keys()
 
 
 def draws_what_it_tries_and_its_rate_can_be_used(page, held) -> None:
-    page.get_by_role("button", name="Find a learning rate").click()
+    unfold(page.get_by_role("button", name="Find a learning rate"), "#train-find")
     page.locator("#train-find").click()
     plot, table = page.locator("#train-finder-plot"), page.locator("#train-finder-table")
     expect(plot).to_contain_text(f"Step {HELD_AT} of 100", timeout=TRAINING)
@@ -570,9 +596,8 @@ def draws_what_it_tries_and_its_rate_can_be_used(page, held) -> None:
 
 
 @pytest.mark.usefixtures("script")  # it makes up what it finds
-def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(train_page, held):
-    page = train_page()
-    show_more(page)
+def test_the_finder_draws_what_it_tries_and_its_rate_can_be_used(page, held):
+    apply_preset(page, "fast")
     draws_what_it_tries_and_its_rate_can_be_used(page, held)
 
 
@@ -597,11 +622,10 @@ def told(run: Run, kind: str) -> list[dict]:
 
 
 @pytest.mark.timeout(600)
-def test_stop_then_resume(train_page, studio, held):
-    page = train_page()
-    start_on_the_garden(page, epochs=1, batch_size=16)
-    expect(detail(page)).to_contain_text(f"Batch {HELD_AT} of 15", timeout=TRAINING)
-    expect(headline(page)).to_have_text("Epoch 1 of 1")
+def test_stop_then_resume(bare, studio, held):
+    page, steps = bare, HELD_AT + 1
+    start_on_the_garden(page, "Random weights", epochs=1, batch_size=240 // steps)
+    expect(detail(page)).to_contain_text(f"Batch {HELD_AT} of {steps}", timeout=TRAINING)
     page.locator("#train-stop").click()
     expect(headline(page)).to_have_text("Stopped", timeout=TRAINING)
     held.unlink()
@@ -609,7 +633,7 @@ def test_stop_then_resume(train_page, studio, held):
     expect(headline(page)).to_have_text("Trained", timeout=TRAINING)
     [run] = list_runs(studio.runs)
     assert [event["epoch"] for event in told(run, "epoch")] == [0]
-    assert [event["step"] for event in told(run, "step")] == list(range(1, 16))  # none twice
+    assert [event["step"] for event in told(run, "step")] == list(range(1, steps + 1))  # none twice
     assert [(event["epoch"], event["step"]) for event in told(run, "started")] == [(0, 0), (0, HELD_AT)]
     expect(page.locator("#train-look figure img")).to_have_count(12)
 

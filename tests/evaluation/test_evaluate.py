@@ -18,6 +18,8 @@ from flowers.evaluation.metrics import accuracy_interval
 from flowers.models.backbones import BACKBONES
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
+pytestmark = pytest.mark.usefixtures("tiny_networks")
+
 
 @pytest.fixture(scope="module")
 def classifier(garden, tmp_path_factory):

@@ -111,23 +111,37 @@ def test_names_are_shown_as_they_are_or_shortened():
     assert max(map(len, shown)) < 30
 
 
-@pytest.mark.parametrize("count", [2, 9, 20])
-def test_its_squares_stay_large_enough_for_their_numbers(count):
-    svg = ElementTree.fromstring(draw(np.full((count, count), 100), [f"class {i}" for i in range(count)]))
-    assert float(svg.get("width")) / count > 40  # CSS pixels
-    assert float(svg.get("width")) < 1200
+MANY = [f"class {i}" for i in range(SHOWN + 10)]
 
 
-def test_of_very_many_classes_the_most_confused_are_shown():
-    classes = [f"c{i}" for i in range(SHOWN + 10)]
-    confusion = np.diag(np.full(len(classes), 9))
-    for i in range(0, SHOWN, 2):  # the first SHOWN are mixed up in pairs
+@pytest.fixture(scope="module")
+def confused() -> np.ndarray:
+    """Of MANY classes the first SHOWN are mixed up in pairs."""
+    confusion = np.diag(np.full(len(MANY), 900))
+    for i in range(0, SHOWN, 2):
         confusion[i, i + 1] = i + 1
-    assert most_confused(confusion, SHOWN) == list(range(SHOWN))
-    assert most_confused(confusion, 2) == [SHOWN - 2, SHOWN - 1]
-    shown = set(texts(draw(confusion, classes)))
-    assert shown >= set(classes[:SHOWN])
-    assert not shown & set(classes[SHOWN:])
+    return confusion
+
+
+@pytest.fixture(scope="module")
+def many(confused) -> str:
+    return draw(confused, MANY)
+
+
+@pytest.mark.parametrize("count", [2, 9, SHOWN])
+def test_its_squares_stay_large_enough_for_their_numbers(count, many):
+    drawn = many if count == SHOWN else draw(np.full((count, count), 100), MANY[:count])
+    width = float(ElementTree.fromstring(drawn).get("width"))
+    assert width / count > 40  # CSS pixels
+    assert width < 1200
+
+
+def test_of_very_many_classes_the_most_confused_are_shown(confused, many):
+    assert most_confused(confused, SHOWN) == list(range(SHOWN))
+    assert most_confused(confused, 2) == [SHOWN - 2, SHOWN - 1]
+    shown = set(texts(many))
+    assert shown >= set(MANY[:SHOWN])
+    assert not shown & set(MANY[SHOWN:])
 
 
 def test_a_class_without_photos_is_drawn_empty():
@@ -210,13 +224,14 @@ def test_a_plot_takes_the_pages_colour_and_leaves_no_trace_in_the_page(draw_):
 def test_each_bin_with_photos_has_a_bar_as_high_as_its_accuracy():
     confidences, right = answers()
     held = [row for row in reliability(confidences, right, 10) if row.photos]
-    drawn = bars(draw_reliability(confidences, right), RIGHT)
+    figure = draw_reliability(confidences, right)
+    drawn = bars(figure, RIGHT)
     assert len(drawn) == len(held)
     assert [left for left, _ in drawn] == sorted(left for left, _ in drawn)
     heights = np.array([height for _, height in drawn])
     assert heights / heights.max() == pytest.approx([row.accuracy / max(r.accuracy for r in held) for row in held])
     # This one promises too much in each bin; the next one, too little in its only bin.
-    gaps = np.array([gap for _, gap in bars(draw_reliability(confidences, right), WRONG)])
+    gaps = np.array([gap for _, gap in bars(figure, WRONG)])
     expected = [row.confidence - row.accuracy for row in held]
     assert gaps / heights.max() == pytest.approx(np.array(expected) / max(r.accuracy for r in held), abs=1e-3)
     modest = draw_reliability([0.65] * 4, [True, True, True, False])

@@ -31,6 +31,8 @@ from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 
 EVIL = "<img src=x onerror=alert(1)>"
 
+pytestmark = pytest.mark.usefixtures("tiny_networks")
+
 
 INLINE = {"b", "bdi", "code", "span"}
 

@@ -18,6 +18,7 @@ from flowers.models.backbones import BACKBONES, build_imagenet
 from tests.networks import settled
 
 NUMBERS = (0, 1, 2)
+FIRST = [0, *(pytest.param(number, marks=pytest.mark.thorough) for number in NUMBERS[1:])]
 
 
 def lite(number: int):
@@ -54,7 +55,7 @@ def maps_and_scores(model: nn.Module, blocks: list[nn.Module], photos: torch.Ten
     return seen
 
 
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", FIRST)
 def test_timms_network_with_the_renamed_weights_does_what_theirs_does(number):
     """Block by block, at the size it is made for, with random weights."""
     package = pytest.importorskip("efficientnet_lite_pytorch")
@@ -127,6 +128,7 @@ SHOWN = {
 }
 
 
+@pytest.mark.parametrize("chosen", FIRST, indirect=True)
 @pytest.mark.parametrize("name", SHOWN)
 def test_it_knows_what_a_photo_shows(chosen, name):
     """ImageNet's classes, whether the photo is resized bilinearly, as we do, or bicubically, as its authors did."""
@@ -138,6 +140,7 @@ def test_it_knows_what_a_photo_shows(chosen, name):
     assert seen.argmax() == confidences(chosen, model, bicubic).argmax()
 
 
+@pytest.mark.parametrize("chosen", FIRST, indirect=True)
 def test_it_knows_daisies(chosen, real_photos):
     """The one of our five classes that ImageNet has as well."""
     model = filled(chosen)
@@ -147,6 +150,7 @@ def test_it_knows_daisies(chosen, real_photos):
     assert right / len(photos) > 0.8
 
 
+@pytest.mark.parametrize("chosen", FIRST, indirect=True)
 def test_it_begins_training_with_them_and_a_new_last_layer(chosen):
     model, imagenet = build_imagenet(chosen.name, 3), filled(chosen)
     ours, theirs = model.state_dict(), imagenet.state_dict()

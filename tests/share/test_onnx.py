@@ -1,12 +1,14 @@
 """One ONNX file that answers as PyTorch does, without anything of flowers."""
 
+import contextlib
 import dataclasses
+import io
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -17,7 +19,6 @@ from flowers.data.garden import render_flower
 from flowers.engines import trial_photos
 from flowers.errors import ShareError
 from flowers.models.calibration import UNFAMILIAR
-from flowers.paths import PROJECT
 from flowers.share import onnx
 
 
@@ -26,16 +27,20 @@ def classifier(whole):
     return Classifier(whole, engine="eager")
 
 
+def run_here(args, **_):
+    """What the process that exports would do and say, done here."""
+    assert args[:3] == [sys.executable, "-m", "flowers.share.onnx"]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        onnx.main(args[3:])
+    return SimpleNamespace(stdout=said.getvalue())
+
+
 @pytest.fixture(scope="module")
 def exported(whole, tmp_path_factory):
-    file, site = tmp_path_factory.mktemp("onnx") / "mine.onnx", tmp_path_factory.mktemp("site")
-    # As the fixture tiny_network_in_children, once for this module; and a busy machine would let who gives way starve.
-    (site / "sitecustomize.py").write_text(
-        "from flowers import processes; processes.give_way = lambda *_, **__: None\n"
-        "from tests.tiny import *; BACKBONES['resnet18'] = tiny_resnet18()\n"
-    )
+    file = tmp_path_factory.mktemp("onnx") / "mine.onnx"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (site, PROJECT))))
+        patch.setattr(onnx, "subprocess", SimpleNamespace(run=run_here, TimeoutExpired=subprocess.TimeoutExpired))
+        patch.setattr(onnx, "give_way", lambda niceness: None)  # this process could not take it back
         return file, onnx.export_apart(whole, file)
 
 
@@ -55,6 +60,13 @@ def test_it_answers_as_pytorch_for_any_number_of_photos(exported, classifier):
         np.testing.assert_allclose(confidences, classifier.calibration.confidences(scores), atol=1e-4)
         np.testing.assert_allclose(confidences.sum(1), 1, atol=1e-5)
         np.testing.assert_allclose(familiarity, classifier.calibration.familiarity(features, scores), atol=1e-2)
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("tiny_network_in_children")
+def test_a_process_of_its_own_writes_it(whole, classifier, tmp_path):
+    parity = onnx.export_apart(whole, tmp_path / "mine.onnx")
+    assert parity == onnx.check(tmp_path / "mine.onnx", classifier)
 
 
 def test_the_parity_is_told_in_plain_digits():

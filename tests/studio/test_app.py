@@ -4,6 +4,8 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
+
 from flowers.paths import PROJECT
 from flowers.studio.app import build
 
@@ -48,6 +50,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.thorough
 def test_the_page_and_the_api_answer_while_torch_is_being_imported():
     answer = subprocess.run(
         [sys.executable, "-c", ENDLESS_TORCH], cwd=PROJECT, capture_output=True, text=True, timeout=250, check=False

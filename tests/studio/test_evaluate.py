@@ -19,6 +19,7 @@ from flowers.studio import evaluate
 from flowers.studio.evaluate import KEPT, build, measure
 from flowers.studio.kept import Kept
 from flowers.studio.language import texts
+from flowers.studio.results import curves_html
 from flowers.training.run import Run
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 from tests.studio.visiting import visit
@@ -37,6 +38,12 @@ def in_an_event():
     token = LocalContext.request.set(somebody("me"))
     yield
     LocalContext.request.reset(token)
+
+
+@pytest.fixture(autouse=True)
+def curves(monkeypatch) -> None:
+    """A word stands for the curves: they take most of the time, and one test looks at them."""
+    monkeypatch.setattr(evaluate.results, "curves_html", lambda result: "curves")
 
 
 pytestmark = pytest.mark.usefixtures("tiny_networks")
@@ -145,7 +152,8 @@ def test_folders_of_the_server_cannot_be_named(run, photos, checkpoint):
             measure(name, "FLOWERS_DATA")
 
 
-def test_the_button_shows_results_and_mistakes_and_offers_the_report(run, photos):
+def test_the_button_shows_results_and_mistakes_and_offers_the_report(run, photos, monkeypatch):
+    monkeypatch.setattr(evaluate.results, "curves_html", curves_html)
     found, shown, curves, report, key = press(run)
     result = measure(run, "FLOWERS_DATA", "all")
     wrong = sorted(
@@ -404,7 +412,7 @@ def test_what_kept_an_evaluation_from_its_results_is_told_after_a_reload(run, ph
 
 def test_the_report_can_be_downloaded_from_where_gradio_serves_and_clears(run, photos, monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    *_, report, _ = press(run, reported=True)
+    *_, report, _ = press(run, "val", reported=True)
     page = Path(report["value"])
     assert report["visible"]
     assert page.is_relative_to(tmp_path / "gradio")

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import time
 
 import pytest
 import torch
@@ -21,8 +20,7 @@ from flowers.training.run import Run
 from flowers.training.story import read_story
 from tests.conftest import TINY
 from tests.held import FROM as HELD_FROM
-
-DEADLINE = 120  # seconds
+from tests.waiting import DEADLINE, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +33,13 @@ def nothing_left_running(monkeypatch):
         child.wait(30)
 
 
-def wait_until(condition, run: Run) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        said = run.folder / "process.txt"
-        assert time.monotonic() < end, said.read_text() if said.exists() else "nothing was said"
-        time.sleep(0.01)
-
-
 def wait_for_state(run: Run, state: str) -> None:
-    wait_until(lambda: run.status().state == state, run)
+    wait_until(lambda: run.status().state == state, lambda: said_by(run))
+
+
+def said_by(run: Run) -> str:
+    said = run.folder / "process.txt"
+    return said.read_text() if said.exists() else "nothing was said"
 
 
 @pytest.fixture
@@ -66,7 +61,7 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
         assert run.folder.parent == tmp_path / "my-runs"
         with pytest.raises(UsageError, match=rf"^The run {run.name} is at work or in line already.*\.$"):
             resume(run)
-        wait_until(lambda: run.is_locked() and run.status().pid == process._started[0][0].pid, run)
+        wait_until(lambda: run.is_locked() and run.status().pid == process._started[0][0].pid, lambda: said_by(run))
         assert (run.status().state, run.status().place) == ("queued", 2)
         run.request_stop()
         wait_for_state(run, "stopped")
@@ -90,7 +85,7 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
 @pytest.mark.usefixtures("tiny_network", "an_earlier_run")
 def test_a_run_is_started_watched_stopped_and_resumed(garden, held):
     run = start(TINY.replace(epochs=3, init="earlier"), str(garden), "quick")
-    wait_until(lambda: (read_story(run).epoch, read_story(run).step) == HELD_FROM, run)
+    wait_until(lambda: (read_story(run).epoch, read_story(run).step) == HELD_FROM, lambda: said_by(run))
     assert run.status().state == "running"
     assert run.status().pid == process._started[0][0].pid
     run.request_stop()
@@ -302,9 +297,9 @@ def test_the_heartbeat_goes_on_between_events(run, monkeypatch):
     work = perform(run)
     next(work)
     first = run.status().heartbeat
-    wait_until(lambda: run.status().heartbeat > first, run)
+    wait_until(lambda: run.status().heartbeat > first)
     run.request_stop()
-    wait_until(lambda: run.status().state == "stopping", run)
+    wait_until(lambda: run.status().state == "stopping")
     assert run.status().pid == os.getpid()
     list(work)
     assert run.status().state == "stopped"

@@ -1,7 +1,6 @@
 """Whose turn it is: first come, first served, whatever becomes of those who wait."""
 
 import threading
-import time
 
 import pytest
 
@@ -10,8 +9,7 @@ from flowers.paths import runs_dir
 from flowers.recipe import Recipe
 from flowers.training import queue
 from flowers.training.run import Run
-
-DEADLINE = 30  # seconds
+from tests.waiting import DEADLINE, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +45,6 @@ class Waiting(threading.Thread):
     def end(self) -> None:
         self.done.set()
         self.join(DEADLINE)
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_runs_begin_one_at_a_time_in_the_order_they_were_asked_for():

@@ -31,8 +31,7 @@ from flowers.training.train import train
 from tests.conftest import TINY
 from tests.held import FROM as HELD_FROM
 from tests.tiny import tiny_resnet18
-
-DEADLINE = 120  # seconds until a child that says nothing counts as stuck
+from tests.waiting import DEADLINE, wait_until
 
 
 @pytest.fixture
@@ -582,13 +581,7 @@ class Child:
 
     def wait_for(self, condition) -> bool:
         """Whether ``condition()`` came true while the process lived."""
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            if self.process.poll() is not None:
-                return False
-            assert time.monotonic() < end, "the child is stuck"
-            time.sleep(0.002)
-        return True
+        return wait_until(lambda: condition() or (self.process.poll() is not None and "ended")) != "ended"
 
     def end(self, number: int | None = None) -> tuple[int, str, str]:
         """Send a signal, if any; exit status and what was printed."""
@@ -610,6 +603,7 @@ def held_child(garden: Path, folder: Path) -> Child:
     return child
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("tiny_network", "held")
 def test_a_process_that_was_killed_is_gone_on_from(undisturbed, garden, tmp_path):
     run = Run(tmp_path / "run")

@@ -1,7 +1,7 @@
 """Several processes that train as one: the same losses, the same network, one run folder. Two real ones, over gloo.
 
-In the quick suite they are forked from one process that has torch loaded (tests/pair.py), but for one launch with
-torchrun; what else is left to the launchers is in the thorough part.
+In the quick suite they are forked from one process that has torch loaded (tests/pair.py); what is left to the launchers
+is in the thorough part.
 """
 
 import copy
@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +37,7 @@ from flowers.training.team import SharedNorm, Team, share_norms
 from flowers.training.train import train
 from tests.conftest import TINY
 from tests.pair import DEADLINE, Blow, Moment, Pair, run_flowers, smooth_network
+from tests.waiting import wait_until
 
 CPU = torch.device("cpu")
 # 30 photos in steps of 7, 7, 7, 7 and 2: shares of 4 and 3, and at last of one photo each.
@@ -202,8 +202,8 @@ def compute_in(folder: str) -> None:
 @pytest.fixture(scope="module")
 def one_and_two(tmp_path_factory) -> tuple[Sums, list[Sums]]:
     folder = tmp_path_factory.mktemp("two")
-    pair = Pair(folder, compute_in, str(folder))
-    assert pair.end() == [0, 0], pair.said()
+    with Pair(folder, compute_in, str(folder)) as pair:
+        assert pair.end() == [0, 0], pair.said()
     return compute(Team(CPU)), [Sums(**torch.load(folder / f"{rank}.pt")) for rank in (0, 1)]
 
 
@@ -325,11 +325,8 @@ class Launched:
         )
 
     def wait_until_held(self) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not self.held.exists():
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: self.held.exists() or self.process.poll() is not None)
+        assert self.held.exists(), self.process.communicate()
 
     def end(self, status: int = 0) -> tuple[str, str]:
         """What it said, once it has ended with this status."""
@@ -385,36 +382,35 @@ def complaints(err: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def launched(garden, tmp_path_factory) -> tuple[Run, str, str]:
-    """The run that torchrun's two processes made of PLAIN, and what they said. One real launch for all that it shows:
-    three processes load torch for it.
-    """
-    home = tmp_path_factory.mktemp("launched")
+def together(garden, tmp_path_factory) -> tuple[Run, str, str]:
+    """The run that two processes made of PLAIN, and what both said."""
+    home = tmp_path_factory.mktemp("together")
     folder = home / "here" / "run"
     folder.parent.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FLOWERS_CACHE", str(home / "cache"))
-        patch.setenv("FLOWERS_RUNS", str(home / "runs"))
-        return Run(folder), *Launched(home, train_command(garden, folder, PLAIN)).end()
+    command = train_command(garden, folder, PLAIN)
+    homes = {"FLOWERS_CACHE": str(home / "cache"), "FLOWERS_RUNS": str(home / "runs")}
+    with Pair(home, run_flowers, command, **homes) as pair:
+        assert pair.end() == [0, 0], pair.said()
+        return Run(folder), *map("".join, zip(*pair.said(), strict=True))
 
 
-def test_two_processes_tell_the_story_of_one(launched, garden, tmp_path_factory):
-    run, (other, events) = launched[0], alone(PLAIN, garden, tmp_path_factory)
+def test_two_processes_tell_the_story_of_one(together, garden, tmp_path_factory):
+    run, (other, events) = together[0], alone(PLAIN, garden, tmp_path_factory)
     assert_same_curve(run.events(), events)
     assert_same_network(run, other)
     assert run.events()[0]["steps"] == 5
     assert run.status().state == "done"
 
 
-def test_only_the_main_process_talks(launched):
-    _, out, err = launched
+def test_only_the_main_process_talks(together):
+    _, out, err = together
     assert out.count("Training: 30 photos to learn from, 10 held back") == 1
     assert out.count("Training complete") == 1
     assert "Warning" not in err
 
 
-def test_only_the_main_process_writes(launched):
-    run, *_ = launched
+def test_only_the_main_process_writes(together):
+    run, *_ = together
     lines = (run.folder / "events.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == run.events(), "nothing is told twice"
     assert run.log().count("Epoch 1/1") == 1
@@ -433,9 +429,10 @@ def stopped(garden, tmp_path_factory) -> Path:
         [Blow(1, ("step", 1, 3), signal.SIGINT), Blow(0, ("finished", None, None), signal.SIGINT)],
     )
     command = train_command(garden, run, EVERYTHING)
-    pair = Pair(home, run_flowers, command, *blows, FLOWERS_CACHE=str(home / "cache"), FLOWERS_RUNS=str(home / "runs"))
-    assert pair.end() == [0, 0], pair.said()
-    assert f"Stopped. Go on with: python -m flowers resume {run}" in pair.said()[0][0]
+    homes = {"FLOWERS_CACHE": str(home / "cache"), "FLOWERS_RUNS": str(home / "runs")}
+    with Pair(home, run_flowers, command, *blows, **homes) as pair:
+        assert pair.end() == [0, 0], pair.said()
+        assert f"Stopped. Go on with: python -m flowers resume {run}" in pair.said()[0][0]
     return run
 
 
@@ -451,9 +448,9 @@ def test_who_is_asked_to_stop_stops_all_after_the_batch(stopped):
 
 def test_two_processes_go_on_where_two_have_stopped(stopped, everything_alone, tmp_path):
     run = Run(shutil.copytree(stopped, tmp_path / "run"))
-    pair = Pair(tmp_path, run_flowers, ["resume", str(run.folder), "--quiet"])
-    assert pair.end() == [0, 0], pair.said()
-    assert [out.count("Going on: 30 photos") for out, _ in pair.said()] == [1, 0]
+    with Pair(tmp_path, run_flowers, ["resume", str(run.folder), "--quiet"]) as pair:
+        assert pair.end() == [0, 0], pair.said()
+        assert [out.count("Going on: 30 photos") for out, _ in pair.said()] == [1, 0]
     assert_same_curve(run.events(), everything_alone[1])
     assert_same_network(run, everything_alone[0])
     assert run.status().state == "done"
@@ -478,11 +475,11 @@ def test_other_photos_on_one_machine_are_told_by_all(garden, monkeypatch):
 
 def test_a_batch_too_small_to_share_is_told_by_both(garden, tmp_path):
     command = train_command(garden, tmp_path / "run", PLAIN.replace(batch_size=1))
-    pair = Pair(tmp_path, run_flowers, command)
-    assert pair.end() == [2, 2]
-    assert [complaints(err) for _, err in pair.said()] == 2 * [
-        ["flowers: 2 processes cannot share 1 photos: choose batch_size=2 or more, or start fewer."]
-    ]
+    with Pair(tmp_path, run_flowers, command) as pair:
+        assert pair.end() == [2, 2]
+        assert [complaints(err) for _, err in pair.said()] == 2 * [
+            ["flowers: 2 processes cannot share 1 photos: choose batch_size=2 or more, or start fewer."]
+        ]
     assert Run(tmp_path / "run").status().state == "failed"
 
 
@@ -505,28 +502,25 @@ def test_who_waits_for_a_main_process_that_never_comes_ends_at_the_launchers_fir
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious").touch()
     command = train_command(garden, tmp_path / "run", PLAIN)
-    pair = Pair(tmp_path, run_flowers_and_mark, str(tmp_path / "waits"), command)
-    main, other = pair.processes
-    main.join(DEADLINE)
-    assert main.exitcode == 2
-    assert "is not empty: choose another" in "".join(complaints(pair.said()[0][1]))
-    while not (tmp_path / "waits").exists():
-        assert other.is_alive(), pair.said()
-        time.sleep(0.01)
-    other.terminate()
-    assert pair.end() == [2, -signal.SIGTERM]
-    assert not complaints(pair.said()[1][1])
+    waits = tmp_path / "waits"
+    with Pair(tmp_path, run_flowers_and_mark, str(waits), command) as pair:
+        main, other = pair.processes
+        main.join(DEADLINE)
+        assert main.exitcode == 2
+        assert "is not empty: choose another" in "".join(complaints(pair.said()[0][1]))
+        wait_until(lambda: waits.exists() or not other.is_alive())
+        assert waits.exists(), pair.said()
+        other.terminate()
+        assert pair.end() == [2, -signal.SIGTERM]
+        assert not complaints(pair.said()[1][1])
 
 
 def test_when_the_main_process_dies_the_other_says_so_and_the_run_goes_on(garden, everything_alone, tmp_path):
     """From the last checkpoint, with one process."""
-    blow = Blow(0, ("step", 2, 2), signal.SIGKILL)
-    pair, run = (
-        Pair(tmp_path, run_flowers, train_command(garden, tmp_path / "run", EVERYTHING), blow),
-        Run(tmp_path / "run"),
-    )
-    assert pair.end() == [-signal.SIGKILL, 1]
-    assert_survivor_says_so(pair.said()[1][1])
+    blow, run = Blow(0, ("step", 2, 2), signal.SIGKILL), Run(tmp_path / "run")
+    with Pair(tmp_path, run_flowers, train_command(garden, run.folder, EVERYTHING), blow) as pair:
+        assert pair.end() == [-signal.SIGKILL, 1]
+        assert_survivor_says_so(pair.said()[1][1])
     assert run.status().state == "interrupted"
     last = run.events()[-1]
     assert (last["kind"], last["epoch"], last["step"]) == ("step", 2, 1)
@@ -544,10 +538,12 @@ def assert_survivor_says_so(err: str) -> None:
 
 
 @pytest.mark.thorough
-def test_accelerate_launches_it_too(garden, tmp_path, tmp_path_factory):
+@pytest.mark.parametrize("launcher", [Launched.TORCHRUN, Launched.ACCELERATE], ids=["torchrun", "accelerate"])
+def test_two_that_were_launched_tell_the_story_of_one(garden, tmp_path, tmp_path_factory, launcher):
     recipe = PLAIN.replace(epochs=1)
-    out, _ = Launched(tmp_path, train_command(garden, tmp_path / "run", recipe), Launched.ACCELERATE).end()
+    out, err = Launched(tmp_path, train_command(garden, tmp_path / "run", recipe), launcher).end()
     assert out.count("Training complete") == 1
+    assert launcher != Launched.TORCHRUN or "Warning" not in err
     assert_same_curve(Run(tmp_path / "run").events(), alone(recipe, garden, tmp_path_factory)[1])
 
 

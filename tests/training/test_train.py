@@ -33,7 +33,7 @@ from flowers.training.run import Run
 from flowers.training.story import tell
 from flowers.training.train import starting_model, train
 from tests.conftest import SMALL, TINY
-from tests.tiny import RESNET18, tiny_resnet18
+from tests.tiny import RESNET18, teach, tiny_resnet18
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 STEPS = 4  # of 8 photos in an epoch of 30
@@ -85,15 +85,13 @@ def train_until(steps: int, recipe, dataset, run) -> list[Event]:
     return list(stop.watch(train(recipe, dataset, run=run, stop=stop)))
 
 
-# Most is shown with the tiny network alone, in the thorough part with ResNet18 as well; what is marked so, at once.
-THOROUGH_RESNET18 = pytest.param("resnet18", marks=pytest.mark.thorough)
-AND_RESNET18 = pytest.mark.parametrize("network", ["tiny", "resnet18"], indirect=True)
-
-
-@pytest.fixture(scope="module", autouse=True, params=["tiny", THOROUGH_RESNET18])
+@pytest.fixture(scope="module", autouse=True, params=["tiny", pytest.param("resnet18", marks=pytest.mark.thorough)])
 def network(request):
-    """The network that recipes call resnet18: for pictures of 64 pixels, so that there are smaller ones."""
-    networks = {"tiny": tiny_resnet18(64), "resnet18": dataclasses.replace(RESNET18, **SMALL)}
+    """The network that recipes call resnet18: for pictures of 64 pixels, so that there are smaller ones.
+
+    All is shown with the tiny network, and in the thorough part with ResNet18 as well.
+    """
+    networks = {"tiny": tiny_resnet18(64, sums=True), "resnet18": dataclasses.replace(RESNET18, **SMALL)}
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, "resnet18", networks[request.param])
@@ -102,9 +100,15 @@ def network(request):
 
 
 @pytest.fixture(scope="module")
-def everything(network, taught):
+def everything(network, garden, tmp_path_factory):
     """A recipe that uses everything there is, from weights that know flowers."""
-    return EVERYTHING.replace(init=str(taught) if network == "tiny" else "flowers-resnet18")
+    if network == "resnet18":
+        return EVERYTHING.replace(init="flowers-resnet18")
+    taught = tmp_path_factory.mktemp("checkpoints") / "taught"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        teach(taught, garden, sums=True)
+    return EVERYTHING.replace(init=str(taught))
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +288,6 @@ def test_what_it_predicts_follows_from_photos_and_pixels(everything, garden_set,
 # The last layer first
 
 
-@AND_RESNET18
 def test_probing_answers_well_at_once(whole_of_everything):
     _, events = whole_of_everything
     kinds = [kind for kind, _ in groupby(event.kind for event in events)]
@@ -402,7 +405,6 @@ def test_what_is_frozen_is_in_the_checkpoint_as_it_was(everything, whole_of_ever
     assert still == {name for name in before if name.startswith(("conv1.", "bn1.", "layer1."))}
 
 
-@AND_RESNET18
 def test_the_average_answers_and_is_what_is_kept(garden_set, tmp_path):
     recipe = TINY.replace(ema=0.5, epochs=1, learning_rate=0.1)
     run = a_run(tmp_path / "run", recipe)
@@ -684,7 +686,6 @@ def test_killed_at_any_moment_it_ends_as_if_never_killed(
     assert story == [event for event in told(whole_of_everything[1]) if event["kind"] not in ends]
 
 
-@AND_RESNET18
 def test_stopped_once_the_pictures_have_grown_it_goes_on(everything, whole_of_everything, garden_set, tmp_path):
     """In the last epoch, with a recipe that uses everything: bit for bit, averaged weights included."""
     run = a_run(tmp_path / "run", everything)
@@ -694,7 +695,7 @@ def test_stopped_once_the_pictures_have_grown_it_goes_on(everything, whole_of_ev
     assert_same_weights(run, whole_of_everything[0])
 
 
-@pytest.mark.parametrize("steps", [1, 4, 6])
+@pytest.mark.parametrize("steps", [6, *(pytest.param(steps, marks=pytest.mark.thorough) for steps in (1, 4))])
 def test_with_other_optimizers_and_schedules_it_goes_on_as_well(
     otherwise, whole_otherwise, garden_set, tmp_path, steps
 ):
