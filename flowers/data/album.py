@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +23,18 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from flowers.data.archive import extract, is_litter
-from flowers.data.dataset import CLASS_NAMES, HELD_BACK, PhotoDataset, class_names, clean_name, forget
+from flowers.data.archive import extract_all, safe_parts
+from flowers.data.classes import (
+    CLASS_NAMES,
+    class_names,
+    class_root,
+    clean_name,
+    files_in,
+    is_litter,
+    read_layout,
+)
+from flowers.data.dataset import HELD_BACK, PhotoDataset, forget
 from flowers.data.decode import MAX_BYTES, decode_image
-from flowers.data.doctor import PARTS
 from flowers.data.download import Progress, storage_error
 from flowers.data.metadata import without_place
 from flowers.data.threads import ahead
@@ -66,6 +74,7 @@ class Added(NamedTuple):
     refused: tuple[Refused, ...] = ()
     photos: tuple[str, ...] = ()  # the file names under which the added ones are in the album
     known: int = 0  # photos that were in the album already, byte for byte, and stay where they are
+    notes: tuple[str, ...] = ()  # how a folder or a zip was understood, a sentence each
 
 
 @dataclass(frozen=True)
@@ -143,27 +152,31 @@ class Album:
         """
         return self._add([(_checked(class_name), photo) for photo in photos], progress)
 
-    def add_zip(self, archive: Path, *, progress: Progress | None = None) -> Added:
+    def add_zip(self, archive: Path, into: str = "", *, progress: Progress | None = None) -> Added:
         """Put the photos of a zip (or tar.gz) of class folders into the classes of those names. One step to undo.
 
-        Where the folders are the parts of a split (train, val), the class folders inside them are meant.
+        Other layouts are understood as ``classes.read_layout`` does; photos without any go into the class ``into``.
         """
-        from flowers.data.sources import class_root
-
         self._make()
         with self._room() as room:
             room_left = shutil.disk_usage(self.folder).free - SPARE_BYTES
             if room_left <= 0:
                 raise UsageError("The disk of this machine has no room for photos now: try again later.")
             limits = {**ZIP_LIMITS, "max_bytes": min(ZIP_LIMITS["max_bytes"], room_left // 2)}  # two at a time
-            root = class_root(extract(Path(archive), Path(room) / "zip", **limits))
-            found = list(_photos_by_class(root))
-            if not found:
-                raise DataError(
-                    f"{Path(archive).name} holds no class folders: put one folder for each class into it, with that "
-                    "class's photos inside."
-                )
-            return self._add(found, progress)
+            root = extract_all(Path(archive), Path(room) / "zip", **limits)
+            return self._add_layout(root, Path(archive).name, into, progress)
+
+    def add_folder(self, files: Mapping[str, Path], into: str = "", *, progress: Progress | None = None) -> Added:
+        """The same for a folder of files: given by their paths in it, and where each lies now."""
+        self._make()
+        with self._room() as room, self._storing():
+            root = Path(room) / "folder"
+            for place, file in files.items():
+                target = root.joinpath(*safe_parts(place, "The folder"))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    os.symlink(os.path.abspath(file), target)
+            return self._add_layout(root, next(iter(files), "").partition("/")[0], into, progress)
 
     def add_set(self, dataset: PhotoDataset, without: Iterable[str] = (), *, progress: Progress | None = None) -> Added:
         """Copy a photo set into the album, except the photos ``without`` (their paths in the set). One step to undo."""
@@ -266,6 +279,20 @@ class Album:
         return Path(file)
 
     # Adding
+
+    def _add_layout(self, root: Path, title: str, into: str, progress: Progress | None) -> Added:
+        layout = read_layout(class_root(root))
+        found = [(_checked(name), path) for name, paths in layout.classes.items() for path in paths]
+        if not found and not into:
+            raise DataError(
+                f"{title} holds no class folders: put one folder for each class into it, with that class's photos "
+                "inside, or type the name of the one class first."
+            )
+        notes = layout.notes
+        if layout.held_back:
+            notes = ("The parts of its split are put together, and lots are drawn.",)
+        added = self._add(found or [(_checked(into), path) for path in files_in(root)], progress)
+        return added._replace(notes=notes)
 
     def _add(self, photos: Sequence[tuple[str, Source]], progress: Progress | None) -> Added:
         """``photos``: class name and source of each. They are decoded before the lock is taken: that may last."""
@@ -507,23 +534,6 @@ def _limits() -> str:
 
 
 # Photos
-
-
-def _photos_by_class(root: Path) -> Iterator[tuple[str, Path]]:
-    folders = {path.name: path for path in root.iterdir() if path.is_dir() and not is_litter(path.name)}
-    parts = list(folders.values())
-    if folders and {name.lower() for name in folders} <= PARTS and all(any(_subfolders(part)) for part in parts):
-        for part in parts:
-            yield from _photos_by_class(part)
-        return
-    for folder, name in class_names(root, folders).items():
-        for path in sorted(folders[folder].rglob("*")):
-            if path.is_file() and not is_litter(path.name):
-                yield _checked(name), path
-
-
-def _subfolders(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.is_dir())
 
 
 @contextlib.contextmanager

@@ -14,16 +14,21 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from flowers.data.classes import is_litter
 from flowers.data.download import Progress, storage_error
+from flowers.data.text import OEM, likeliest
 from flowers.errors import DataError
 from flowers.files import whole_folder
 
 CHUNK = 1 << 20  # bytes read at a time; also the longest tar header we accept, so that none fills the memory
 SLACK = 1 << 20  # bytes any member may unpack to whatever its ratio: small empty-ish files compress very well
+MAX_FILES = 200_000
+MAX_BYTES = 20 * 1024**3
+MAX_RATIO = 200.0
 MAX_DEPTH = 32  # folders within folders
 MAX_NAME = 240  # bytes of one component; file systems take 255, and a number may have to fit behind
 # What zipfile, tarfile and gzip raise on damaged input besides OSError, found by flipping bytes.
@@ -40,6 +45,9 @@ BROKEN = (
 )
 
 
+_ENDING = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
+
+
 class Member(NamedTuple):
     """One entry of an archive."""
 
@@ -53,16 +61,18 @@ def extract(
     archive: Path,
     folder: Path,
     *,
-    max_files: int = 200_000,
-    max_bytes: int = 20 * 1024**3,
-    max_ratio: float = 200,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    max_ratio: float = MAX_RATIO,
     progress: Progress | None = None,
 ) -> Path:
     """Unpack a zip, tar or tar.gz into ``folder``, which appears whole or not at all; returns ``folder``.
 
     ``max_files`` counts entries (folders too), ``max_bytes`` what they unpack to, ``max_ratio`` is how many times its
     compressed size a member, and the whole, may reach. ``progress(done, total)`` counts bytes of the archive.
-    Names become NFC Unicode; a name that is taken gets a number; what ``is_litter`` is left out.
+    Names become NFC Unicode that every system takes: odd characters turn into _, and what is too long is cut. Where a
+    zip does not say how its names are written, that is guessed. A name that is taken gets a number; what ``is_litter``
+    is left out.
 
     Raises DataError, and leaves nothing behind, for anything that is not a sound archive of plain files within those
     limits: paths that lead outside, links, devices, encryption, bombs, truncation.
@@ -91,9 +101,41 @@ def extract(
     return folder
 
 
-def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or a system's own, and so no part of a photo set."""
-    return name.startswith(".") or name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
+def extract_all(
+    archive: Path,
+    folder: Path,
+    *,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    max_ratio: float = MAX_RATIO,
+    progress: Progress | None = None,
+) -> Path:
+    """As ``extract``, and each archive inside is unpacked, too: into a folder of its name, in its place.
+
+    What lies in those in turn stays packed. All together keep within ``max_files`` and ``max_bytes``.
+    """
+    extract(archive, folder, max_files=max_files, max_bytes=max_bytes, max_ratio=max_ratio, progress=progress)
+    files, written = _count(folder)
+    for inner in sorted(path for path in folder.rglob("*") if path.is_file() and _ENDING.search(path.name)):
+        place = _free_folder(inner)
+        limits = {"max_files": max_files - files, "max_bytes": max_bytes - written, "max_ratio": max_ratio}
+        more, larger = _count(extract(inner, place, **limits))
+        inner.unlink()
+        files, written = files + more, written + larger
+    return folder
+
+
+def _count(folder: Path) -> tuple[int, int]:
+    """Entries in a folder, and their bytes."""
+    sizes = [path.stat().st_size for path in folder.rglob("*")]
+    return len(sizes), sum(sizes)
+
+
+def _free_folder(archive: Path) -> Path:
+    """Where an archive inside another is unpacked; what webcam trainers call rose-samples.zip are roses."""
+    name = _ENDING.sub("", archive.name).removesuffix("-samples") or archive.name
+    places = (archive.with_name(name if number == 1 else f"{name} ({number})") for number in itertools.count(1))
+    return next(place for place in places if not place.exists())
 
 
 def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int, limits, progress) -> None:
@@ -104,7 +146,7 @@ def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int,
         entries += 1
         if entries > max_files:
             raise _too_many(archive, max_files)
-        parts = _safe_parts(member.name, archive)
+        parts = safe_parts(member.name, archive)
         if member.open is None or not parts or any(is_litter(part) for part in parts):
             continue
         room = budget - written
@@ -138,14 +180,23 @@ def _write(member: Member, path: Path, room: float, archive: str) -> int:
 # Names
 
 
-def _safe_parts(name: str, archive: str) -> tuple[str, ...]:
-    """The path's components, none of which leads outside. Raises DataError for every other name."""
+def safe_parts(name: str, archive: str) -> tuple[str, ...]:
+    """The path's components, such as every system takes them. Raises DataError for a path that leads outside."""
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
-    outside = name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name)
-    too_long = len(parts) > MAX_DEPTH or any(len(part.encode()) > MAX_NAME for part in parts)
-    if outside or too_long or re.search(r"[\\\x00-\x1f\x7f]", name):
+    outside = name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match(r"[A-Za-z]:([/\\]|$)", name)
+    if outside or len(parts) > MAX_DEPTH:
         raise DataError(f"{archive} holds {name[:80]!r}, which is not a path to unpack safely: make the archive again.")
-    return parts
+    return tuple(map(_safe_name, parts))
+
+
+def _safe_name(name: str) -> str:
+    """A name that every system takes: odd characters become _, and what is too long is cut before its ending."""
+    name = re.sub(r'[\x00-\x1f\x7f\\:*?"<>|]', "_", name)
+    if len(name.encode()) <= MAX_NAME:
+        return name
+    stem, ending = os.path.splitext(name)
+    ending = ending if len(ending.encode()) <= 12 else ""
+    return stem.encode()[: MAX_NAME - len(ending.encode())].decode("utf-8", "ignore").rstrip() + ending
 
 
 def _free_name(parts: tuple[str, ...], taken: dict[str, int]) -> Path:
@@ -186,7 +237,8 @@ def _zip_members(file: IO[bytes], archive: str, max_files: int) -> Iterator[Memb
     with zipfile.ZipFile(file) as source:
         infos = sorted(source.infolist(), key=lambda info: info.header_offset)
         _check_overlap(infos)
-        for info in infos:
+        names = _zip_names(infos)
+        for info, name in zip(infos, names, strict=True):
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_plain(archive, info.filename)
@@ -194,9 +246,9 @@ def _zip_members(file: IO[bytes], archive: str, max_files: int) -> Iterator[Memb
                 raise DataError(f"{archive} is protected by a password: make it again without one.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DataError(f"{archive} is packed with an unusual method: make it again as an ordinary zip.")
-            opener = None if info.is_dir() else functools.partial(source.open, info)
+            opener = None if name.endswith("/") else functools.partial(source.open, info)
             end = info.header_offset + info.compress_size
-            yield Member(_zip_name(info), info.compress_size, opener, lambda end=end: end)
+            yield Member(name, info.compress_size, opener, lambda end=end: end)
 
 
 def _zip_directory_size(file: IO[bytes]) -> int:
@@ -219,14 +271,56 @@ def _check_overlap(infos: list[zipfile.ZipInfo]) -> None:
             raise zipfile.BadZipFile("overlapping members")
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """zipfile takes names without the UTF-8 flag for cp437; in truth most are UTF-8 all the same."""
-    if not info.flag_bits & 0x800:
-        try:
-            return _clean(info.filename.encode("cp437").decode("utf-8"))
-        except UnicodeError:
-            pass
-    return _clean(info.filename)
+def _zip_names(infos: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """The entries' paths. Where the zip does not say how they are written, it is guessed from all of them together."""
+    told = [_told_name(info) for info in infos]
+    unknown = [_raw_name(info) for info, name in zip(infos, told, strict=True) if name is None]
+    encoding = likeliest(b"\n".join(dict.fromkeys(_words(unknown))), OEM) if unknown else ""
+    names = [
+        _raw_name(info).decode(encoding, "replace") if name is None else name
+        for info, name in zip(infos, told, strict=True)
+    ]
+    # Some programs of Windows separate folders by backslashes.
+    backslashes = not any("/" in name for name in names)
+    return [_clean(name.replace("\\", "/") if backslashes else name) for name in names]
+
+
+def _told_name(info: zipfile.ZipInfo) -> str | None:
+    """The entry's path, if the zip says how it is written or it can be UTF-8 only; else None."""
+    if info.flag_bits & 0x800:
+        return info.filename
+    raw = _raw_name(info)
+    if field := _extra_field(info.extra, 0x7075):  # Info-ZIP's Unicode path: version, CRC-32 of the other name, UTF-8
+        version, checksum, name = field[:1], field[1:5], field[5:]
+        if version == b"\1" and checksum == struct.pack("<L", zlib.crc32(raw)):
+            return name.decode("utf-8", "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _raw_name(info: zipfile.ZipInfo) -> bytes:
+    """The bytes of a name without the UTF-8 flag, which zipfile takes for cp437."""
+    try:
+        return info.filename.encode("cp437")
+    except UnicodeEncodeError:  # a later zipfile read the Unicode path
+        return info.filename.encode()
+
+
+def _extra_field(extra: bytes, wanted: int) -> bytes:
+    """The content of an entry's extra field of that number; empty where there is none."""
+    while len(extra) >= 4:
+        number, size = struct.unpack_from("<HH", extra)
+        if number == wanted:
+            return extra[4 : 4 + size]
+        extra = extra[4 + size :]
+    return b""
+
+
+def _words(names: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts of paths that are not ASCII, for those that are say nothing of the encoding."""
+    return (part for name in names for part in re.split(rb"[/\\]", name) if not part.isascii())
 
 
 # Tar

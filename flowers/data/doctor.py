@@ -7,13 +7,16 @@ and ``Findings`` carries the result beside the rest.
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flowers.data.dataset import CLASS_NAMES, HELD_BACK, Photo, PhotoDataset, near_pairs
+from flowers.data.classes import CLASS_NAMES
+from flowers.data.dataset import HELD_BACK, Photo, PhotoDataset
 from flowers.data.decode import image_size
+from flowers.data.fingerprint import same_pictures
 from flowers.errors import DataError, UsageError
 from flowers.files import whole_folder
 
@@ -21,8 +24,6 @@ SMALL_SIDE = 112  # pixels: half of what the networks look at, so that every det
 IMBALANCE = 3  # times as many photos in the largest class as in the smallest: from there on it matters
 FEW = 25  # photos of a class: a fifth of them, held back, are five, and each weighs 20 points of that class's recall
 SHOWN = 20  # rows of a list on a terminal
-# What people call the parts of a split.
-PARTS = {"train", "training", "val", "valid", "validation", "test", "testing", "dev", "eval"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,18 @@ class Group:
     def text(self) -> str:
         """One line for a terminal."""
         return f"{_kind(self.exact)}  {' = '.join(self.photos)}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A class of which most photos look alike: a burst, the frames of a film, a camera that does not move."""
+
+    name: str  # the class
+    photos: int  # that look like others of the class
+
+    def text(self) -> str:
+        """One line for a terminal."""
+        return f"{self.name}: {_photos(self.photos)} that look like others of the class"
 
 
 @dataclass(frozen=True)
@@ -87,8 +100,9 @@ class Findings:
     """What the doctor found, by the photos' paths within the set."""
 
     dataset: PhotoDataset
-    duplicates: tuple[Group, ...]  # of one class
+    duplicates: tuple[Group, ...]  # of one class; of a series the same files alone
     conflicts: tuple[Group, ...]  # under more than one class
+    series: tuple[Series, ...]
     small: tuple[Small, ...]
     balance: tuple[str, ...]  # what there is to say about the sizes of the classes, in sentences
     leaks: tuple[Match, ...] | None  # across our own split: none, or something is broken; None: it cannot be split
@@ -101,7 +115,8 @@ class Findings:
         """All findings, ready for JSON; nothing of this machine's folders."""
         dataset = self.dataset
         lists = {
-            name: getattr(self, name) for name in ("duplicates", "conflicts", "small", "leaks", "shared", "suspects")
+            name: getattr(self, name)
+            for name in ("duplicates", "conflicts", "series", "small", "leaks", "shared", "suspects")
         }
         return {
             "source": dataset.root.name,
@@ -128,6 +143,7 @@ class Findings:
         )
         lines += _section("Pictures under two labels", [group.text() for group in self.conflicts])
         lines += _section("Pictures more than once in their class", [group.text() for group in self.duplicates])
+        lines += _section("Series, which are kept", [one.text() for one in self.series]) if self.series else []
         if self.leaks is None:
             lines.append("On both sides of the split: it cannot be split, for a class has too few different photos")
         else:
@@ -166,22 +182,24 @@ def check(dataset: PhotoDataset, against: PhotoDataset | None = None) -> Finding
     """Look for everything that can be found without a network: 0.2 seconds for 3,000 photos.
 
     ``against`` is another set that should have no photo in common with this one, such as the held-out part of a split
-    that somebody else made. Raises DataError for a folder whose classes are the parts of a split, UsageError where
-    ``against`` is the set itself.
+    that somebody else made. Raises UsageError where ``against`` is the set itself.
     """
-    _check_is_no_split(dataset)
     if against and against.root == dataset.root:
         raise UsageError(f"{dataset.root.name} has all photos in common with itself: name another set to compare with.")
-    duplicates, conflicts = [], []
-    for indices in dataset.groups:
-        if len(indices) > 1:
-            photos = [dataset.photos[index] for index in indices]
-            group = Group(tuple(photo.path for photo in photos), len({photo.sha256 for photo in photos}) == 1)
-            (conflicts if len({photo.label for photo in photos}) > 1 else duplicates).append(group)
+    groups = [indices for indices in dataset.groups if len(indices) > 1]
+    conflicts = [indices for indices in groups if len({dataset.photos[i].label for i in indices}) > 1]
+    copies = [indices for indices in groups if indices not in conflicts]
+    series = _series(dataset, copies)
+    named = {one.name for one in series}
+    duplicates = []
+    for indices in copies:
+        in_series = dataset.classes[dataset.photos[indices[0]].label] in named
+        duplicates += _same_files(dataset, indices) if in_series else [indices]
     return Findings(
         dataset,
-        tuple(duplicates),
-        tuple(conflicts),
+        tuple(_group(dataset, indices) for indices in duplicates),
+        tuple(_group(dataset, indices) for indices in conflicts),
+        series,
         small=tuple(_small(dataset)),
         balance=tuple(_balance(dataset.counts)),
         leaks=_leaks(dataset),
@@ -192,8 +210,7 @@ def check(dataset: PhotoDataset, against: PhotoDataset | None = None) -> Finding
 
 def matches(some: Sequence[Photo], others: Sequence[Photo]) -> tuple[Match, ...]:
     """Every photo of ``some`` that is one picture with a photo of ``others``, beside that photo."""
-    pairs = near_pairs([photo.fingerprint for photo in some], [photo.fingerprint for photo in others])
-    found = ((some[i], others[j]) for i, j in pairs)  # the same file has the same fingerprint
+    found = ((some[i], others[j]) for i, j in same_pictures(some, others))
     return tuple(Match(photo.path, other.path, photo.sha256 == other.sha256) for photo, other in found)
 
 
@@ -226,26 +243,46 @@ def write_clean(findings: Findings, folder: Path, suspects: bool = False) -> dic
     return reasons
 
 
-def _check_is_no_split(dataset: PhotoDataset) -> None:
-    """train/rose/1.jpg is a photo of a rose, not of a "train"."""
-    if not {name.lower() for name in dataset.classes} <= PARTS or any(p.path.count("/") < 2 for p in dataset.photos):
-        return
-    name, (first, second, *_) = dataset.root.name, sorted(dataset.classes, key=lambda part: "train" not in part.lower())
-    raise DataError(
-        f"{' and '.join(dataset.classes)} in {name} are the parts of a split and no classes: check one against the "
-        f"other, as in `data check {name}/{first} --against {name}/{second}`."
+def _group(dataset: PhotoDataset, indices: Sequence[int]) -> Group:
+    photos = [dataset.photos[i] for i in indices]
+    return Group(tuple(photo.path for photo in photos), len({photo.sha256 for photo in photos}) == 1)
+
+
+def _series(dataset: PhotoDataset, copies: Sequence[Sequence[int]]) -> tuple[Series, ...]:
+    """The classes that would lose half of their photos or more, were of near copies all but one left out."""
+    like, lost = Counter(), Counter()
+    for indices in copies:
+        label = dataset.photos[indices[0]].label
+        like[label] += len(indices)
+        lost[label] += len({dataset.photos[i].sha256 for i in indices}) - 1
+    return tuple(
+        Series(name, like[label])
+        for label, (name, count) in enumerate(dataset.counts.items())
+        if 2 * lost[label] >= count
     )
 
 
+def _same_files(dataset: PhotoDataset, indices: Sequence[int]) -> list[list[int]]:
+    files: dict[str, list[int]] = {}
+    for i in indices:
+        files.setdefault(dataset.photos[i].sha256, []).append(i)
+    return [copies for copies in files.values() if len(copies) > 1]
+
+
 def _leaks(dataset: PhotoDataset) -> tuple[Match, ...] | None:
-    """The split keeps groups of duplicates together: here its two sides are compared photo by photo instead."""
+    """Our own split keeps what is one picture together, and says itself which series it cuts: there can be none."""
     try:
         split = dataset.split()
     except DataError:
         return None
     if not split.train:  # it is there to be asked about
         return None
-    return matches(*([dataset.photos[index] for index in side] for side in (split.train, split.val)))
+    if dataset.held_back:
+        return matches(*([dataset.photos[i] for i in side] for side in (split.train, split.val)))
+    group = {i: number for number, indices in enumerate(dataset.groups) for i in indices}
+    torn = {group[i] for i in split.train} & {group[i] for i in split.val}
+    torn -= {group[i] for i in split.val if dataset.photos[i].label in split.flattering}
+    return matches(*([dataset.photos[i] for i in side if group[i] in torn] for side in (split.train, split.val)))
 
 
 def _small(dataset: PhotoDataset) -> Iterable[Small]:

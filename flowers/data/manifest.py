@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from flowers.data.archive import is_litter
+from flowers.data.classes import is_litter
 from flowers.errors import DecodeError
 
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     filename: str
     bytes: int = 0  # 0: any number
     sha256: str = ""  # "": any file of that name that looks like
-    fingerprint: str = ""  # this one (see dataset.fingerprint)
+    fingerprint: str = ""  # this one (see fingerprint.fingerprint)
     kind: str = ""  # of dandelions outside the report's: "yellow" or "seed head"
     held_back: bool = False  # whether the set has it to check on, not to learn from
 
@@ -106,14 +106,14 @@ def pick(name: str, folder: Path, target: Path) -> int:
 
 
 def _looks_like(content: bytes, fingerprint: str) -> bool:
-    from flowers.data import dataset
+    from flowers.data import fingerprint as fingerprints
     from flowers.data.decode import decode_image
 
     try:
-        found = dataset.fingerprint(decode_image(content, min_side=64))
+        found = fingerprints.fingerprint(decode_image(content, min_side=64))
     except DecodeError:
         return False
-    return any(dataset.near_pairs([found], [fingerprint]))
+    return any(fingerprints.near_pairs([found], [fingerprint]))
 
 
 def _sizes(folder: Path) -> dict[tuple[str, str], int]:

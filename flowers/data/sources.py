@@ -20,7 +20,8 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from flowers.data import manifest
-from flowers.data.archive import extract, is_litter
+from flowers.data.archive import extract, extract_all
+from flowers.data.classes import class_root
 from flowers.data.download import Progress, download, file_sha256, storage_error
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.files import recover_folder, whole_folder
@@ -30,6 +31,7 @@ CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 GARDEN_PER_CLASS = 60
 GARDEN_FOLDER = f"garden-v1-{GARDEN_PER_CLASS}"  # bump v1 when the garden's flowers are painted differently
 
+UNPACKED = "unpacked-2"  # the cache's folder of zips: bump when other names come out of them
 KAGGLE_DATASET = "alxmamaev/flowers-recognition/versions/2"  # 4,317 photos; a version, so that it cannot change
 TENSORFLOW_URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
 TENSORFLOW_BYTES = 228_813_984  # this and the checksum: tensorflow/datasets, url_checksums/tf_flowers.txt
@@ -173,18 +175,18 @@ def fetch(name: str, *, progress: Progress | None = None) -> Fetched:
 def unpack(archive: Path, *, progress: Progress | None = None) -> Path:
     """The folder of class folders in a zip (or tar.gz), unpacked into the cache once for each content.
 
-    The folder is called as the archive was when it was unpacked: ``zips/<hash>/roses`` for ``roses.zip``. Raises
+    The folder is called as the archive was when it was unpacked: ``unpacked-2/<hash>/roses`` for ``roses.zip``. Raises
     DataError.
     """
     archive = Path(archive)
     with _reading(archive):
         content = file_sha256(archive)
     try:
-        with _lock("zips"):
-            holder = _cached(f"zips/{content[:32]}")
+        with _lock(UNPACKED):
+            holder = _cached(f"{UNPACKED}/{content[:32]}")
             return next(holder.glob("[!.]*"), None) or _unpack(archive, holder, progress)
     except OSError as error:
-        raise storage_error(error, cache_dir() / "zips") from error
+        raise storage_error(error, cache_dir() / UNPACKED) from error
 
 
 # Archives
@@ -193,7 +195,7 @@ def unpack(archive: Path, *, progress: Progress | None = None) -> Path:
 def _unpack(archive: Path, holder: Path, progress: Progress | None) -> Path:
     folder = holder / _title(archive.name)
     with whole_folder(holder) as building:
-        everything = extract(archive, building / ".unpacked", progress=progress)
+        everything = extract_all(archive, building / ".unpacked", progress=progress)
         os.replace(class_root(everything), building / folder.name)
         shutil.rmtree(everything, ignore_errors=True)  # what stood around the class folders, if anything did
     return folder
@@ -252,19 +254,6 @@ def _lock(name: str) -> FileLock:
 def _environment_folder() -> Path | None:
     path = os.path.expanduser(os.environ.get("FLOWERS_DATA", ""))
     return class_root(Path(path).resolve()) if path not in KNOWN and os.path.isdir(path) else None
-
-
-def class_root(folder: Path) -> Path:
-    """``folder``, or the one inside that holds the class folders, as in a zip of a folder of class folders."""
-    inner = _subfolders(folder)
-    while len(inner) == 1 and (deeper := _subfolders(inner[0])):
-        folder, inner = inner[0], deeper
-    return folder
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    with _reading(folder):
-        return [path for path in folder.iterdir() if not is_litter(path.name) and path.is_dir()]
 
 
 @contextlib.contextmanager

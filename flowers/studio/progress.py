@@ -35,7 +35,7 @@ def status_card(run: Run, now: Status, story: Story) -> str:
         f'<div><div class="what">{what}</div><div class="value">{value}</div></div>' for what, value in _stats(story)
     )
     kind = "card problem" if now.state == "failed" else "card"
-    about = f"<p>{escape(run.note)}</p>" if run.note else ""
+    about = "".join(f"<p>{escape(text)}</p>" for text in (*map(sentence, story.notes), run.note) if text)
     return (
         f'<section class="{kind}"><h2>{headline}</h2><p class="sub">{escape(detail)}</p>'
         f'<div class="progress" role="progressbar" aria-label="{say("train.progress")}" aria-valuenow="{percent}" '

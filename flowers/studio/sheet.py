@@ -109,6 +109,7 @@ def findings_html(findings: Findings, suspects: bool = False) -> str:
     parts = [
         _groups("photos.conflicts", findings, [group.photos for group in findings.conflicts], left_out),
         _groups("photos.duplicates", findings, [group.photos for group in findings.duplicates], left_out),
+        _series(findings),
         _suspects(findings, left_out) if suspects else "",
         _groups(
             "photos.small",
@@ -149,6 +150,16 @@ def _groups(
     rows = f'<div class="groups">{rows}</div>'
     hidden = [path for group in groups[MOST_GROUPS:] for path in group if path in ticked]
     return _section(say(f"{key}_title", count=count or len(groups)), say(key, **values), rows + _hidden(hidden))
+
+
+def _series(findings: Findings) -> str:
+    if not findings.series:
+        return ""
+    rows = "".join(
+        f'<li dir="auto">{escape(one.name)}: {escape(photos_in_words(one.photos))}</li>' for one in findings.series
+    )
+    title = say("photos.series_title", count=len(findings.series))
+    return _section(title, say("photos.series"), f'<ul class="reasons">{rows}</ul>')
 
 
 def _suspects(findings: Findings, ticked: Iterable[str]) -> str:

@@ -35,6 +35,7 @@ class Started(Event):
     predicted: list[float]  # seconds that each epoch should take, its validation included
     seconds: float  # training time before this start, and what getting ready took
     checking: float = 0.0  # the validation's part of each of ``predicted``
+    notes: list[str] = field(default_factory=list)  # a sentence each: how the photos were understood and divided
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ def log_lines(event: Event, epochs: int) -> str | None:
                 f"{resumed}: {event.train_photos} photos to learn from, {event.val_photos} held back, "
                 f"{len(event.classes)} classes. {event.machine} {event.store}\n"
                 f"This should take {duration(_to_come(event))}.\n"
+                + "".join(f"{note}\n" for note in event.notes)
                 + "".join(f"Left out: {reason}\n" for reason in event.left_out)
             )
         case Epoch():

@@ -47,6 +47,7 @@ class Story:
     predicted_seconds: float | None = None  # of the whole run, told when it last started
     seconds_left: float | None = None  # None until it can be told
     machine: str = ""
+    notes: list[str] = field(default_factory=list)  # how the photos were understood and divided
     photos: int = 0  # in all, those held back included
     finished: bool = False
     loss: list[Point] = field(default_factory=list)
@@ -119,6 +120,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
         predicted_seconds=sum(start["predicted"]) if start.get("predicted") else None,
         seconds_left=0.0 if finished else seconds_left(start, _last_with_place(events)),
         machine=start["machine"],
+        notes=start.get("notes", []),
         photos=start["train_photos"] + start["val_photos"],
         finished=finished,
         loss=_step_points(steps, start["steps"])

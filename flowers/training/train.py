@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from flowers.cores import available_cores
-from flowers.data.dataset import PhotoDataset, Progress, Split, summary
+from flowers.data.dataset import PhotoDataset, Progress, Split, flattery, summary
 from flowers.data.loader import PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
 from flowers.data.store import MEMORY_BYTES
@@ -186,6 +186,7 @@ class Training:
             machine=self.machine.why,
             store=store,
             left_out=[item.reason for item in self.dataset.unreadable],
+            notes=[*self.dataset.notes, *flattery(self.dataset, self.split)],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
             checking=round(checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size), 3),

@@ -15,7 +15,8 @@ from PIL import Image
 
 from flowers.data import album as module
 from flowers.data.album import Album, drop_unused
-from flowers.data.dataset import CLASS_NAMES, open_dataset
+from flowers.data.classes import CLASS_NAMES
+from flowers.data.dataset import open_dataset
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import albums_dir
 
@@ -266,6 +267,56 @@ def test_a_zip_of_class_folders_in_a_folder_or_of_a_split_is_understood(album, t
     assert {name: len(found) for name, found in album.classes.items()} == {"rose": 2, "tulip": 1}
     album.add_zip(zipped(tmp_path / "b.zip", {"train/rose/1.png": photo(5), "val/rose/2.png": photo(6)}))
     assert {name: len(found) for name, found in album.classes.items()} == {"rose": 4, "tulip": 1}
+
+
+def test_a_zip_of_one_heap_goes_into_the_class_that_is_named(album, tmp_path):
+    archive = zipped(tmp_path / "rose-samples.zip", {"1.png": photo(1), "2.png": photo(2), "notes.txt": b"no photo"})
+    added = album.add_zip(archive, " rose ")
+    assert {name: len(found) for name, found in album.classes.items()} == {"rose": 2}
+    assert [item.name for item in added.refused] == ["notes.txt"]
+
+
+def test_zips_in_a_zip_are_the_classes(album, tmp_path):
+    for name, seeds in (("rose", (1, 2)), ("tulip", (3,))):
+        zipped(tmp_path / f"{name}-samples.zip", {f"{seed}.png": photo(seed) for seed in seeds})
+    inner = {path.name: path.read_bytes() for path in tmp_path.glob("*.zip")}
+    album.add_zip(zipped(tmp_path / "all.zip", inner))
+    assert {name: len(found) for name, found in album.classes.items()} == {"rose": 2, "tulip": 1}
+
+
+def test_what_a_zip_was_taken_for_is_told(album, tmp_path):
+    split = {f"{part}/{name}/{part}.png": photo(seed) for seed, (part, name) in enumerate(
+        [("train", "rose"), ("train", "tulip"), ("valid", "rose"), ("valid", "tulip")])}  # fmt: skip
+    added = album.add_zip(zipped(tmp_path / "split.zip", split))
+    assert added.count == 4 and added.notes == ("The parts of its split are put together, and lots are drawn.",)
+    table = {"photos/a.png": photo(5), "photos/b.png": photo(6), "labels.csv": b"file,label\na.png,fir\nb.png,oak"}
+    added = album.add_zip(zipped(tmp_path / "table.zip", table))
+    assert added.notes == () and added.count == 2, "a label a photo is no table of labels"
+    assert album.classes.keys() == {"photos", "rose", "tulip"}
+
+
+@pytest.mark.parametrize(
+    ("places", "classes"),
+    [
+        (["pets/cat/1.png", "pets/cat/2.png", "pets/dog/1.png"], {"cat": 2, "dog": 1}),
+        (["cat/1.png", "cat/Thumbs.db", "dog/1.png"], {"cat": 1, "dog": 1}),
+        (["cat/a:b.png", "cat/" + "x" * 300 + ".png", "dog/1.png"], {"cat": 2, "dog": 1}),
+    ],
+)
+def test_a_dropped_folder_is_read_as_a_zip_of_it_would_be(album, tmp_path, places, classes):
+    files = {}
+    for number, place in enumerate(places):
+        files[place] = tmp_path / f"upload-{number}"
+        files[place].write_bytes(photo(number))
+    album.add_folder(files)
+    assert {name: len(found) for name, found in album.classes.items()} == classes
+
+
+def test_a_dropped_folder_leads_nowhere_else(album, tmp_path):
+    (tmp_path / "1.png").write_bytes(photo(1))
+    with pytest.raises(DataError, match="not a path to unpack safely"):
+        album.add_folder({"cat/../../../../evil/1.png": tmp_path / "1.png"})
+    assert album.classes == {} and not any((album.folder / ".album").glob("incoming*"))
 
 
 @pytest.mark.parametrize(

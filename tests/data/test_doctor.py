@@ -12,6 +12,7 @@ from PIL import Image
 from flowers.data.dataset import Photo, PhotoDataset, Split, scan
 from flowers.data.doctor import FEW, SHOWN, SMALL_SIDE, Suspect, check, matches, write_clean
 from flowers.errors import DataError, UsageError
+from tests.data.test_fingerprint import frame
 
 
 @pytest.fixture
@@ -141,19 +142,18 @@ def test_a_set_is_not_compared_with_itself(garden_set):
         check(garden_set, garden_set)
 
 
-@pytest.mark.parametrize("names", [("train", "val"), ("Test", "Train", "valid")])
-def test_the_parts_of_a_split_are_not_taken_for_classes(garden, tmp_path, names):
-    for name in names:
-        shutil.copytree(garden, tmp_path / "set" / name)
-    with pytest.raises(DataError, match=r"data check set/[Tt]rain --against set/(val|Test)`\.$"):
-        check(scan(tmp_path / "set"))
-
-
-def test_classes_may_be_called_as_the_parts_of_a_split(garden, tmp_path):
-    """Photos of tests and of trains."""
-    for name, flower in (("test", "rose"), ("train", "tulip")):
-        shutil.copytree(garden / flower, tmp_path / "set" / name)
-    assert check(scan(tmp_path / "set")).conflicts == ()
+def test_a_series_is_kept_and_said(tmp_path):
+    """Frames of a burst are no copies that somebody should leave out; the same file twice is one."""
+    for n in range(8):
+        for name, seed in (("burst", 1), ("other", 2)):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            frame(seed, n / 5).save(tmp_path / "set" / name / f"{n}.png")
+    shutil.copy(tmp_path / "set" / "burst" / "3.png", tmp_path / "set" / "burst" / "again.png")
+    findings = check(scan(tmp_path / "set"))
+    assert [(one.name, one.photos) for one in findings.series] == [("burst", 9), ("other", 8)]
+    assert findings.left_out() == {"burst/again.png": "a copy of burst/3.png"}
+    assert findings.conflicts == () and findings.leaks == ()
+    assert "burst: 9 photos that look like others of the class" in findings.text()
 
 
 @pytest.mark.parametrize(

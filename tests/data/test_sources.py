@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flowers.data import download, garden, manifest, sources
-from flowers.data.dataset import NEAR_DUPLICATE_BITS, fingerprint, scan
+from flowers.data.dataset import scan
 from flowers.data.decode import decode_image
+from flowers.data.fingerprint import NEAR_BITS, fingerprint
 from flowers.data.manifest import Entry
 from flowers.data.sources import Origin, available, default_source, fetch, resolve
 from flowers.errors import DataError, FlowersError, UsageError
@@ -186,7 +187,7 @@ def test_the_folder_is_called_as_the_zip(tmp_path, name, title, top):
     folder = sources.unpack(zip_of(tmp_path / name, top=top))
     assert folder.name == title
     assert held(folder) == PHOTOS
-    assert folder.parent.parent == tmp_path / "cache" / "zips"
+    assert folder.parent.parent == tmp_path / "cache" / sources.UNPACKED
     assert list(folder.parent.iterdir()) == [folder]
     assert resolve(str(folder)) == folder
 
@@ -455,4 +456,4 @@ def test_the_wide_set_learns_from_nothing_that_is_held_back(shipped):
     codes = np.array([[int(half, 16) for half in (f[:16], f[16:])] for f in unseen], dtype=np.uint64)
     for photo in (wide.photos[i] for i in split.train):
         code = np.array([int(photo.fingerprint[:16], 16), int(photo.fingerprint[16:], 16)], dtype=np.uint64)
-        assert np.bitwise_count(codes ^ code).sum(1).min() > NEAR_DUPLICATE_BITS, photo.path
+        assert np.bitwise_count(codes ^ code).sum(1).min() > NEAR_BITS, photo.path

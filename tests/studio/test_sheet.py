@@ -7,6 +7,7 @@ from flowers.data.dataset import scan
 from flowers.data.doctor import check
 from flowers.studio import sheet
 from tests.data.test_dataset import picture
+from tests.data.test_fingerprint import frame
 
 
 def test_names_stay_text(tmp_path):
@@ -25,6 +26,16 @@ def test_names_stay_text(tmp_path):
     html = sheet.sheet_html(sheet.cut(rows, 0), album.folder, frozenset(), True)
     html += sheet.bars_html({name: ["a"]}, frozenset()) + sheet.findings_html(check(dataset))
     assert "&lt;img src=x" in html and "<img src=x" not in html and 'onerror="alert' not in html
+
+
+def test_a_series_is_told_with_its_class(tmp_path):
+    for name, seed in (("<b>valve</b>", 1), ("other", 2)):
+        (tmp_path / name.replace("/", "-")).mkdir()
+        for n in range(6):
+            frame(seed, n / 5).save(tmp_path / name.replace("/", "-") / f"{n}.png")
+    html = sheet.findings_html(check(scan(tmp_path)))
+    assert "photos.series_title?count=2" in html and "&lt;b&gt;valve&lt;-b&gt;: " in html
+    assert "<input" not in html, "nothing is offered to be left out"
 
 
 def test_pages_hold_every_photo_once():

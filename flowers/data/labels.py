@@ -1,0 +1,188 @@
+"""Labels in a table beside the photos: a CSV, TSV or JSON file that gives each photo's name and what it shows."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from flowers.data.text import read_text
+from flowers.errors import DataError
+
+TABLES = (".csv", ".tsv", ".json")
+MAX_BYTES = 50_000_000  # a row a photo: half a million rows
+MAX_LABELS = 1000
+# What people call the column of labels, the best first; a name in words before its number.
+LABELS = (
+    "label", "class", "class_name", "classname", "label_name", "category", "category_name", "species", "breed",
+    "variety", "diagnosis", "dx", "target", "labels", "classes", "type", "y", "class_id", "label_id", "category_id",
+)  # fmt: skip
+PARTS = ("split", "set", "subset", "part", "partition", "phase", "usage", "data set")
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a table says of photos."""
+
+    table: str  # its file's name
+    column: str  # the one that holds the labels
+    labels: dict[Path, str]  # of the photos that it names
+    parts: dict[Path, str]  # of those, to which part of a split they belong, in the table's words; may be empty
+
+
+def labels_beside(folder: Path, root: Path, photos: Sequence[Path]) -> Labels | None:
+    """The labels that the tables in ``folder`` give to ``photos`` in ``root``; None where none of them does.
+
+    A table counts if half of its rows or more name a photo, and of several the one that names most. Raises DataError
+    for one that has several columns which may hold the labels.
+    """
+    found = [labels for file in tables(folder) if (labels := _read(root, file, photos))]
+    return max(found, key=lambda labels: len(labels.labels), default=None)
+
+
+def tables(root: Path) -> list[Path]:
+    """The files in ``root`` that may be a table of labels, sorted."""
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in TABLES and path.is_file() and path.stat().st_size <= MAX_BYTES
+    )
+
+
+def _read(root: Path, file: Path, photos: Sequence[Path]) -> Labels | None:
+    rows = _rows_of_json(file) if file.suffix.lower() == ".json" else _rows_of_csv(file)
+    columns = list(rows[0]) if rows else []
+    places = _Places(root, photos)
+    named = {column: [places.find(row[column]) for row in rows] for column in columns}
+    files = max(columns, key=lambda column: sum(map(bool, named[column])), default=None)
+    if files is None or 2 * sum(map(bool, named[files])) < len(rows):
+        return None
+    known = [(path, row) for path, row in zip(named[files], rows, strict=True) if path]
+    others = [column for column in columns if column != files]
+    column, said = _labels(file.name, others, [row for _, row in known])
+    if not column:
+        return None
+    part = next((name for name in others if name.strip().lower() in PARTS and name != column), None)
+    return Labels(
+        file.name,
+        column,
+        {path: label for (path, _), label in zip(known, said, strict=True) if label},
+        {path: row[part] for path, row in known if part and row[part]},
+    )
+
+
+class _Places:
+    """Photos by all that a table may call them: the path, its end, the file's name, that without its ending."""
+
+    def __init__(self, root: Path, photos: Iterable[Path]) -> None:
+        self._places: dict[str, set[Path]] = {}
+        for path in photos:
+            inside = path.relative_to(root).as_posix().casefold()
+            for name in {inside, path.name.casefold(), path.stem.casefold()}:
+                self._places.setdefault(name, set()).add(path)
+
+    def find(self, name: str) -> Path | None:
+        """The one photo that ``name`` means; None for none, and where it may mean several."""
+        whole = PurePosixPath(name.strip().replace("\\", "/").casefold().removeprefix("./"))
+        for ending in (whole, PurePosixPath(*whole.parts[1:]), PurePosixPath(whole.name)):
+            found = self._places.get(str(ending), ())
+            if len(found) == 1:
+                return next(iter(found))
+        return None
+
+
+def _labels(table: str, columns: Sequence[str], rows: Sequence[Row]) -> tuple[str | None, list[str]]:
+    """The column of labels, and each row's label; no column where none can be it."""
+    sizes = {column: len({row[column] for row in rows} - {""}) for column in columns}
+    fit = [column for column in columns if 2 <= sizes[column] <= MAX_LABELS and sizes[column] < len(rows)]
+    by_name = {column.strip().lower().replace(" ", "_"): column for column in reversed(fit)}
+    if hot := _one_hot(columns, rows):
+        return " / ".join(hot[:3]), [next(column for column in hot if float(row[column]) == 1) for row in rows]
+    named = next((by_name[name] for name in LABELS if name in by_name), None)
+    if named is None and len(fit) > 1:
+        names = ", ".join(fit[:3])
+        raise DataError(f"{table} has several columns that may hold the labels ({names}): call the right one label.")
+    column = named or next(iter(fit), None)
+    if column and all(row[column].strip().isdecimal() for row in rows):
+        column = next((name for name in fit if _renames(rows, column, name)), column)
+    return column, [row[column].strip() for row in rows] if column else []
+
+
+def _renames(rows: Sequence[Row], number: str, name: str) -> bool:
+    """Whether the column ``name`` holds words, one for each number in the column ``number``."""
+    pairs = {(row[number], row[name]) for row in rows}
+    distinct = {value for _, value in pairs}
+    return len(pairs) == len(distinct) == len({value for value, _ in pairs}) and not all(
+        v.isdecimal() for v in distinct
+    )
+
+
+def _one_hot(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """The columns, one a class, of which each row marks just one with a 1; none where they are no such columns."""
+
+    def is_mark(value: str) -> bool:
+        return value.strip() in ("0", "1", "0.0", "1.0")
+
+    hot = [column for column in columns if all(is_mark(row[column]) for row in rows)]
+    whole = len(hot) >= 2 and all(sum(float(row[column]) for column in hot) == 1 for row in rows)
+    return hot if whole else []
+
+
+def _rows_of_csv(file: Path) -> list[Row]:
+    text = read_text(file.read_bytes())
+    begin = text[:10_000]
+    try:
+        dialect = csv.Sniffer().sniff(begin, ",;\t|")
+    except csv.Error:
+        dialect = csv.excel
+    try:
+        reader = csv.DictReader(io.StringIO(text), dialect=dialect, restval="")
+        return [{key: value for key, value in row.items() if key is not None} for row in reader]
+    except csv.Error:  # not a table
+        return []
+
+
+def _rows_of_json(file: Path) -> list[Row]:
+    """From {file: label}, {label: [file, ...]}, [{"file": ..., "label": ...}, ...], or COCO's lists."""
+    try:
+        value = json.loads(read_text(file.read_bytes()))
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(value, dict) and {"images", "annotations", "categories"} <= value.keys():
+        return _rows_of_coco(value)
+    if isinstance(value, dict):
+        return [
+            {"file": str(name), "label": str(label)}
+            if not isinstance(label, list)
+            else {"file": str(one), "label": name}
+            for name, label in value.items()
+            for one in (label if isinstance(label, list) else [label])
+            if isinstance(one, str | int | bool)
+        ]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return []
+    columns = list(dict.fromkeys(key for item in value for key in item))
+    return [{column: _text(item.get(column)) for column in columns} for item in value]
+
+
+def _rows_of_coco(value: dict[str, Any]) -> list[Row]:
+    """Photos of which the annotations name just one category (COCO's data format, object detection)."""
+    try:
+        names = {category["id"]: str(category["name"]) for category in value["categories"]}
+        files = {image["id"]: str(image["file_name"]) for image in value["images"]}
+        pairs = {(item["image_id"], names[item["category_id"]]) for item in value["annotations"]}
+    except (KeyError, TypeError):
+        return []
+    alone = Counter(image for image, _ in pairs)
+    return [
+        {"file": files[image], "label": name} for image, name in sorted(pairs) if alone[image] == 1 and image in files
+    ]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None or isinstance(value, list | dict) else str(value)
