@@ -6,14 +6,15 @@ of which starts Ghostscript) never see these bytes. Pillow's global settings and
 """
 
 import codecs
+import contextlib
 import io
 import os
 import re
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import (
@@ -30,10 +31,13 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from flowers.data.segments import bared
 from flowers.errors import DecodeError
 
 MAX_BYTES = 50_000_000  # a 108-megapixel phone JPEG is about 30 MB; the file is held in memory whole while it decodes
-MAX_PIXELS = 120_000_000  # admits 108-megapixel phones; lossless WebP, the costliest, peaks at 16 bytes a pixel: 1.9 GB
+# Decoded; admits 108-megapixel phones whole. Lossless WebP, the costliest, peaks at 16 bytes a pixel: 1.9 GB.
+MAX_PIXELS = 120_000_000
+MAX_STORED = 1_000_000_000  # of a JPEG that is decoded at an eighth of its size: a second
 MIN_SIDE = 8  # pixels; below this there is no flower to see
 MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px must not make the long one enormous
 MAX_SCANS = 1000  # of a progressive JPEG, normally 10: each costs 0.06 s per 100 megapixels, and may be 140 bytes long
@@ -58,27 +62,17 @@ def decode_image(
 
     Safe to call from several threads.
     """
-    name = _display_name(source, name)
-    try:
-        return _decode(_read(source), min_side)
-    except _Refusal as refusal:
-        raise DecodeError(f"{name} {refusal}.") from None
-    except MemoryError as error:
-        raise DecodeError(f"{name} needs more memory than is free here: make it smaller and try again.") from error
-    except Exception as error:  # decoders raise nearly anything on hostile bytes: OSError, SyntaxError, struct.error...
-        raise DecodeError(f"{name} {_diagnose(error)}.") from error
+    with _refusing(_display_name(source, name)):
+        data = _read(source)
+        return _whatever_its_metadata(data, lambda data: _decode(data, min_side))
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
     """(width, height) in pixels of a photo file as it is stored, from its first bytes. Raises DecodeError."""
-    name = _display_name(path, None)
-    try:
-        with open(path, "rb") as file:
+    with _refusing(_display_name(path, None)):
+        with contextlib.suppress(Exception), open(path, "rb") as file:
             return open_header(file).size
-    except _Refusal as refusal:
-        raise DecodeError(f"{name} {refusal}.") from None
-    except Exception as error:  # as in decode_image
-        raise DecodeError(f"{name} {_diagnose(error)}.") from error
+        return _whatever_its_metadata(_read(path), lambda data: open_header(io.BytesIO(data)).size)
 
 
 def is_drawn_by_browsers(path: str | os.PathLike) -> bool:
@@ -92,16 +86,46 @@ class _Refusal(Exception):
     """Why not, as said after the photo's name and without the full stop: "is empty: choose another file"."""
 
 
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Turn whatever goes wrong with the photo of that name into one sentence."""
+    try:
+        yield
+    except _Refusal as refusal:
+        raise DecodeError(f"{name} {refusal}.") from None
+    except MemoryError as error:
+        raise DecodeError(f"{name} needs more memory than is free here: make it smaller and try again.") from error
+    except Exception as error:  # decoders raise nearly anything on hostile bytes: OSError, SyntaxError, struct.error...
+        raise DecodeError(f"{name} {_diagnose(error)}.") from error
+
+
+def _whatever_its_metadata(data: bytes, read: Callable[[bytes], Any]) -> Any:
+    """``read(data)``; where that fails, of the photo without metadata, which decoders stumble over."""
+    try:
+        return read(data)
+    except (_Refusal, MemoryError):
+        raise
+    except Exception:
+        for bare in bared(data):
+            with contextlib.suppress(Exception):
+                return read(bare)
+        raise
+
+
 def _decode(data: bytes, min_side: int | None) -> Image.Image:
     image = open_header(io.BytesIO(data))
-    for size in (image.size, *_coded_sizes(data)):
-        _check_pixels(*size)
     _check_shape(*image.size)
+    stored = image.size
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         if data.count(b"\xff\xda") > MAX_SCANS:  # also met by chance, once in 64 KB, in a video appended to the JPEG
             raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
         if min_side:
             image.draft("RGB", (min_side, min_side))
+    # A JPEG may come smaller for nothing. Its layers, if it has several, are kept at the stored size all the same.
+    whole = not isinstance(image, JpegImagePlugin.JpegImageFile) or "progressive" in image.info
+    _check_pixels(*stored, MAX_PIXELS if whole else MAX_STORED)
+    for size in (image.size, *_coded_sizes(data)):
+        _check_pixels(*size, MAX_PIXELS)
     image.load()
     orientation = _orientation(image)
     rgb = _to_rgb(image)
@@ -244,11 +268,11 @@ def _coded_sizes(data: bytes) -> list[tuple[int, int]]:
     return [struct.unpack(">II", extent) for extent in extents]
 
 
-def _check_pixels(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_pixels(width: int, height: int, most: int) -> None:
+    if width * height > most:
         raise _Refusal(
             f"is {width:,} × {height:,} pixels, {width * height / 1e6:,.0f} megapixels, and the limit is "
-            f"{MAX_PIXELS / 1e6:.0f}: make it smaller and try again"
+            f"{most / 1e6:.0f}: make it smaller and try again"
         )
 
 

@@ -1,14 +1,13 @@
 """What a photo file tells besides the picture, above all where it was taken: taken out before the file is kept."""
 
 import io
-import re
 
 from PIL import ExifTags, Image
 
 from flowers.data.decode import decode_image, open_header
+from flowers.data.segments import EXIF, Segment, jpeg_of, jpeg_segments, tells
 
 QUALITY = 95  # of a JPEG made from another format: nobody sees the difference
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the coded pixels of a JPEG
 
 
 def without_place(content: bytes) -> bytes:
@@ -33,34 +32,22 @@ def _bare_jpeg(content: bytes) -> bytes | None:
         orientation = open_header(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # as in decode.py: a broken block costs the rotation, not the photo
         orientation = 1
-    kept, at = [b"\xff\xd8"], 2
+    segments = jpeg_segments(content)
+    if segments is None:
+        return None
+    kept = [segment for segment in segments if not tells(segment) or _is_needed(segment)]
     if orientation in range(2, 9):
         exif = Image.Exif()
         exif[ExifTags.Base.Orientation] = orientation
         block = exif.tobytes()
-        kept.append(b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block)
-    while at + 4 <= len(content):
-        if content[at] != 0xFF:
-            return None
-        kind = content[at + 1]
-        if kind == 0xFF:  # filling
-            at += 1
-            continue
-        if kind == 0xD9:
-            return b"".join([*kept, b"\xff\xd9"])  # what stands behind is another picture, or a film
-        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        segment = content[at:end]
-        profile = segment[4:16] == b"ICC_PROFILE\0"
-        if kind in (0xE0, 0xEE) or (kind == 0xE2 and profile) or not (0xE0 <= kind <= 0xEF or kind == 0xFE):
-            kept.append(segment)
-        if kind == 0xDA:  # the coded pixels go on until the next marker
-            marker = _MARKER.search(content, end)
-            if marker is None:
-                return None
-            kept.append(content[end : marker.start()])
-            end = marker.start()
-        at = end
-    return b"".join([*kept, b"\xff\xd9"]) if content[at : at + 2] == b"\xff\xd9" else None
+        kept.insert(0, (EXIF, b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block))
+    return jpeg_of(kept)
+
+
+def _is_needed(segment: Segment) -> bool:
+    """Whether it says how colours are meant: JFIF, Adobe's, or a colour profile."""
+    kind, part = segment
+    return kind in (0xE0, 0xEE) or (kind == 0xE2 and part[4:16] == b"ICC_PROFILE\0")
 
 
 def _as_jpeg(content: bytes) -> bytes:

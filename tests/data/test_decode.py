@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageFilter, ImageOps, WebPImagePlugin
 
 from flowers.data import decode
+from flowers.data import decode as module
 from flowers.data.decode import decode_image, image_size
 from flowers.errors import DecodeError
 from tests.data.malformed import encode, malformed_uploads, photo, png, png_chunk, sound_photos
@@ -340,6 +341,65 @@ def test_a_shrunk_jpeg_is_the_same_picture():
     small = decode_image(encode(full, "JPEG", quality=95), min_side=224)
     assert small.size == (400, 300)
     assert is_close(small, full.resize(small.size, Image.Resampling.BOX), tolerance=3)
+
+
+def jpeg_part(marker: int, content: bytes) -> bytes:
+    return bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+BROKEN_PARTS = {
+    "EXIF": (0xE1, b"Exif\0\0" + b"\xff" * 500),
+    "EXIF that points outside": (0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"),
+    "XMP": (0xE1, b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta"),
+    "profile": (0xE2, b"ICC_PROFILE\0\1\1" + b"abc" * 100),
+    "profile of nothing": (0xE2, b"ICC_PROFILE\0"),
+    "more pictures": (0xE2, b"MPF\0" + b"\xff" * 80),
+    "Photoshop's": (0xED, b"Photoshop 3.0\x008BIM\x04\x04\0\0\xff\xff\xff\xff"),
+    "Adobe's": (0xEE, b"Adobe\0"),
+    "JFIF": (0xE0, b"JFIF\0"),
+    "comment": (0xFE, b"\xe9\xff"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_PARTS)
+def test_a_sound_jpeg_is_read_whatever_its_metadata(kind, tmp_path):
+    sound = encode(solid(RED, size=(96, 64)), "JPEG", exif=exif(6))
+    broken = sound[:2] + jpeg_part(*BROKEN_PARTS[kind]) + sound[2:]
+    image = decode_image(broken)
+    assert sorted(image.size) == [64, 96] and is_close(image, solid(RED, size=image.size), tolerance=3)
+    if "EXIF" not in kind:
+        assert image.size == (64, 96), "it still stands upright"
+    (tmp_path / "photo.jpg").write_bytes(broken)
+    assert image_size(tmp_path / "photo.jpg") == (96, 64)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "checksum"),
+    [
+        (b"tEXt", b"a\0b", b"\0\0\0\0"), (b"iTXt", b"\xff" * 30, None), (b"iCCP", b"x\0\7" + zlib.compress(b"a"), None),
+        (b"pHYs", b"ab", None), (b"gAMA", b"a", None), (b"cHRM", b"abc", None), (b"sRGB", b"", None),
+        (b"eXIf", b"\xff" * 20, None), (b"acTL", b"ab", None), (b"fcTL", b"abc", None), (b"tRNS", b"a", None),
+        (b"zTXt", b"a\0\0" + zlib.compress(bytes(9_000_000)), None), (b"prVt", b"abc", None),
+    ],
+)  # fmt: skip
+def test_a_sound_png_is_read_whatever_its_metadata(kind, content, checksum):
+    sound = encode(solid(RED), "PNG")
+    checksum = checksum or zlib.crc32(kind + content).to_bytes(4, "big")
+    chunk = len(content).to_bytes(4, "big") + kind + content + checksum
+    assert decode_image(sound[:33] + chunk + sound[33:]).tobytes() == solid(RED).tobytes()
+
+
+def test_the_limit_counts_what_is_decoded(monkeypatch):
+    """A telephone's 200 megapixels are no more work than 3, where no more are wanted."""
+    monkeypatch.setattr(module, "MAX_PIXELS", 20_000)
+    large = encode(photo(1600, 1200).reduce(2), "JPEG")
+    assert decode_image(large, min_side=64).size == (100, 75)
+    for refused, min_side in ((large, None), (encode(photo(1600, 1200).reduce(2), "JPEG", progressive=True), 64)):
+        with pytest.raises(DecodeError, match=r"800 × 600 pixels, .* and the limit is 0"):
+            decode_image(refused, min_side=min_side)
+    monkeypatch.setattr(module, "MAX_STORED", 400_000)
+    with pytest.raises(DecodeError, match="800 × 600 pixels"):
+        decode_image(large, min_side=64)
 
 
 def test_min_side_counts_after_turning():

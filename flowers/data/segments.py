@@ -1,0 +1,75 @@
+"""The parts that a photo file is made of: what the picture needs, and what only tells of it."""
+
+import re
+from collections.abc import Callable, Iterator
+
+Segment = tuple[int, bytes]  # a JPEG's: its marker, and its bytes from the marker on
+
+EXIF, COMMENT, SCAN, END = 0xE1, 0xFE, 0xDA, 0xD9
+ADOBE = b"\xff\xee\x00\x0eAdobe"  # which says how colours are coded
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the coded pixels of a JPEG
+
+
+def jpeg_segments(content: bytes) -> list[Segment] | None:
+    """A JPEG's segments between its beginning and its end; coded pixels stand with the segment that announces them.
+
+    None where they are not laid out as they should be. What stands behind the end is another picture, or a film.
+    """
+    segments, at = [], 2
+    while at + 4 <= len(content):
+        if content[at] != 0xFF:
+            return None
+        kind = content[at + 1]
+        if kind == 0xFF:  # filling
+            at += 1
+            continue
+        if kind == END:
+            return segments
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        if kind == SCAN:  # the coded pixels go on until the next marker
+            marker = _MARKER.search(content, end)
+            if marker is None:
+                return None
+            end = marker.start()
+        segments.append((kind, content[at:end]))
+        at = end
+    return segments if content[at : at + 2] == bytes((0xFF, END)) else None
+
+
+def jpeg_of(segments: list[Segment]) -> bytes:
+    """The JPEG of these segments."""
+    return JPEG + b"".join(part for _, part in segments) + bytes((0xFF, END))
+
+
+def tells(segment: Segment) -> bool:
+    """Whether a JPEG's segment only tells of the picture, which looks the same without it (but for its colours' shade,
+    if it holds their profile, and its orientation)."""
+    kind, part = segment
+    return kind == COMMENT or (0xE0 <= kind <= 0xEF and not part.startswith(ADOBE))
+
+
+def bared(content: bytes) -> Iterator[bytes]:
+    """A JPEG or PNG without what only tells of the picture, which may be broken: first with its EXIF, then without.
+
+    Nothing for other formats, and where the parts are not laid out as they should be.
+    """
+    if content.startswith(JPEG) and (segments := jpeg_segments(content)) is not None:
+        yield jpeg_of([segment for segment in segments if segment[0] == EXIF or not tells(segment)])
+        yield jpeg_of([segment for segment in segments if not tells(segment)])
+    elif content.startswith(PNG):
+        yield PNG + b"".join(_png_chunks(content, lambda kind: _is_critical(kind) or kind in (b"tRNS", b"eXIf")))
+        yield PNG + b"".join(_png_chunks(content, _is_critical))
+
+
+def _is_critical(kind: bytes) -> bool:
+    return kind[:1].isupper()  # PNG, third edition, 5.4
+
+
+def _png_chunks(content: bytes, wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
+    at = len(PNG)
+    while at + 8 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if wanted(content[at + 4 : at + 8]):
+            yield content[at:end]
+        at = end
