@@ -157,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             allow_mcp()
         except ImportError:
             parser.error('--mcp needs the package mcp: pip install "mcp<2"')
+    _reach_itself(options.host)
     opened = threading.Event()
     page = build(opened.set).queue(default_concurrency_limit=4, max_size=200)
     try:
@@ -185,6 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"flowers: The studio could not be served ({error}): choose another --port or --host.")
     finally:
         stop_all_started_here()
+
+
+def _reach_itself(host: str | None) -> None:
+    """Gradio asks its own server whether it is there: no proxy that the environment names can answer that."""
+    own = ["localhost", "127.0.0.1", "0.0.0.0", host or ""]
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name, ""), *own]))
 
 
 def _warm_up(opened: threading.Event) -> None:

@@ -6,26 +6,25 @@ const single = () => zone.querySelector("#classify-photo input[type=file]");
 const many = () => zone.querySelector("input[data-testid$=upload-button]");
 const status = () => document.getElementById("classify-sending");
 
-function put(input, files) {
-  const box = new DataTransfer();
-  files.forEach((file) => box.items.add(file));
-  input.files = box.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-}
+const isPhoto = (file) => file.type.startsWith("image/");
+// Browsers tell a file's type by its ending, and know few; Gradio believes them. The server looks at the first bytes.
+const asPhoto = (file) => (isPhoto(file) ? file : new File([file], file.name, { type: "image/jpeg" }));
 
 function send(files) {
-  if (files.length === 1) return put(single(), files);
+  if (files.length === 1) return putFiles(single(), files.map(asPhoto));
   status().textContent = props.sending.replace("{count}", Math.min(files.length, props.limit));
-  put(many(), files.slice(0, props.limit + 1)); // one more than allowed, so that the server can tell
+  putFiles(many(), files.slice(0, props.limit + 1)); // one more than allowed, so that the server can tell
 }
 
 zone.addEventListener("click", (event) => {
-  if (event.target.type === "file") event.target.multiple = true; // before the browser opens its window
+  if (event.target.type !== "file") return; // before the browser opens its window:
+  event.target.multiple = true;
+  event.target.accept = ""; // "image/*" hides photos of types that the browser does not know
 }, true);
 
 zone.addEventListener("change", (event) => {
   const { target } = event;
-  if (target === single() && target.files.length > 1) {
+  if (target === single() && (target.files.length > 1 || ![...target.files].every(isPhoto))) {
     event.stopImmediatePropagation();
     send([...target.files]);
     target.value = "";
@@ -33,13 +32,14 @@ zone.addEventListener("change", (event) => {
 }, true);
 
 zone.addEventListener("dragover", (event) => event.preventDefault());
-zone.addEventListener("drop", (event) => {
+zone.addEventListener("drop", async (event) => {
   const files = [...(event.dataTransfer?.files ?? [])];
   if (!files.length || !single()) return;
+  const folders = droppedFolders(event.dataTransfer);
   event.preventDefault();
   event.stopImmediatePropagation();
   event.target.dispatchEvent(new DragEvent("drop", { bubbles: true })); // nothing dropped: Gradio's zone looks idle again
-  send(files);
+  send(folders ? (await folders).map(({ file }) => file) : files);
 }, true);
 
 document.addEventListener("paste", (event) => {

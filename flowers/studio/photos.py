@@ -5,6 +5,7 @@ import binascii
 import contextlib
 import dataclasses
 import functools
+import json
 import secrets
 import shutil
 import time
@@ -99,6 +100,7 @@ def build() -> PhotosTab:
                     elem_id="photos-into",
                 )  # fmt: skip
                 files = gr.File(label=say("photos.files"), file_count="multiple", height=130, elem_id="photos-files")
+                places = gr.Textbox(visible="hidden", elem_id="photos-places")  # the files' paths in a dropped folder
                 limits = say("photos.files_limits", photo=MAX_BYTES // 10**6, zip=common.MAX_UPLOAD // 10**6)
                 gr.HTML(f'<p class="hint">{limits}</p>', container=False, padding=False)
                 with gr.Row(elem_id="photos-add-row"):
@@ -175,8 +177,8 @@ def build() -> PhotosTab:
     for event in (files.upload, add.click):
         show(
             event(  # also what is dropped while more is being added
-                _add, [files, into], [*changed, files, into, to], show_progress_on=message, trigger_mode="multiple",
-                **working,
+                _add, [files, into, places], [*changed, files, into, to, places], show_progress_on=message,
+                trigger_mode="multiple", **working,
             ).then
         )  # fmt: skip
     show(camera.burst(_burst, into, changed, show_progress_on=message, **working).then)
@@ -426,29 +428,48 @@ def _fetch(which: str, progress: gr.Progress = gr.Progress()) -> tuple[str, dict
 # Changing the album
 
 
-def _add(files: list[str] | None, into: str | None, progress: gr.Progress = gr.Progress()) -> tuple:  # noqa: B008
-    """Updates for what has changed, the file input, and the choices of the classes to add and to move to."""
-    stay = (gr.skip(), gr.skip(), gr.skip())
+def _add(
+    files: list[str] | None,
+    into: str | None,
+    places: str | None = "",
+    progress: gr.Progress = gr.Progress(),  # noqa: B008
+) -> tuple:
+    """Updates for what has changed, the file input, the choices of the classes to add and to move to, and the paths."""
+    stay = (gr.skip(), gr.skip(), gr.skip(), "")
     if not files:
         return *_changed(note(say("photos.nothing_to_add"), "problem")), *stay
+    into, places = (into or "").strip(), _places(places, files)
     archives = [file for file in files if file.lower().endswith(ARCHIVES)]
     photos = [file for file in files if file not in archives]
-    if photos and not (into or "").strip():
+    if photos and not into and not places:
         return *_changed(note(say("photos.name_first"), "problem")), *stay
     albums.drop_unused(albums_dir())
     album, count = my_album(), _counting(progress, say("photos.adding"))
+    if places:
+        adding = [functools.partial(album.add_folder, dict(zip(places, files, strict=True)), into)]
+    else:
+        adding = [functools.partial(album.add_zip, archive, into) for archive in archives]
+        adding += [functools.partial(album.add, into, photos)] if photos else []
     added, problems = [], ""
-    adding = [functools.partial(album.add_zip, archive) for archive in archives]
-    for add in [*adding, functools.partial(album.add, into, photos)] if photos else adding:
+    for add in adding:
         try:
             added.append(add(progress=count))
         except FlowersError as error:  # the others are added all the same
             problems += note(str(error), "problem")
     if not added:
-        return *_changed(problems), None, gr.skip(), gr.skip()
+        return *_changed(problems), None, gr.skip(), gr.skip(), ""
     names = gr.update(choices=list(album.classes))
-    said = _added_words(added, into if photos and not archives else None)
-    return *_changed(problems + said), None, names, names
+    said = _added_words(added, into if photos and not archives and not places else None)
+    return *_changed(problems + said), None, names, names, ""
+
+
+def _places(told: str | None, files: list[str]) -> list[str]:
+    """The files' paths in the folder that was dropped; none where they came alone. A browser may send anything."""
+    with contextlib.suppress(ValueError, RecursionError):
+        paths = json.loads(told or "[]")
+        if isinstance(paths, list) and len(paths) == len(files) and all(isinstance(path, str) for path in paths):
+            return paths
+    return []
 
 
 def _burst(into: str | None, event: gr.EventData) -> tuple:
@@ -482,6 +503,7 @@ def _added_words(added: list[Added], name: str | None) -> str:
     words = [say("photos.added_to", photos=photos, name=name) if name else say("photos.added", photos=photos)]
     if known:
         words.append(say("photos.known", photos=photos_in_words(known)))
+    words += [sentence(text) for each in added for text in each.notes]
     if refused:
         words.append(say("photos.refused", photos=photos_in_words(len(refused))))
         words += [sentence(item.reason) for item in refused[:3]] + ["…"] * (len(refused) > 3)

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.themes.utils import colors, fonts, sizes
 
 CSS = Path(__file__).with_name("studio.css")
-SCRIPTS = ("page", "links", "help", "tour", "accessibility")  # in this order: they use those before them
+SCRIPTS = ("page", "links", "help", "tour", "accessibility", "dropping")  # in this order: they use those before them
 HEAD = f"<script>{''.join((CSS.parent / 'scripts' / f'{name}.js').read_text('utf-8') for name in SCRIPTS)}</script>"
 
 LEAF = colors.Color(
