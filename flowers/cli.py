@@ -25,6 +25,7 @@ EXPORTS = {
     "onnx": "one file that ONNX Runtime and others can run, once its answers have been compared with PyTorch's",
 }
 # Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
+HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 AT_THE_END = {"learned": 100, "held_back": 400}
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
@@ -300,17 +301,24 @@ def _assist(recipe: Recipe, source: str | None) -> None:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Any]:
-    """Ctrl-C asks for a stop after the current batch; a second Ctrl-C stops at once."""
+    """Ctrl-C, or a terminal that closes, asks for a stop after the current batch; a second Ctrl-C stops at once."""
     asked = []
 
     def ask(number: int, frame: Any) -> None:
-        if asked:
+        if number == HANG_UP:  # nobody reads any more, and to write would fail
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        elif asked:
             raise KeyboardInterrupt
         asked.append(number)
         # Not print: the signal may have come in the middle of one, which would raise here.
         os.write(2, b"\nStopping after this batch; press Ctrl-C again to stop at once.\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if HANG_UP and signal.getsignal(HANG_UP) == signal.SIG_DFL:  # else it runs under nohup
+        numbers.append(HANG_UP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield lambda: bool(asked)
     finally:
@@ -587,13 +595,17 @@ def _cut(text: str, size: int) -> str:
 
 def _photo_files(paths: Sequence[str], left_out: Path | None = None) -> Iterator[Path]:
     """The files themselves and those in folders, one by one: there may be millions. Not those in ``left_out``."""
+    from flowers.data.classes import is_litter
+
     left_out = left_out and left_out.expanduser().resolve()
     for path in map(Path, paths):
         if not path.is_dir():
             yield path
         for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if Path(folder, name).resolve() != left_out)
-            found = (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+            folders[:] = sorted(
+                name for name in folders if not is_litter(name) and Path(folder, name).resolve() != left_out
+            )
+            found = (Path(folder, name) for name in sorted(files) if not is_litter(name))
             yield from (file for file in found if file.is_file())  # no pipes, no links to nothing
 
 

@@ -1117,3 +1117,26 @@ def test_a_photo_is_classified_upright(flowers, checkpoint, garden, tmp_path):
     _, out, _ = flowers("classify", "--checkpoint", checkpoint, "--json", tmp_path)
     first, second = (json.loads(line)["confidences"] for line in out.splitlines())
     assert first == pytest.approx(second, abs=1e-6)
+
+
+# A terminal that closes
+
+HUNG_UP = """
+import os, signal, sys
+from flowers.cli import _stop_on_signal
+with _stop_on_signal() as stopping:
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("nobody reads this", flush=True)
+    open(sys.argv[1], "w").write(str(stopping()))
+"""
+
+
+@pytest.mark.parametrize(("ignored", "stops"), [(False, "True"), (True, "False")], ids=["terminal", "nohup"])
+def test_a_terminal_that_closes_asks_for_a_stop_but_not_under_nohup(tmp_path, ignored, stops):
+    said = tmp_path / "said.txt"
+    program = [sys.executable, "-c", HUNG_UP, str(said)]
+    if ignored:
+        program = ["nohup", *program]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=PROJECT, timeout=60)
+    assert done.returncode == 0 and said.read_text() == stops
+    assert done.stdout.strip() == ("nobody reads this" if ignored else ""), "and what it writes disturbs nobody"
