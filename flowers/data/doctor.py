@@ -23,6 +23,7 @@ from flowers.files import whole_folder
 SMALL_SIDE = 112  # pixels: half of what the networks look at, so that every detail was made up by enlarging
 IMBALANCE = 3  # times as many photos in the largest class as in the smallest: from there on it matters
 FEW = 25  # photos of a class: a fifth of them, held back, are five, and each weighs 20 points of that class's recall
+SERIES = 4  # pictures that look alike: fewer are copies that somebody has by mistake
 SHOWN = 20  # rows of a list on a terminal
 
 
@@ -250,15 +251,17 @@ def _group(dataset: PhotoDataset, indices: Sequence[int]) -> Group:
 
 def _series(dataset: PhotoDataset, copies: Sequence[Sequence[int]]) -> tuple[Series, ...]:
     """The classes that would lose half of their photos or more, were of near copies all but one left out."""
-    like, lost = Counter(), Counter()
+    like, lost, longest = Counter(), Counter(), Counter()
     for indices in copies:
         label = dataset.photos[indices[0]].label
+        pictures = len({dataset.photos[i].sha256 for i in indices})
         like[label] += len(indices)
-        lost[label] += len({dataset.photos[i].sha256 for i in indices}) - 1
+        lost[label] += pictures - 1
+        longest[label] = max(longest[label], pictures)
     return tuple(
         Series(name, like[label])
         for label, (name, count) in enumerate(dataset.counts.items())
-        if 2 * lost[label] >= count
+        if 2 * lost[label] >= count and longest[label] >= SERIES
     )
 
 

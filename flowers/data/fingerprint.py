@@ -216,14 +216,14 @@ class _Looks:
     @functools.cached_property
     def known(self) -> np.ndarray:
         """bool (N,): of which photos the pixels are known."""
-        return np.array([bool(photo.pixels) for photo in self._photos])
+        return np.array([bool(photo.pixels) for photo in self._photos], dtype=bool)
 
     @functools.cached_property
     def pixels(self) -> np.ndarray:
         """uint8 (N, SIDE, SIDE); zeros where unknown."""
         blank = bytes(SIDE * SIDE)
         content = b"".join(base64.b64decode(photo.pixels) or blank for photo in self._photos)
-        return np.frombuffer(content, dtype=np.uint8).reshape(-1, SIDE, SIDE)
+        return np.frombuffer(content, dtype=np.uint8).reshape(len(self._photos), SIDE, SIDE)
 
     @functools.cached_property
     def cells(self) -> np.ndarray:

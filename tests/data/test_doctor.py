@@ -142,6 +142,15 @@ def test_a_set_is_not_compared_with_itself(garden_set):
         check(garden_set, garden_set)
 
 
+def test_three_copies_are_no_series(tmp_path):
+    for n in range(3):
+        for name, seed in (("few", 1), ("other", 2 + n)):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            frame(seed, n / 5).save(tmp_path / "set" / name / f"{n}.png")
+    findings = check(scan(tmp_path / "set"))
+    assert findings.series == () and [len(group.photos) for group in findings.duplicates] == [3]
+
+
 def test_a_series_is_kept_and_said(tmp_path):
     """Frames of a burst are no copies that somebody should leave out; the same file twice is one."""
     for n in range(8):
