@@ -17,6 +17,7 @@ if ! command -v chromium-headless-shell chromium chromium-browser google-chrome 
 fi
 echo "Set up in $SECONDS seconds."
 
+unset PYTHONDONTWRITEBYTECODE  # else each of a hundred processes compiles all modules anew
 SECONDS=0
 trap 'echo "Checked and tested in $((SECONDS / 60)) min $((SECONDS % 60)) s."' EXIT
 .venv/bin/ruff check .

@@ -28,8 +28,7 @@ PARTS = {"kind", "advice", "range", "unit", "size", "what", "way", "reason", "ot
 TRANSLATED = ("/", "/config", "/config/", "/gradio_api/info", "/gradio_api/info/", "/gradio_api/openapi.json")
 NONCE = secrets.token_hex(8)  # of this process, and never sent to anybody: no stranger's words can be taken for a mark
 MARK = re.compile(rf"~~{NONCE}:([a-z0-9_.-]+)(?:\?([\w.%=;-]*))?~~")
-# Gradio's own words follow the browser's language, which we therefore settle before it looks.
-SETTLE = '<script>Object.defineProperty(navigator, "language", {{get: () => "{0}"}})</script>'
+BEFORE = f"<script>{(Path(__file__).parent / 'scripts' / 'before.js').read_text(encoding='utf-8')}</script>"
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict]]
@@ -184,7 +183,7 @@ def _with_words(body: bytes, language: str) -> bytes:
     page = MARK.sub(words, page)
     if "<head>" in page[:1000]:
         page = page.replace('lang="en"', f'lang="{language}"', 1)
-        page = page.replace("<head>", f"<head>{SETTLE.format(language)}", 1)
+        page = page.replace("<head>", f"<head>{BEFORE}", 1)
     return page.encode("utf-8")
 
 

@@ -21,7 +21,6 @@ def other_module(name: str, *arguments: object) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    train.IDLE_SECONDS = 2 * train.TICK_SECONDS  # tests wait for what a clock brings
     process.module = train.module = presets.module = other_module
     presets._file().parent.mkdir(parents=True, exist_ok=True)
     write_json(presets._file(), dict.fromkeys(PRESETS, SECONDS_A_PHOTO))

@@ -34,6 +34,23 @@ EVIL = "<img src=x onerror=alert(1)>"
 pytestmark = pytest.mark.usefixtures("tiny_networks")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def figures():
+    """Drawn once for each result: they take most of the time."""
+    drawn, draw = [], report._figures
+
+    def found(result: Evaluation) -> dict[str, str]:
+        for one, svgs in drawn:
+            if one is result:
+                return svgs
+        drawn.append((result, draw(result)))
+        return drawn[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_figures", found)
+        yield
+
+
 INLINE = {"b", "bdi", "code", "span"}
 
 

@@ -21,6 +21,7 @@ from flowers.models.checkpoint import (
     load_weights,
     read_checkpoint,
     save_checkpoint,
+    weight_files,
 )
 from flowers.paths import runs_dir
 from tests.tiny import RESNET18
@@ -165,6 +166,15 @@ def test_it_is_found_by_folder_run_and_name(folder, tmp_path, monkeypatch):
     assert_refused(find_checkpoint, "shiped", said="a bundled one (shipped)")
 
 
+def test_of_the_bundled_ones_the_default_comes_first(folder, monkeypatch):
+    bundled = folder.parent
+    monkeypatch.setattr(module, "BUNDLED_CHECKPOINTS", bundled)
+    for name in ("zinnia", module.DEFAULT_CHECKPOINT, "aster"):
+        (bundled / name).mkdir()
+        (bundled / name / CARD).touch()
+    assert module.bundled_checkpoints() == [module.DEFAULT_CHECKPOINT, "aster", "mine", "zinnia"]
+
+
 @pytest.mark.parametrize("name", ["absent", "/absent", "../absent", "", ".", "a\0b", "x" * 5000, "two\nlines"])
 def test_what_is_not_there_is_told(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -277,4 +287,5 @@ def test_an_index_may_not_reach_outside_its_folder(folder, outside):
 @pytest.mark.parametrize("index", ["", "[]", "null", "{}", '{"weight_map": []}', '{"weight_map": 5}'])
 def test_a_damaged_index_is_told(folder, index):
     (folder / "model.safetensors.index.json").write_text(index)
-    assert_refused(load_weights, folder, said="damaged or incomplete")
+    for asked in (load_weights, weight_files):
+        assert_refused(asked, folder, said="damaged or incomplete")

@@ -215,6 +215,10 @@ def test_samples_are_spread_over_the_classes(labels, count):
     assert not shares or max(shares) - min(shares) <= 1
 
 
+def test_samples_come_from_all_over_a_class():
+    assert module.spread([0] * 9 + [1] * 9, 6) == [0, 3, 6, 9, 12, 15]
+
+
 def test_samples_are_the_same_photos_after_every_epoch(whole, garden_set):
     _, events = whole
     first, second = of(Samples, events)
