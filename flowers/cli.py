@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -307,8 +308,9 @@ def _stop_on_signal() -> Iterator[Any]:
     def ask(number: int, frame: Any) -> None:
         if number == HANG_UP:  # nobody reads any more, and to write would fail
             nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            os.dup2(nowhere, 2)
+            for stream in (1, 2):
+                if stat.S_ISCHR(os.fstat(stream).st_mode):  # not a file or a pipe, which are still there
+                    os.dup2(nowhere, stream)
         elif asked:
             raise KeyboardInterrupt
         asked.append(number)

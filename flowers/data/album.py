@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from flowers.data.archive import extract_all, safe_parts
+from flowers.data.archive import extract_all, free_name, safe_parts
 from flowers.data.classes import (
     CLASS_NAMES,
     class_names,
@@ -166,17 +166,21 @@ class Album:
             root = extract_all(Path(archive), Path(room) / "zip", **limits)
             return self._add_layout(root, Path(archive).name, into, progress)
 
-    def add_folder(self, files: Mapping[str, Path], into: str = "", *, progress: Progress | None = None) -> Added:
-        """The same for a folder of files: given by their paths in it, and where each lies now."""
+    def add_folder(
+        self, files: Iterable[tuple[str, Path]], into: str = "", *, progress: Progress | None = None
+    ) -> Added:
+        """The same for a folder of files: each by its path in it, and where it lies now."""
         self._make()
+        files, taken = list(files), {}
         with self._room() as room, self._storing():
             root = Path(room) / "folder"
-            for place, file in files.items():
-                target = root.joinpath(*safe_parts(place, "The folder"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
+            for place, file in files:
+                parts = safe_parts(place.encode("utf-8", "replace").decode(), "The folder")
+                target = root / free_name(parts or ("photo",), taken)
+                with contextlib.suppress(FileExistsError, NotADirectoryError):  # one name for a file and for a folder
+                    target.parent.mkdir(parents=True, exist_ok=True)
                     os.symlink(os.path.abspath(file), target)
-            return self._add_layout(root, next(iter(files), "").partition("/")[0], into, progress)
+            return self._add_layout(root, next(iter(files), ("",))[0].partition("/")[0], into, progress)
 
     def add_set(self, dataset: PhotoDataset, without: Iterable[str] = (), *, progress: Progress | None = None) -> Added:
         """Copy a photo set into the album, except the photos ``without`` (their paths in the set). One step to undo."""

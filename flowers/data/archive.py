@@ -152,7 +152,7 @@ def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int,
         room = budget - written
         if member.packed is not None:
             room = min(room, max_ratio * member.packed + SLACK)
-        written += _write(member, folder / _free_name(parts, taken), room, archive)
+        written += _write(member, folder / free_name(parts, taken), room, archive)
         files += 1
         if progress:
             progress(member.position(), size)
@@ -199,7 +199,7 @@ def _safe_name(name: str) -> str:
     return stem.encode()[: MAX_NAME - len(ending.encode())].decode("utf-8", "ignore").rstrip() + ending
 
 
-def _free_name(parts: tuple[str, ...], taken: dict[str, int]) -> Path:
+def free_name(parts: tuple[str, ...], taken: dict[str, int]) -> Path:
     """The path, numbered if it is taken; case does not tell names apart, as it does not on Windows and macOS.
 
     ``taken`` maps each name to the last number given to it, so that many equal names take no longer than others.

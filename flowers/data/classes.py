@@ -5,6 +5,7 @@ of a split around or inside the classes, some a table of labels beside one heap 
 these, and says in a sentence what it understood wherever that is more than folders of classes.
 """
 
+import itertools
 import json
 import re
 import unicodedata
@@ -22,13 +23,14 @@ MAX_NAMES_BYTES = 50_000_000  # of class-names.json
 # In a set's folder: {folder: class name} of folders that cannot be called as the class. A folder inside a folder is
 # named by its path, such as "plants/rose"; then the classes are those that the file names, and no others.
 CLASS_NAMES = "class-names.json"
+UNNAMED = "unnamed"  # what a class is called whose folder has no name that can be read
 TRAIN, VAL, TEST = "train", "val", "test"
 
 # What systems, network disks, telephones, Google Takeout and notebooks leave behind, in small letters. All that begins
 # with a dot goes with it.
 _LITTER = re.compile(
     r"\..*|~\$.*|__macosx|__pycache__|(eh)?thumbs\.db(:.*)?|desktop\.ini|picasa\.ini|zbthumbnail\.info|icon\r"
-    r"|\$recycle\.bin|recycle[rd]|system volume information|found\.\d{3}|lost\+found|network trash folder"
+    r"|\$recycle\.bin|system volume information|found\.\d{3}|lost\+found|network trash folder"
     r"|temporary items|@eadir|@(tmp|recycle|recently-snapshot|sharebin)|#(recycle|snapshot)|.*@syno(resource|eastream)"
     r"|.*\.(aae|xmp|thm|lnk|url|ini|lrv)|metadata(\(\d+\))?\.json"
     r"|.+\.(jpe?g|png|heic|heif|webp|gif|tiff?|mp4|mov)(\.s[a-z-]*)?(\(\d+\))?\.json",
@@ -75,10 +77,9 @@ def read_layout(root: Path) -> Layout:
     """
     given = _given_names(root)
     if any("/" in folder for folder in given):
-        named = [(name, root / folder) for folder, name in given.items()]
-        return _layout([(name, files_in(folder)) for name, folder in named if folder.is_dir()], set(given.values()))
+        return _named_folders(root, given)
     folders = subfolders(root)
-    if any(folder.name not in given for folder in folders):
+    if not folders or any(folder.name not in given for folder in folders):
         for read in (_parts_around, _labelled, _parts_inside, _named_files):
             if layout := read(root, folders):
                 return layout
@@ -88,7 +89,12 @@ def read_layout(root: Path) -> Layout:
             raise DataError(_about_parts(root, [folder.name for folder in folders]))
     names = class_names(root, [folder.name for folder in folders])
     own = {names[folder.name] for folder in folders if folder.name in given}
-    return _layout([(names[folder.name], files_in(folder)) for folder in folders], own, _about_depth(root, folders))
+    loose = _own_photos(root) if folders else []
+    notes = [
+        *_about_depth(root, folders),
+        *([f"Photos beside the folders are left out: {len(loose):,}."] if loose else []),
+    ]
+    return _layout([(names[folder.name], files_in(folder)) for folder in folders], own, notes)
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -116,7 +122,7 @@ def _words(name: str) -> list[str]:
 
 def is_litter(name: str) -> bool:
     """Whether a file or folder of this name is hidden or a system's own, and so no part of a photo set."""
-    return bool(_LITTER.fullmatch(name.lower()))
+    return bool(_LITTER.fullmatch(name.lower())) or name in ("RECYCLER", "RECYCLED")
 
 
 def clean_name(name: str) -> str:
@@ -156,16 +162,33 @@ def class_root(folder: Path) -> Path:
 
 
 def _given_names(root: Path) -> dict[str, str]:
-    """What CLASS_NAMES in ``root`` says."""
+    """What CLASS_NAMES in ``root`` says. It may be a stranger's: no name in it leads outside."""
     try:
         with open(Path(root) / CLASS_NAMES, "rb") as file:
             given = json.loads(read_text(file.read(MAX_NAMES_BYTES)))
-        return {folder: clean_name(name) for folder, name in given.items()}
+        given = {folder: clean_name(name) for folder, name in given.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, AttributeError, TypeError, RecursionError):
         example = '{"folder-1": "AC/DC"}'
         raise DataError(f"{CLASS_NAMES} is not as it should be, such as {example}: remove it.") from None
+    for folder in given:
+        if any(part in ("", ".", "..") for part in folder.split("/")) or re.search(r"[\\:\x00]", folder):
+            raise DataError(
+                f"{CLASS_NAMES} names {clean_name(folder)[:80]!r}, which is no folder of the set: remove it."
+            )
+    return given
+
+
+def _named_folders(root: Path, given: dict[str, str]) -> Layout:
+    """The classes that CLASS_NAMES names by paths, and no others."""
+    inside = root.resolve()
+    found = {folder: (root / folder).resolve() for folder in given}
+    found = {folder: path for folder, path in found.items() if path.is_dir() and path.is_relative_to(inside)}
+    for one, other in itertools.permutations(found.values(), 2):
+        if one.is_relative_to(other):
+            raise DataError(f"{CLASS_NAMES} names a folder and one that is inside it, {one.name}: change or remove it.")
+    return _layout([(given[folder], files_in(root / folder)) for folder in found], set(given.values()))
 
 
 def _layout(
@@ -175,11 +198,11 @@ def _layout(
     held_back: Iterable[Path] = (),
 ) -> Layout:
     """Classes of one name, however it is spelled, are one; not those called by ``own`` names, which somebody chose."""
-    spelled: dict[str, Counter[str]] = {}
-    files: dict[str, list[Path]] = {}
+    spelled: dict[tuple[bool, str], Counter[str]] = {}
+    files: dict[tuple[bool, str], list[Path]] = {}
     for name, paths in found:
-        clean = name if name in own else clean_name(name)
-        key = clean if name in own else clean.casefold()
+        clean = name if name in own else clean_name(name) or UNNAMED
+        key = (name in own, clean if name in own else clean.casefold())
         spelled.setdefault(key, Counter())[clean] += len(paths := list(paths))
         files.setdefault(key, []).extend(paths)
     names = {key: spellings.most_common(1)[0][0] for key, spellings in spelled.items()}
@@ -188,8 +211,11 @@ def _layout(
         for key, spellings in spelled.items()
         if len(spellings) > 1
     ]
-    classes = {names[key]: tuple(sorted(files[key])) for key in sorted(files, key=names.get)}
-    return Layout(classes, frozenset(held_back), (*notes, *told))
+    classes: dict[str, list[Path]] = {}
+    for key in sorted(files, key=names.get):
+        classes.setdefault(names[key], []).extend(files[key])
+    ordered = {name: tuple(sorted(paths)) for name, paths in classes.items()}
+    return Layout(ordered, frozenset(held_back), (*notes, *told))
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -255,12 +281,17 @@ def _split(
     held_back: list[Path] = []
     if not checked:
         said = f"The classes are those in {_listed(train)}, and a part of the photos is held back."
-    elif {clean_name(name).casefold() for name, _ in learned} == {clean_name(name).casefold() for name, _ in checked}:
+    elif _named(learned) == _named(checked):
         held_back = [path for _, paths in checked for path in paths]
         said = f"The photos in {_listed(train)} are learned from, those in {_listed(val)} are held back."
     else:
         said = f"The classes differ in {_listed([*train, *val])}: the photos are put together, and lots are drawn."
     return _layout([*learned, *checked], notes=[said, *notes], held_back=held_back)
+
+
+def _named(classes: list[tuple[str, list[Path]]]) -> set[str]:
+    """The names of the classes that have files."""
+    return {clean_name(name).casefold() for name, files in classes if files}
 
 
 def _about_test(folders: list[Path], root: Path) -> list[str]:
@@ -288,13 +319,15 @@ def _labelled(root: Path, folders: list[Path]) -> Layout | None:
     if not found:
         return None
     labels = max(found, key=lambda labels: len(labels.labels))
+    if len(folders) > 1 and not all(_parts(folders).values()) and not labels.is_called_so:
+        return None  # numbered classes, and a table of something else
     parts = {path: part_of(part) for path, part in labels.parts.items()}
     classes: dict[str, list[Path]] = {}
     for path, label in labels.labels.items():
         if parts.get(path) != TEST:
             classes.setdefault(label, []).append(path)
     count = sum(map(len, classes.values()))
-    said = f"The table {labels.table} says in {labels.column} what {count:,} photos show."
+    said = f"The table {clean_name(labels.table)} says in {clean_name(labels.column)[:60]} what {count:,} photos show."
     left = [f"Photos that the table does not name, or names for a test, are left out: {len(photos) - count:,}."]
     held_back = [path for path, part in parts.items() if part == VAL]
     return _layout(classes.items(), notes=[said, *(left if len(photos) > count else [])], held_back=held_back)

@@ -199,6 +199,10 @@ def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> Phot
     _check_counts(dataset, [len(paths) for paths in layout.classes.values()])
     held_back = {path.relative_to(root).as_posix() for path in layout.held_back}
     given = frozenset(index for index, photo in enumerate(photos) if photo.path in held_back)
+    sides = ({photo.label for i, photo in enumerate(photos) if (i in given) == side} for side in (True, False))
+    if given and any(len(side) < len(dataset.classes) for side in sides):
+        given, said = frozenset(), "The split of these photos lacks some class on one side: lots are drawn instead."
+        dataset = replace(dataset, notes=(*dataset.notes, said))
     return replace(dataset, held_back=_held_back(dataset) or given)
 
 

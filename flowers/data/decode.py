@@ -31,7 +31,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from flowers.data.segments import bared
+from flowers.data.segments import bared, is_decoded_whole
 from flowers.errors import DecodeError
 
 MAX_BYTES = 50_000_000  # a 108-megapixel phone JPEG is about 30 MB; the file is held in memory whole while it decodes
@@ -121,9 +121,10 @@ def _decode(data: bytes, min_side: int | None) -> Image.Image:
             raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
         if min_side:
             image.draft("RGB", (min_side, min_side))
-    # A JPEG may come smaller for nothing. Its layers, if it has several, are kept at the stored size all the same.
-    whole = not isinstance(image, JpegImagePlugin.JpegImageFile) or "progressive" in image.info
-    _check_pixels(*stored, MAX_PIXELS if whole else MAX_STORED)
+    # A JPEG may come smaller for nothing, unless it comes in layers, which are kept at the stored size all the same.
+    if stored[0] * stored[1] > MAX_PIXELS:
+        is_small = image.size != stored and not is_decoded_whole(data)
+        _check_pixels(*stored, MAX_STORED if is_small else MAX_PIXELS)
     for size in (image.size, *_coded_sizes(data)):
         _check_pixels(*size, MAX_PIXELS)
     image.load()

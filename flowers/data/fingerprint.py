@@ -137,12 +137,24 @@ class _Union:
 
 
 def _join_whole(union: _Union, pairs: np.ndarray, photos: Sequence[Picture]) -> None:
-    """Join the groups of each pair where every photo of the one is near every photo of the other."""
-    codes = _codes(_fingerprints(photos))
-    for i, j in pairs.tolist():
+    """Join the groups of each pair where every photo of the one is near every photo of the other, the nearest first."""
+    codes, refused = _codes(_fingerprints(photos)), set()
+    first, second = codes[:, pairs[:, 0]], codes[:, pairs[:, 1]]
+    bits = sum(np.bitwise_count(first[half] ^ second[half]).astype(int) for half in (0, 1))
+
+    def rank(number: int) -> tuple:
+        return bits[number], *sorted(photos[i].sha256 for i in pairs[number])
+
+    for number in sorted(range(len(pairs)), key=rank):
+        i, j = pairs[number].tolist()
         ours, theirs = union.members(i), union.members(j)
+        tried = (union.of[i], len(ours), union.of[j], len(theirs))
+        if union.of[i] == union.of[j] or tried in refused:
+            continue
         if (_bits(codes[:, ours], codes[:, theirs]) <= NEAR_BITS).all():
             union.join(i, j)
+        else:
+            refused.add(tried)
 
 
 def _identical(hashes: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -3,8 +3,9 @@
 import csv
 import io
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from flowers.errors import DataError
 TABLES = (".csv", ".tsv", ".json")
 MAX_BYTES = 50_000_000  # a row a photo: half a million rows
 MAX_LABELS = 1000
+MAX_TABLES = 20  # in one folder: more are something of each photo's own
 # What people call the column of labels, the best first; a name in words before its number.
 LABELS = (
     "label", "class", "class_name", "classname", "label_name", "category", "category_name", "species", "breed",
@@ -33,6 +35,7 @@ class Labels:
     column: str  # the one that holds the labels
     labels: dict[Path, str]  # of the photos that it names
     parts: dict[Path, str]  # of those, to which part of a split they belong, in the table's words; may be empty
+    is_called_so: bool  # whether the column's name says that it holds labels
 
 
 def labels_beside(folder: Path, root: Path, photos: Sequence[Path]) -> Labels | None:
@@ -41,7 +44,8 @@ def labels_beside(folder: Path, root: Path, photos: Sequence[Path]) -> Labels | 
     A table counts if half of its rows or more name a photo, and of several the one that names most. Raises DataError
     for one that has several columns which may hold the labels.
     """
-    found = [labels for file in tables(folder) if (labels := _read(root, file, photos))]
+    places = _Places(root, photos)
+    found = [labels for file in tables(folder)[:MAX_TABLES] if (labels := _read(file, places))]
     return max(found, key=lambda labels: len(labels.labels), default=None)
 
 
@@ -54,13 +58,14 @@ def tables(root: Path) -> list[Path]:
     )
 
 
-def _read(root: Path, file: Path, photos: Sequence[Path]) -> Labels | None:
+def _read(file: Path, places: "_Places") -> Labels | None:
     rows = _rows_of_json(file) if file.suffix.lower() == ".json" else _rows_of_csv(file)
+    if rows and any(map(places.find, rows[0])):  # the first row names a photo: there is no header
+        rows = [dict(_numbered(row)) for row in [list(rows[0]), *map(dict.values, rows)]]
     columns = list(rows[0]) if rows else []
-    places = _Places(root, photos)
     named = {column: [places.find(row[column]) for row in rows] for column in columns}
-    files = max(columns, key=lambda column: sum(map(bool, named[column])), default=None)
-    if files is None or 2 * sum(map(bool, named[files])) < len(rows):
+    files = max(columns, key=lambda column: _names_files(column, named[column], rows), default=None)
+    if files is None or 2 * sum(map(bool, named[files])) < min(len(rows), places.count):
         return None
     known = [(path, row) for path, row in zip(named[files], rows, strict=True) if path]
     others = [column for column in columns if column != files]
@@ -73,7 +78,29 @@ def _read(root: Path, file: Path, photos: Sequence[Path]) -> Labels | None:
         column,
         {path: label for (path, _), label in zip(known, said, strict=True) if label},
         {path: row[part] for path, row in known if part and row[part]},
+        is_called_so=_plain(column) in LABELS,
     )
+
+
+def _names_files(column: str, found: Sequence[Path | None], rows: Sequence[Row]) -> tuple[int, int, bool]:
+    """How much speaks for it that this column holds the photos' names: bare numbers may be anything."""
+    whole = sum(
+        bool(path) and row[column].lower().endswith(path.suffix.lower()) for path, row in zip(found, rows, strict=True)
+    )
+    return (
+        sum(map(bool, found)) + whole,
+        len({*found} - {None}),
+        bool(re.search("file|image|img|path|photo|id", column.lower())),
+    )
+
+
+def _numbered(values: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Values under names made up for their columns."""
+    return ((f"column {number}", value) for number, value in enumerate(values, 1))
+
+
+def _plain(column: str) -> str:
+    return column.strip().lower().replace(" ", "_")
 
 
 class _Places:
@@ -81,7 +108,9 @@ class _Places:
 
     def __init__(self, root: Path, photos: Iterable[Path]) -> None:
         self._places: dict[str, set[Path]] = {}
+        self.count = 0
         for path in photos:
+            self.count += 1
             inside = path.relative_to(root).as_posix().casefold()
             for name in {inside, path.name.casefold(), path.stem.casefold()}:
                 self._places.setdefault(name, set()).add(path)
@@ -100,10 +129,10 @@ def _labels(table: str, columns: Sequence[str], rows: Sequence[Row]) -> tuple[st
     """The column of labels, and each row's label; no column where none can be it."""
     sizes = {column: len({row[column] for row in rows} - {""}) for column in columns}
     fit = [column for column in columns if 2 <= sizes[column] <= MAX_LABELS and sizes[column] < len(rows)]
-    by_name = {column.strip().lower().replace(" ", "_"): column for column in reversed(fit)}
-    if hot := _one_hot(columns, rows):
-        return " / ".join(hot[:3]), [next(column for column in hot if float(row[column]) == 1) for row in rows]
+    by_name = {_plain(column): column for column in reversed(fit)}
     named = next((by_name[name] for name in LABELS if name in by_name), None)
+    if named is None and (hot := _one_hot(columns, rows)):
+        return " / ".join(hot[:3]), [next(column for column in hot if float(row[column]) == 1) for row in rows]
     if named is None and len(fit) > 1:
         names = ", ".join(fit[:3])
         raise DataError(f"{table} has several columns that may hold the labels ({names}): call the right one label.")
@@ -128,7 +157,11 @@ def _one_hot(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     def is_mark(value: str) -> bool:
         return value.strip() in ("0", "1", "0.0", "1.0")
 
-    hot = [column for column in columns if all(is_mark(row[column]) for row in rows)]
+    hot = [
+        column
+        for column in columns
+        if all(is_mark(row[column]) for row in rows) and not re.search("train|valid|test", column.lower())
+    ]
     whole = len(hot) >= 2 and all(sum(float(row[column]) for column in hot) == 1 for row in rows)
     return hot if whole else []
 

@@ -7,7 +7,9 @@ Segment = tuple[int, bytes]  # a JPEG's: its marker, and its bytes from the mark
 
 EXIF, COMMENT, SCAN, END = 0xE1, 0xFE, 0xDA, 0xD9
 ADOBE = b"\xff\xee\x00\x0eAdobe"  # which says how colours are coded
+MAX_CHUNKS = 100_000  # of a PNG: 50 MB in pieces of half a kilobyte
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_FILLING = re.compile(rb"\xff+")
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the coded pixels of a JPEG
 
 
@@ -21,8 +23,8 @@ def jpeg_segments(content: bytes) -> list[Segment] | None:
         if content[at] != 0xFF:
             return None
         kind = content[at + 1]
-        if kind == 0xFF:  # filling
-            at += 1
+        if kind == 0xFF:
+            at = _FILLING.match(content, at).end() - 1
             continue
         if kind == END:
             return segments
@@ -35,6 +37,15 @@ def jpeg_segments(content: bytes) -> list[Segment] | None:
         segments.append((kind, content[at:end]))
         at = end
     return segments if content[at : at + 2] == bytes((0xFF, END)) else None
+
+
+def is_decoded_whole(content: bytes) -> bool:
+    """Whether a JPEG's decoder must keep all of it: if it comes in several scans, which are laid over each other."""
+    segments = jpeg_segments(content)
+    scans = [part for kind, part in segments or () if kind == SCAN]
+    frame = next((part for kind, part in segments or () if kind in (0xC0, 0xC1)), b"")
+    # One scan of all components, in a frame that is not progressive: byte 4 of a scan, byte 9 of a frame count them.
+    return not (len(scans) == 1 and len(frame) > 9 and scans[0][4] == frame[9])
 
 
 def jpeg_of(segments: list[Segment]) -> bytes:
@@ -68,7 +79,9 @@ def _is_critical(kind: bytes) -> bool:
 
 def _png_chunks(content: bytes, wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
     at = len(PNG)
-    while at + 8 <= len(content):
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(content):
+            return
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
         if wanted(content[at + 4 : at + 8]):
             yield content[at:end]

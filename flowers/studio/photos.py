@@ -446,7 +446,7 @@ def _add(
     albums.drop_unused(albums_dir())
     album, count = my_album(), _counting(progress, say("photos.adding"))
     if places:
-        adding = [functools.partial(album.add_folder, dict(zip(places, files, strict=True)), into)]
+        adding = [functools.partial(album.add_folder, list(zip(places, files, strict=True)), into)]
     else:
         adding = [functools.partial(album.add_zip, archive, into) for archive in archives]
         adding += [functools.partial(album.add, into, photos)] if photos else []

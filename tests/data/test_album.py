@@ -1,6 +1,7 @@
 """Albums: classes of any name, nothing twice, every step undone, nobody's whereabouts kept."""
 
 import io
+import json
 import os
 import random
 import threading
@@ -308,14 +309,39 @@ def test_a_dropped_folder_is_read_as_a_zip_of_it_would_be(album, tmp_path, place
     for number, place in enumerate(places):
         files[place] = tmp_path / f"upload-{number}"
         files[place].write_bytes(photo(number))
-    album.add_folder(files)
+    album.add_folder(files.items())
     assert {name: len(found) for name, found in album.classes.items()} == classes
+
+
+def test_nothing_in_a_dropped_folder_costs_another_file(album, tmp_path):
+    places = ["cat/a:b.png", "cat/a?b.png", "cat/1.png", "cat/1.png", "cat/\ud800.png", "dog", "dog/2.png", ""]
+    files = []
+    for number, place in enumerate(places):
+        (tmp_path / f"upload-{number}").write_bytes(photo(number))
+        files.append((place, tmp_path / f"upload-{number}"))
+    added = album.add_folder(files)
+    assert len(album.classes["cat"]) == 5
+    assert added.notes == ("Photos beside the folders are left out: 2.",)
+
+
+@pytest.mark.parametrize(
+    "folder", ["/{}", "../../../../../../../../../../..{}", "rose/../../{}", "a\\b/c", "C:/x", "rose/."]
+)
+def test_what_a_stranger_names_lies_in_what_was_sent(album, tmp_path, folder):
+    """Names of class folders are a stranger's words: none may lead to the server's own photos."""
+    (tmp_path / "private" / "deep").mkdir(parents=True)
+    (tmp_path / "private" / "deep" / "1.png").write_bytes(photo(9))
+    names = json.dumps({folder.format(tmp_path / "private"): "stolen", "rose/x": "x"}).encode()
+    archive = zipped(tmp_path / "z.zip", {"rose/1.png": photo(1), CLASS_NAMES: names})
+    with pytest.raises(DataError, match="which is no folder of the set"):
+        album.add_zip(archive)
+    assert album.classes == {}
 
 
 def test_a_dropped_folder_leads_nowhere_else(album, tmp_path):
     (tmp_path / "1.png").write_bytes(photo(1))
     with pytest.raises(DataError, match="not a path to unpack safely"):
-        album.add_folder({"cat/../../../../evil/1.png": tmp_path / "1.png"})
+        album.add_folder([("cat/../../../../evil/1.png", tmp_path / "1.png")])
     assert album.classes == {} and not any((album.folder / ".album").glob("incoming*"))
 
 

@@ -43,6 +43,13 @@ def test_class_folders_need_no_word(tmp_path):
     assert said(tmp_path) == "" and held(tmp_path) == []
 
 
+def test_photos_beside_the_folders_are_told(tmp_path):
+    put(tmp_path, "rose/1-3.jpg", "tulip/1-2.jpg", "loose 1.jpg", "other.png")
+    assert (
+        counts(tmp_path) == {"rose": 3, "tulip": 2} and said(tmp_path) == "Photos beside the folders are left out: 2."
+    )
+
+
 # The parts of a split
 
 
@@ -244,7 +251,48 @@ def test_a_tables_own_split_is_kept(tmp_path):
     assert held(tmp_path) == ["images/4.jpg", "images/5.jpg"]
 
 
+def test_a_table_may_lie_among_its_photos(tmp_path):
+    put(
+        tmp_path,
+        "0-7.jpg",
+        labels__csv="\n".join([",file,label", *(f"{n},{7 - n}.jpg,{'ab'[n % 2]}" for n in range(8))]),
+    )
+    assert counts(tmp_path) == {"a": 4, "b": 4}
+    assert tmp_path / "7.jpg" in read_layout(tmp_path).classes["a"], "the column of names counts, not that of numbers"
+
+
+def test_a_table_of_something_else_leaves_numbered_classes(tmp_path):
+    put(tmp_path, "class1/1-4.jpg", "class2/5-8.jpg")
+    (tmp_path / "credits.csv").write_text("\n".join(["file,author", *(f"{n}.jpg,{'xy'[n % 2]}" for n in range(1, 9))]))
+    assert counts(tmp_path) == {"class1": 4, "class2": 4}
+
+
 # Names
+
+
+@pytest.mark.parametrize("names", [{"x/..": "a"}, {"/etc/ssl": "a"}, {"rose/x": "a", "..": "b"}, {"a\\b/c": "a"}])
+def test_names_of_folders_lead_nowhere_else(tmp_path, names):
+    put(tmp_path, "rose/x/1-2.jpg", **{"class-names__json": json.dumps(names)})
+    with pytest.raises(DataError, match="which is no folder of the set"):
+        read_layout(tmp_path)
+
+
+def test_a_link_out_of_the_set_is_no_folder_of_it(tmp_path):
+    put(tmp_path, "outside/1-2.jpg", "set/rose/x/1-2.jpg")
+    (tmp_path / "set" / "rose" / "y").symlink_to(tmp_path / "outside")
+    put(tmp_path / "set", **{"class-names__json": json.dumps({"rose/x": "x", "rose/y": "y"})})
+    assert counts(tmp_path / "set") == {"x": 2}
+
+
+def test_one_photo_is_of_one_class(tmp_path):
+    put(tmp_path, "a/b/1-2.jpg", **{"class-names__json": json.dumps({"a/b": "x", "a": "y"})})
+    with pytest.raises(DataError, match="names a folder and one that is inside it"):
+        read_layout(tmp_path)
+
+
+def test_a_name_that_somebody_chose_loses_nothing_to_another(tmp_path):
+    put(tmp_path, "1/1-2.jpg", "Rose /3-4.jpg", "x/5-6.jpg", **{"class-names__json": json.dumps({"1": "Rose"})})
+    assert counts(tmp_path) == {"Rose": 4, "x": 2}
 
 
 def test_one_name_in_several_spellings_is_one_class(tmp_path):
@@ -287,7 +335,20 @@ def test_what_systems_leave_behind_is_litter(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["rose", "rose.jpg", "IMG_0001.HEIC", "labels.json", "Thumbs", "recycle", "icons", "a.b.png", "train", "#1"]
+    "name",
+    [
+        "rose",
+        "Recycled",
+        "rose.jpg",
+        "IMG_0001.HEIC",
+        "labels.json",
+        "Thumbs",
+        "recycle",
+        "icons",
+        "a.b.png",
+        "train",
+        "#1",
+    ],
 )
 def test_what_people_call_their_own_is_none(name):
     assert not is_litter(name)

@@ -349,6 +349,14 @@ def test_a_set_may_say_itself_what_is_held_back(garden, tmp_path):
     assert dataset.digest != drawn.digest, "a run does not go on with other photos held back"
 
 
+def test_a_given_split_without_some_class_gives_way_to_lots(tmp_path):
+    fill(tmp_path / "train", {"rose": [1, 2, 3, 4], "tulip": [5, 6, 7, 8]})
+    fill(tmp_path / "val", {"rose": [11], "tulip": [b"broken"]})
+    dataset = scan(tmp_path)
+    assert not dataset.held_back and len(dataset.split().val) == 2
+    assert dataset.notes[-1].startswith("The split of these photos lacks some class")
+
+
 def test_a_set_that_holds_everything_back_is_there_to_be_asked_about(garden, tmp_path):
     folder = shutil.copytree(garden, tmp_path / "mine")
     dataset = hold_back(folder, *(photo.path for photo in scan(folder).photos))

@@ -397,6 +397,11 @@ def test_the_limit_counts_what_is_decoded(monkeypatch):
     for refused, min_side in ((large, None), (encode(photo(1600, 1200).reduce(2), "JPEG", progressive=True), 64)):
         with pytest.raises(DecodeError, match=r"800 × 600 pixels, .* and the limit is 0"):
             decode_image(refused, min_side=min_side)
+    monkeypatch.setattr("flowers.data.decode.is_decoded_whole", lambda data: True)
+    with pytest.raises(DecodeError, match="800 × 600 pixels"):
+        decode_image(large, min_side=64)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MAX_PIXELS", 20_000)
     monkeypatch.setattr(module, "MAX_STORED", 400_000)
     with pytest.raises(DecodeError, match="800 × 600 pixels"):
         decode_image(large, min_side=64)

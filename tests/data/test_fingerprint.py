@@ -228,6 +228,28 @@ def test_what_the_bits_alone_take_for_one_picture_makes_no_chain():
     assert max(map(len, several(photos))) == 2
 
 
+def test_of_two_near_pictures_the_nearer_is_taken_whatever_the_order():
+    rng = random.Random(3)
+    codes = [rng.getrandbits(128) for _ in range(12)]
+    codes += [codes[0] ^ (2**15 - 1), codes[0] ^ ((2**14 - 1) << 40)]  # 15 and 14 bits from the first, 29 apart
+    photos = [
+        Photo("", 0, f"{n:02}", f"{code:032x}", pixels_of(picture(seed)))
+        for seed, (n, code) in enumerate(enumerate(codes))
+    ]
+    for seed in range(6):
+        shuffled = random.Random(seed).sample(photos, len(photos))
+        assert [{shuffled[i].sha256 for i in group} for group in several(shuffled)] == [{"00", "13"}]
+
+
+def test_many_near_pictures_of_one_class_are_grouped_in_no_time():
+    rng = random.Random(0)
+    near_codes = [2**127 + sum(1 << bit for bit in rng.sample(range(100), 8)) for _ in range(150)]
+    codes = near_codes + [rng.getrandbits(128) for _ in range(250)]
+    look = [pixels_of(picture(seed, 40)) for seed in range(60)]
+    photos = [Photo("", 0, f"{n:03}", f"{code:032x}", look[n % 60]) for n, code in enumerate(codes)]
+    assert sum(map(len, groups(photos))) == 400
+
+
 def test_groups_do_not_depend_on_the_order():
     photos = [photo(frame(seed, step / 5)) for seed in (1, 2) for step in range(5)]
     photos += [photo(picture(seed)) for seed in range(10)]

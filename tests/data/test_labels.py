@@ -105,6 +105,24 @@ def test_the_column_that_is_called_label_counts(tmp_path):
     assert read(tmp_path, "a.csv", table("id", "sex", "Label", rows=rows)).column == "Label"
 
 
+def test_what_is_called_label_is_better_than_marks(tmp_path):
+    rows = [(file, label, str(n % 2), str(1 - n % 2)) for n, (file, label) in enumerate(zip(FILES, SHOWN, strict=True))]
+    assert read(tmp_path, "a.csv", table("file", "label", "is_train", "is_test", rows=rows)).column == "label"
+    rows = [(file, str(n % 2), str(1 - n % 2)) for n, file in enumerate(FILES)]
+    with pytest.raises(DataError, match="several columns"):
+        read(tmp_path, "a.csv", table("file", "is_train", "is_test", rows=rows))
+
+
+def test_a_table_may_have_no_header(tmp_path):
+    text = "\n".join(f"{file},{label}" for file, label in zip(FILES, SHOWN, strict=True))
+    assert by_name(read(tmp_path, "a.csv", text)) == dict(zip(FILES, SHOWN, strict=True))
+
+
+def test_a_table_of_more_photos_than_are_here_counts_as_well(tmp_path):
+    rows = [(f"img_{n}.jpg", SHOWN[n % 2]) for n in range(40)]
+    assert len(read(tmp_path, "a.csv", table("file", "label", rows=rows)).labels) == 6
+
+
 def test_several_columns_are_asked_about(tmp_path):
     rows = [(file, "m" if n < 3 else "f", label) for n, (file, label) in enumerate(zip(FILES, SHOWN, strict=True))]
     with pytest.raises(DataError, match=r"a.csv has several columns that may hold the labels \(sex, pet\)"):

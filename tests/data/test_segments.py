@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from flowers.data.segments import JPEG, PNG, SCAN, bared, jpeg_of, jpeg_segments, tells
+from flowers.data.segments import JPEG, PNG, SCAN, bared, is_decoded_whole, jpeg_of, jpeg_segments, tells
 
 
 def jpeg(**options) -> bytes:
@@ -24,6 +24,22 @@ def test_a_jpeg_is_all_of_its_segments(options):
 def test_coded_pixels_stand_with_their_scan():
     scans = [part for kind, part in jpeg_segments(jpeg(progressive=True)) if kind == SCAN]
     assert len(scans) > 3 and all(len(part) > 12 for part in scans)
+
+
+def test_a_jpeg_in_layers_is_decoded_whole():
+    """Also one that is not progressive, but has a scan for each colour."""
+    assert not is_decoded_whole(jpeg()) and is_decoded_whole(jpeg(progressive=True)) and is_decoded_whole(jpeg()[:300])
+    file = io.BytesIO()
+    Image.effect_noise((80, 60), 80).convert("RGB").save(file, "JPEG")
+    segments = jpeg_segments(file.getvalue())
+    assert not is_decoded_whole(file.getvalue())
+    apart = [(kind, part[:4] + b"\1" + part[5:]) if kind == SCAN else (kind, part) for kind, part in segments]
+    assert is_decoded_whole(jpeg_of(apart)) and is_decoded_whole(jpeg_of([*segments, segments[-1]]))
+
+
+def test_filling_takes_no_time():
+    content = jpeg()
+    assert jpeg_of(jpeg_segments(content[:2] + b"\xff" * 5_000_000 + content[2:])) == content
 
 
 @pytest.mark.parametrize("cut", [2, 3, 20, 300, -2, -1])

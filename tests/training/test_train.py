@@ -351,6 +351,17 @@ def test_stopped_while_it_probes_it_begins_anew(everything, whole_of_everything,
     assert_same_weights(run, whole_of_everything[0])
 
 
+def test_stopped_once_it_has_looked_at_all_it_keeps_what_it_saw(everything, garden_set, tmp_path):
+    run, asked, events = a_run(tmp_path / "run", everything), [], []
+    for event in train(everything, garden_set, run=run, stop=lambda: bool(asked)):
+        events.append(event)
+        if isinstance(event, Probing) and event.done == event.total:
+            asked.append(True)
+    assert [event.kind for event in events] == ["started", "probing", "validating", "epoch", "samples", "finished"]
+    assert (events[-1].stopped, events[-1].epochs_done) == (True, 1)
+    assert run.load_state().position.epoch == 1
+
+
 # What else a recipe can ask for
 
 
