@@ -100,7 +100,9 @@ def build() -> PhotosTab:
                     elem_id="photos-into",
                 )  # fmt: skip
                 files = gr.File(label=say("photos.files"), file_count="multiple", height=130, elem_id="photos-files")
-                places = gr.Textbox(visible="hidden", elem_id="photos-places")  # the files' paths in a dropped folder
+                places = gr.Textbox(
+                    elem_id="photos-places", container=False, show_label=False
+                )  # the files' paths in a dropped folder
                 limits = say("photos.files_limits", photo=MAX_BYTES // 10**6, zip=common.MAX_UPLOAD // 10**6)
                 gr.HTML(f'<p class="hint">{limits}</p>', container=False, padding=False)
                 with gr.Row(elem_id="photos-add-row"):

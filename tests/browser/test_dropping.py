@@ -101,6 +101,11 @@ def test_a_dropped_split_is_understood_and_said(photos_page, tmp_path):
     expect(photos_page.locator("#photos-bars li").filter(has_text="mug").locator(".share")).to_have_text("3")
 
 
+def test_what_the_paths_travel_in_is_not_seen(photos_page):
+    expect(photos_page.locator("#photos-places textarea")).to_be_attached()
+    expect(photos_page.locator("#photos-places")).to_be_hidden()
+
+
 def test_photos_without_a_class_wait_for_its_name(photos_page, tmp_path):
     fill(tmp_path, {"loose": [31, 32]})
     drop(photos_page, "#photos-files", *sorted((tmp_path / "loose").iterdir()))
