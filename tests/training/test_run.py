@@ -656,6 +656,7 @@ def size_of(path: Path) -> int:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(1200)  # seven trainings: 110 s on a quiet machine, more than 300 on a busy one
 @pytest.mark.usefixtures("small_network", "small_network_in_children")
 def test_killed_again_and_again_it_ends_as_if_never_killed(garden, garden_set, tmp_path):
     """ResNet18. SIGKILL at any moment, twice of them while a checkpoint is being written."""
