@@ -26,8 +26,8 @@ EXPORTS = {
     "onnx": "one file that ONNX Runtime and others can run, once its answers have been compared with PyTorch's",
 }
 # Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
-HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 AT_THE_END = {"learned": 100, "held_back": 400}
+HANG_UP = getattr(signal, "SIGHUP", None)  # not on Windows
 WORTH_CHOOSING = 1000  # photos to classify: the ten seconds of choosing are won back, here or at later starts
 
 

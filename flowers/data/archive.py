@@ -43,8 +43,6 @@ BROKEN = (
     NotImplementedError,
     ValueError,
 )
-
-
 _ENDING = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
 
 
@@ -116,13 +114,18 @@ def extract_all(
     """
     extract(archive, folder, max_files=max_files, max_bytes=max_bytes, max_ratio=max_ratio, progress=progress)
     files, written = _count(folder)
-    for inner in sorted(path for path in folder.rglob("*") if path.is_file() and _ENDING.search(path.name)):
+    for inner in sorted(path for path in folder.rglob("*") if path.is_file() and is_archive(path.name)):
         place = _free_folder(inner)
         limits = {"max_files": max_files - files, "max_bytes": max_bytes - written, "max_ratio": max_ratio}
         more, larger = _count(extract(inner, place, **limits))
         inner.unlink()
         files, written = files + more, written + larger
     return folder
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is one to unpack."""
+    return bool(_ENDING.search(name))
 
 
 def _count(folder: Path) -> tuple[int, int]:

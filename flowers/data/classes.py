@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowers.data.labels import labels_beside, tables
-from flowers.data.text import read_text
+from flowers.data.text import MAX_BYTES, read_text
 from flowers.errors import DataError
 
 MAX_CLASSES = 1000
-MAX_NAMES_BYTES = 50_000_000  # of class-names.json
 # In a set's folder: {folder: class name} of folders that cannot be called as the class. A folder inside a folder is
 # named by its path, such as "plants/rose"; then the classes are those that the file names, and no others.
 CLASS_NAMES = "class-names.json"
@@ -165,7 +164,7 @@ def _given_names(root: Path) -> dict[str, str]:
     """What CLASS_NAMES in ``root`` says. It may be a stranger's: no name in it leads outside."""
     try:
         with open(Path(root) / CLASS_NAMES, "rb") as file:
-            given = json.loads(read_text(file.read(MAX_NAMES_BYTES)))
+            given = json.loads(read_text(file.read(MAX_BYTES)))
         given = {folder: clean_name(name) for folder, name in given.items()}
     except FileNotFoundError:
         return {}
@@ -310,16 +309,17 @@ def _labelled(root: Path, folders: list[Path]) -> Layout | None:
     if not any(map(tables, beside)):
         return None
     photos = [path for path in files_in(root) if path.suffix.lower() not in _DOCUMENTS]
+    may_be_classes = len(folders) > 1 and not all(_parts(folders).values())
     try:
         found = [labels for folder in beside if (labels := labels_beside(folder, root, photos))]
     except DataError:
-        if len(folders) > 1 and not all(_parts(folders).values()):
-            return None  # the folders may be classes
+        if may_be_classes:
+            return None
         raise
     if not found:
         return None
     labels = max(found, key=lambda labels: len(labels.labels))
-    if len(folders) > 1 and not all(_parts(folders).values()) and not labels.is_called_so:
+    if may_be_classes and not labels.is_called_so:
         return None  # numbered classes, and a table of something else
     parts = {path: part_of(part) for path, part in labels.parts.items()}
     classes: dict[str, list[Path]] = {}

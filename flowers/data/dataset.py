@@ -19,7 +19,7 @@ from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.download import Progress
 from flowers.data.fingerprint import fingerprint, groups, pixels_of
 from flowers.data.split import Split, draw
-from flowers.data.text import read_text
+from flowers.data.text import read_text, with_slashes
 from flowers.data.threads import ahead
 from flowers.errors import DataError, DecodeError
 from flowers.files import write_whole
@@ -215,15 +215,10 @@ def _held_back(dataset: PhotoDataset) -> frozenset[int]:
             text = read_text(file.read(MAX_BYTES))
     except FileNotFoundError:
         return frozenset()
-    named = {_as_listed(line) for line in text.splitlines()} - {""}
+    named = {with_slashes(line.strip().strip('"')) for line in text.splitlines()} - {""}
     if unknown := named - places.keys() - {item.path for item in dataset.unreadable}:
         raise DataError(f"{HELD_BACK} names {min(unknown)}, which is no photo of the set: {example}")
     return frozenset(places[path] for path in named & places.keys())
-
-
-def _as_listed(line: str) -> str:
-    """A path as the photos have it, of one as Windows or a shell writes it."""
-    return line.strip().strip('"').replace("\\", "/").removeprefix("./")
 
 
 def _check_counts(dataset: PhotoDataset, files: Sequence[int]) -> None:

@@ -188,8 +188,9 @@ def check(dataset: PhotoDataset, against: PhotoDataset | None = None) -> Finding
     if against and against.root == dataset.root:
         raise UsageError(f"{dataset.root.name} has all photos in common with itself: name another set to compare with.")
     groups = [indices for indices in dataset.groups if len(indices) > 1]
-    conflicts = [indices for indices in groups if len({dataset.photos[i].label for i in indices}) > 1]
-    copies = [indices for indices in groups if indices not in conflicts]
+    conflicts, copies = [], []
+    for indices in groups:
+        (conflicts if len({dataset.photos[i].label for i in indices}) > 1 else copies).append(indices)
     series = _series(dataset, copies)
     named = {one.name for one in series}
     duplicates = []

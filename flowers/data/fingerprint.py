@@ -93,7 +93,8 @@ def groups(photos: Sequence[Picture]) -> list[tuple[int, ...]]:
     Photos that look alike are in one group through any number of others, as the frames of a burst are. What the bits
     alone take for one picture makes no chain: of such a group each photo is near each other.
 
-    0.05 s for 3,000 photos, 15 s and 10 MB for 100,000; 20 s for 5,000 frames of a camera that does not move.
+    On a core of a Xeon, once each: 0.4 s for the report's 2,848 photos, 1.7 s for 30,000 without a near pair, 10 s for
+    5,000 frames that a camera which does not move took of two scenes.
     """
     union, looks = _Union(len(photos)), _Looks(photos)
     labels = np.array([photo.label for photo in photos])
@@ -139,8 +140,7 @@ class _Union:
 def _join_whole(union: _Union, pairs: np.ndarray, photos: Sequence[Picture]) -> None:
     """Join the groups of each pair where every photo of the one is near every photo of the other, the nearest first."""
     codes, refused = _codes(_fingerprints(photos)), set()
-    first, second = codes[:, pairs[:, 0]], codes[:, pairs[:, 1]]
-    bits = sum(np.bitwise_count(first[half] ^ second[half]).astype(int) for half in (0, 1))
+    bits = _bits(codes[:, pairs[:, 0]], codes[:, pairs[:, 1]])
 
     def rank(number: int) -> tuple:
         return bits[number], *sorted(photos[i].sha256 for i in pairs[number])
@@ -151,7 +151,7 @@ def _join_whole(union: _Union, pairs: np.ndarray, photos: Sequence[Picture]) -> 
         tried = (union.of[i], len(ours), union.of[j], len(theirs))
         if union.of[i] == union.of[j] or tried in refused:
             continue
-        if (_bits(codes[:, ours], codes[:, theirs]) <= NEAR_BITS).all():
+        if (_bits(codes[:, ours, None], codes[:, None, theirs]) <= NEAR_BITS).all():
             union.join(i, j)
         else:
             refused.add(tried)
@@ -177,10 +177,9 @@ def _codes(fingerprints: Sequence[str]) -> np.ndarray:
     return np.ascontiguousarray(codes.T)
 
 
-def _bits(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(N, M): in how many bits codes (2, N) and (2, M) differ."""
-    halves = (np.bitwise_count(rows[half][:, None] ^ columns[half]) for half in (0, 1))
-    return sum(half.astype(np.int16) for half in halves)
+def _bits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """In how many bits codes (2, ...) differ from others, which broadcast."""
+    return np.bitwise_count(one ^ other).sum(0, dtype=np.int16)
 
 
 def _close(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +208,7 @@ def _are_distinct(photos: Sequence[Picture]) -> bool:
     codes, looks, crowded = _codes(_fingerprints(photos)), _Looks(photos), 0
     asked = range(min(len(photos), ASKED))
     for i in asked:
-        near = np.flatnonzero(_bits(codes[:, i : i + 1], codes)[0] < DISTINCT_BITS)
+        near = np.flatnonzero(_bits(codes[:, i : i + 1], codes) < DISTINCT_BITS)
         near = near[near != i]
         some = near[:: max(1, len(near) // STRANGERS)]
         crowded += not _alike(looks, looks, np.stack([np.full(len(some), i), some], axis=1)).all()

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flowers.data.text import read_text
+from flowers.data.text import MAX_BYTES, read_text, with_slashes
 from flowers.errors import DataError
 
 TABLES = (".csv", ".tsv", ".json")
-MAX_BYTES = 50_000_000  # a row a photo: half a million rows
 MAX_LABELS = 1000
 MAX_TABLES = 20  # in one folder: more are something of each photo's own
 # What people call the column of labels, the best first; a name in words before its number.
@@ -117,7 +116,7 @@ class _Places:
 
     def find(self, name: str) -> Path | None:
         """The one photo that ``name`` means; None for none, and where it may mean several."""
-        whole = PurePosixPath(name.strip().replace("\\", "/").casefold().removeprefix("./"))
+        whole = PurePosixPath(with_slashes(name).casefold())
         for ending in (whole, PurePosixPath(*whole.parts[1:]), PurePosixPath(whole.name)):
             found = self._places.get(str(ending), ())
             if len(found) == 1:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import chardet
 
+MAX_BYTES = 50_000_000  # of a text file beside photos: a line a photo, half a million lines
 # What Windows writes into zips and calls OEM; each language has one, and Russian two that differ in no Russian letter.
 OEM = ("gb18030", "cp932", "cp949", "big5", "cp866", "cp850", "cp852", "cp437")
 # What it writes into text files and calls ANSI.
@@ -21,6 +22,11 @@ def read_text(content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return content.decode(likeliest(content, ANSI), "replace")
+
+
+def with_slashes(path: str) -> str:
+    """A path in a text, which Windows or a shell may have written, as photo sets have theirs."""
+    return path.strip().replace("\\", "/").removeprefix("./")
 
 
 def likeliest(content: bytes, encodings: Iterable[str]) -> str:

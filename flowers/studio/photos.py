@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 
 from flowers.data import album as albums
 from flowers.data.album import Added, Album, Step
+from flowers.data.archive import is_archive
 from flowers.data.dataset import PhotoDataset, listing, scan, scan_if_read
 from flowers.data.decode import MAX_BYTES
 from flowers.data.doctor import Findings, check
@@ -35,7 +36,6 @@ ALL, TRAIN, VAL = "all", "train", "val"
 ANY_CLASS = ""  # no class is called so
 BURST = 40  # photos of the camera at most, of MAX_FRAME characters each
 MAX_FRAME = 2_000_000
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 TICKED = "(_, ...more) => [[...document.querySelectorAll('#%s input:checked')].map((box) => box.value), ...more]"
 SCROLL = "() => document.querySelector('#photos-findings').scrollIntoView({behavior: 'smooth', block: 'nearest'})"
 CAMERA = f"""
@@ -100,9 +100,8 @@ def build() -> PhotosTab:
                     elem_id="photos-into",
                 )  # fmt: skip
                 files = gr.File(label=say("photos.files"), file_count="multiple", height=130, elem_id="photos-files")
-                places = gr.Textbox(
-                    elem_id="photos-places", container=False, show_label=False
-                )  # the files' paths in a dropped folder
+                # Not seen: the files' paths in a dropped folder.
+                places = gr.Textbox(container=False, show_label=False, elem_id="photos-places")
                 limits = say("photos.files_limits", photo=MAX_BYTES // 10**6, zip=common.MAX_UPLOAD // 10**6)
                 gr.HTML(f'<p class="hint">{limits}</p>', container=False, padding=False)
                 with gr.Row(elem_id="photos-add-row"):
@@ -441,7 +440,7 @@ def _add(
     if not files:
         return *_changed(note(say("photos.nothing_to_add"), "problem")), *stay
     into, places = (into or "").strip(), _places(places, files)
-    archives = [file for file in files if file.lower().endswith(ARCHIVES)]
+    archives = [file for file in files if is_archive(file)]
     photos = [file for file in files if file not in archives]
     if photos and not into and not places:
         return *_changed(note(say("photos.name_first"), "problem")), *stay
