@@ -284,6 +284,8 @@ def _perform(run: Any, quiet: bool, in_line: bool = False) -> None:
     ):
         for event in perform(run, stopping, None if quiet else reading, _calibrate_run, in_line):
             bar.show(event)
+            if event.kind == "started":
+                epochs = event.epochs
             if lines := log_lines(event, epochs):
                 bar.write(lines)
     if run.status().message:

@@ -202,8 +202,9 @@ class Recipe:
         "off",
         "Training",
         "Last layer first",
-        "on: the first epoch fits the last layer alone, in one go, on what the untouched network sees.",
-        choices=("off", "on"),
+        "on: the first epoch fits the last layer alone, in one go, on what the untouched network sees; folds: to all "
+        "photos, as well as it can, and folds tell how good it is; later epochs must be better to be kept.",
+        choices=("off", "on", "folds"),
     )
     stage_decay: float = _knob(
         1.0,
@@ -212,6 +213,13 @@ class Recipe:
         "Each stage learns at this times the rate of the stage after it; 1: all alike.",
         low=0.01,
         high=1,
+    )
+    balance: str = _knob(
+        "off",
+        "Training",
+        "Balance",
+        "on: every class counts the same, however many photos it has; off: every photo does.",
+        choices=("off", "on"),
     )
     label_smoothing: float = _knob(
         0.0,
@@ -469,6 +477,31 @@ KNOBS: dict[str, Knob] = {
 }
 
 PRESETS: dict[str, Recipe] = {
+    # The last layer as well as the photos allow, in seconds; then, where they are enough to tell whether it pays, the
+    # later stages, as ``balanced`` does it.
+    "auto": Recipe(
+        backbone="efficientnet_lite0",  # the best features of the light networks, and its weights come along
+        frozen=2,
+        norms="frozen",
+        epochs=8,
+        learning_rate=0.01,  # EfficientNet-Lite0's best of three: benchmarks/accuracy.md
+        schedule="cosine",
+        warmup=0.1,
+        weight_decay=1e-4,
+        probe="folds",
+        balance="on",
+        stage_decay=0.5,
+        label_smoothing=0.1,
+        ema=0.15,
+        mirror_answers="on",
+        first_size=160,
+        crop_min_area=0.35,
+        rotation=15,
+        saturation=0,
+        hue=0,
+        shear=0,
+        zoom=0,
+    ),
     # The report itself: 25 epochs of SGD on a ResNet18, five augmentations.
     "report": Recipe(),
     # The shortest way to a good network: the last layer at once on frozen features, then the later stages, on small
@@ -545,6 +578,7 @@ PRESETS: dict[str, Recipe] = {
 }
 
 PRESET_HELP: dict[str, str] = {
+    "auto": "As the photos ask for: seconds for a few, and more of the network where that is better.",
     "report": "The student's report, step for step: 25 epochs of everything the report did.",
     "fast": "The shortest way to a good network: the last layer first, then the rest.",
     "balanced": "More of the network, for longer, up to full size.",

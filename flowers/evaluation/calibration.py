@@ -29,6 +29,7 @@ from flowers.models.calibration import (
     write_calibration,
 )
 from flowers.models.checkpoint import Checkpoint
+from flowers.models.out_of_fold import OutOfFold, read_out_of_fold
 
 BATCH = 16
 LEAST = 20  # photos held back: fewer tell nothing
@@ -52,6 +53,9 @@ class Seen:
     scores: np.ndarray  # float32 (N, classes)
     features: np.ndarray  # float32 (N, F)
     labels: np.ndarray  # int64 (N,)
+    # float32 (N,), to their nearest neighbour among photos learned from, where that is not to be asked for: see
+    # ``calibrate_by_folds``.
+    similarity: np.ndarray | None = None
 
     @property
     def right(self) -> np.ndarray:
@@ -60,7 +64,8 @@ class Seen:
 
     def part(self, which: np.ndarray) -> "Seen":
         """Some of the photos, by numbers or bool (N,)."""
-        return Seen(self.scores[which], self.features[which], self.labels[which])
+        similarity = None if self.similarity is None else self.similarity[which]
+        return Seen(self.scores[which], self.features[which], self.labels[which], similarity)
 
 
 def calibrate(
@@ -74,7 +79,8 @@ def calibrate(
 ) -> Calibration:
     """Fit a saved checkpoint's calibration and write it into its folder.
 
-    The split is the one the checkpoint was trained with. At most ``learned`` of the photos it learned from and
+    Of a checkpoint that was judged by folds, by these, and no photo is looked at. Else the split is the one the
+    checkpoint was trained with. At most ``learned`` of the photos it learned from and
     ``held_back`` of the others are looked at, evenly from all classes: it costs what answering them costs.
     ``progress`` gets (photos looked at, in all).
 
@@ -85,6 +91,15 @@ def calibrate(
     from flowers.recipe import Recipe
 
     _check_photos(checkpoint, dataset)
+    if folded := read_out_of_fold(checkpoint.folder):
+        calibration = calibrate_by_folds(folded)
+        write_calibration(checkpoint, calibration)
+        return calibration
+    if checkpoint.folds:
+        raise UsageError(
+            f"{checkpoint.name} learned from all of its photos, and was calibrated by folds when it was trained: it "
+            "stays as it is."
+        )
     recipe = Recipe.from_dict(checkpoint.recipe)
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
     if len(split.val) < LEAST:
@@ -108,6 +123,27 @@ def calibrate(
     calibration = replace(fit(val, train.features), fitted_by=marks)
     write_calibration(checkpoint, calibration)
     return calibration
+
+
+def calibrate_by_folds(folded: OutOfFold) -> Calibration:
+    """The calibration of a checkpoint that learned from all photos, where each is asked as if it were new.
+
+    It is as like those learned from as it is like the photos of other folds. The temperature stays
+    1: the last layer has its own, see training/last_layer.py.
+    """
+    features, folds = folded.features.astype(np.float32), folded.folds[folded.featured]
+    bank = fit_bank(features[: BANK_BYTES // features.shape[1]])
+    similarity = np.empty(len(features), np.float32)
+    for fold in np.unique(folds):
+        others = features[folds != fold][: BANK_BYTES // features.shape[1]]
+        similarity[folds == fold] = fit_bank(others).similarity(features[folds == fold])
+    seen = Seen(folded.scores[folded.featured], features, folded.labels[folded.featured], similarity)
+    enough = len(features) >= PER_CLASS * folded.scores.shape[1]
+    neighbours = _scaled(bank, seen) if enough else None
+    everyone = Seen(folded.scores, features, folded.labels)
+    facts = {"folds": len(np.unique(folds)), **_measure_confidence(everyone, Calibration().confidences(folded.scores))}
+    facts |= _measure_known(seen, neighbours) if neighbours else {}
+    return Calibration(1.0, neighbours, facts)
 
 
 def fit(val: Seen, learned: np.ndarray) -> Calibration:
@@ -163,28 +199,31 @@ def folds(labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def fit_neighbours(learned: np.ndarray, held_back: Seen) -> Neighbours:
-    """What familiarity is told by: a bank of features learned from, (M, F); the rest is fitted to photos held back.
+    """What familiarity is told by: a bank of features learned from, (M, F); the rest is fitted to photos held back."""
+    return _scaled(fit_bank(learned), held_back)
 
-    It is the nearest neighbour that counts.
-    """
+
+def fit_bank(learned: np.ndarray) -> Neighbours:
+    """The bank of features learned from, (M, F), alone. It is the nearest neighbour that counts."""
     # Where a photo has few features of many, as in an EfficientNet-Lite, a weak one tells that something is there, if
     # little of it. Where it has a little of all, as in a ResNet, that tells nothing; and about zero it is noise, which
     # a root would make louder.
     power = POWER if learned.min() >= 0 and np.median(learned) == 0 else 1.0
     bank = directions(in_bytes(directions(learned, power)).astype(np.float32))  # as it is kept
-    return _scaled(Neighbours(bank, 1, np.zeros(0), power=power), held_back)
+    return Neighbours(bank, 1, np.zeros(0), power=power)
 
 
 def _scaled(neighbours: Neighbours, held_back: Seen) -> Neighbours:
     """The same bank with the weight and the scale that photos held back give it."""
     measured = replace(neighbours, usual_energy=usual_energy(held_back.scores))
-    similarity, strength = measured.similarity(held_back.features), measured.strength(held_back.scores)
+    similarity = held_back.similarity
+    similarity = measured.similarity(held_back.features) if similarity is None else similarity
+    strength = measured.strength(held_back.scores)
     # As in a sum of standard scores; what those subtract, and their common factor, would move no quantile. Where all
     # energies are the same but for rounding, they tell nothing.
     told = strength.std() > ROUNDING * np.abs(energy(held_back.scores)).max()
-    weight = ENERGY_SHARE * float(similarity.std() / strength.std()) if told else 0.0
-    weighed = replace(measured, energy_weight=weight)
-    likeness = weighed.likeness(held_back.features, held_back.scores)
+    weighed = replace(measured, energy_weight=ENERGY_SHARE * float(similarity.std() / strength.std()) if told else 0.0)
+    likeness = weighed.likeness(held_back.features, held_back.scores, similarity)
     return replace(weighed, scale=np.quantile(likeness, np.linspace(0, 1, QUANTILES)))
 
 
@@ -199,8 +238,13 @@ def usual_energy(scores: np.ndarray) -> np.ndarray:
 
 
 def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:
-    raw, calibrated = Calibration().confidences(val.scores), cross_fitted(val.scores, val.labels)
+    return {
+        **_measure_confidence(val, cross_fitted(val.scores, val.labels)),
+        **(_measure_known(val, neighbours) if neighbours else {}),
+    }
 
+
+def _measure_confidence(val: Seen, calibrated: np.ndarray) -> dict[str, Any]:
     def quality(probabilities: np.ndarray) -> dict[str, float]:
         return {
             "expected_calibration_error": expected_calibration_error(probabilities.max(1), val.right),
@@ -210,11 +254,10 @@ def _measure(val: Seen, neighbours: Neighbours | None) -> dict[str, Any]:
 
     return {
         "photos_held_back": len(val.labels),
-        "uncalibrated": quality(raw),
+        "uncalibrated": quality(Calibration().confidences(val.scores)),
         "calibrated": quality(calibrated),
         "honest_calibration_error": honest_error(calibrated.max(1)),
         "accuracy": float(val.right.mean()),
-        **(_measure_known(val, neighbours) if neighbours else {}),
     }
 
 
@@ -222,7 +265,8 @@ def _measure_known(val: Seen, neighbours: Neighbours) -> dict[str, Any]:
     known = np.empty(len(val.labels), bool)
     for held, others in folds(val.labels):
         mine, theirs = val.part(held), val.part(others)
-        known[held] = _scaled(neighbours, theirs).familiarity(mine.features, mine.scores) >= UNFAMILIAR
+        fitted = _scaled(neighbours, theirs)
+        known[held] = fitted.familiarity(mine.features, mine.scores, mine.similarity) >= UNFAMILIAR
     return {
         "photos_learned_from": len(neighbours.bank),
         "known": float(known.mean()),

@@ -26,6 +26,7 @@ from flowers.evaluation.metrics import (
     standard_error,
 )
 from flowers.models.calibration import mark
+from flowers.models.out_of_fold import marks_of, read_out_of_fold
 
 if TYPE_CHECKING:
     from flowers.classifier import Classifier
@@ -64,6 +65,7 @@ class Evaluation:
     digest: str  # what exactly these photos under these labels are called, whatever the folder's name
     same_set: bool  # whether it is, photo for photo, the set that the checkpoint was trained on
     held_back: bool  # whether all of these photos are known to have been held back while it was trained
+    by_folds: bool  # whether each was answered by a last layer that was fitted to the photos of other folds
     unreadable: tuple[Unreadable, ...]  # files of the set that were left out
     split: str  # val, train or all
     views: int  # 0: clean photos; n: n augmented views of each
@@ -154,6 +156,8 @@ class Evaluation:
 
     def worth(self) -> str:
         """How much the numbers say about photos to come, in a sentence or two."""
+        if self.by_folds:
+            return "Each photo was answered by a last layer that had not learned from it."
         if self.held_back:
             return "These photos were held back while it was trained."
         if not self.same_set:
@@ -213,8 +217,11 @@ def evaluate(
 
     relabel = _relabel(classifier, dataset)
     recipe = Recipe.from_dict(classifier.checkpoint.recipe)
-    indices = _indices(dataset, split, Recipe.from_dict(split_of.recipe) if split_of else recipe)
+    indices = _indices(dataset, split, split_of or classifier.checkpoint)
     batches = batches_of(indices, BATCH, least=1)
+    same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
+    folded = read_out_of_fold(classifier.checkpoint.folder) if same_set else None
+    by_folds = folded is not None and split == "val" and not views
     loader = PhotoLoader(dataset, classifier.preprocessing, workers)
 
     def pictures() -> Iterator:
@@ -225,14 +232,21 @@ def evaluate(
         for view in range(views):
             yield from loader.augmented(batches, recipe, epoch=recipe.epochs + view)
 
+    def answers() -> Iterator[np.ndarray]:
+        if by_folds:
+            marks = marks_of([dataset.photos[index].sha256 for index in indices])
+            yield classifier.calibration.confidences(folded.scores_of(marks))
+        else:
+            yield from (classifier.confidences(pixels).numpy() for pixels, _ in pictures())
+
     outcomes: list[Outcome] = []
     probabilities: list[np.ndarray] = []
     total = len(indices) * max(1, views)
     try:
-        for pixels, _ in pictures():
-            probabilities.append(classifier.confidences(pixels).numpy())
-            check_numbers(probabilities[-1], classifier.checkpoint)
-            for confidences in probabilities[-1]:
+        for batch in answers():
+            probabilities.append(batch)
+            check_numbers(batch, classifier.checkpoint)
+            for confidences in batch:
                 photo = dataset.photos[indices[len(outcomes) % len(indices)]]
                 predicted, label = int(confidences.argmax()), relabel[photo.label]
                 outcomes.append(
@@ -242,19 +256,21 @@ def evaluate(
                 progress(len(outcomes), total)
     finally:
         loader.close()
-    same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
     judged = np.concatenate(probabilities)
     fitted = np.array([mark(dataset.photos[index].sha256) in classifier.calibration.fitted_by for index in indices])
     if not views and fitted.sum() >= FOLDS:
         labels = np.array([item.label for item in outcomes])[fitted]
         judged[fitted] = cross_fitted(np.log(np.maximum(judged[fitted], TINY)), labels)
+    learned_from_all = classifier.checkpoint.folds > 0
+    held_out = same_set and split == "val" and _is_part(indices, dataset, classifier.checkpoint)
     return Evaluation(
         checkpoint=classifier.checkpoint.name,
         source=source or dataset.root.name,
         root=dataset.root,
         digest=dataset.digest,
         same_set=same_set,
-        held_back=bool(fitted.all()) or (same_set and split == "val" and _is_part(indices, dataset, recipe)),
+        held_back=by_folds or (not learned_from_all and (bool(fitted.all()) or held_out)),
+        by_folds=by_folds,
         unreadable=dataset.unreadable,
         split=split,
         views=views,
@@ -313,13 +329,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _is_part(indices: Sequence[int], dataset: PhotoDataset, recipe) -> bool:
-    """Whether all of these photos are among those that the recipe holds back."""
-    return set(indices) <= set(_indices(dataset, "val", recipe))
+def _is_part(indices: Sequence[int], dataset: PhotoDataset, checkpoint: "Checkpoint") -> bool:
+    """Whether all of these photos are among those that were held back while it was trained."""
+    return set(indices) <= set(_indices(dataset, "val", checkpoint))
 
 
-def _indices(dataset: PhotoDataset, split: str, recipe) -> tuple[int, ...]:
-    if split == "all":
+def _indices(dataset: PhotoDataset, split: str, checkpoint: "Checkpoint") -> tuple[int, ...]:
+    from flowers.recipe import Recipe
+
+    if split == "all" or checkpoint.folds:
         return tuple(range(len(dataset)))
+    recipe = Recipe.from_dict(checkpoint.recipe)
     parts = dataset.split(recipe.split_seed, recipe.val_fraction)
     return parts.val if split == "val" else parts.train

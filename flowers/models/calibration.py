@@ -66,19 +66,21 @@ class Neighbours:
             return energies
         return energies - np.exp(scores - energies[:, None]) @ self.usual_energy
 
-    def likeness(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def likeness(self, features: np.ndarray, scores: np.ndarray, similarity: np.ndarray | None = None) -> np.ndarray:
         """The sum, float32 (N,), of ``features`` float32 (N, F) and class ``scores`` float32 (N, classes).
 
-        Raises as ``similarity``.
+        ``similarity``: that of the photos, where it is known already. Raises as ``similarity`` does.
         """
-        return self.similarity(features) + np.float32(self.energy_weight) * self.strength(scores)
+        near = self.similarity(features) if similarity is None else similarity
+        return near + np.float32(self.energy_weight) * self.strength(scores)
 
-    def familiarity(self, features: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def familiarity(self, features: np.ndarray, scores: np.ndarray, similarity: np.ndarray | None = None) -> np.ndarray:
         """The share of the photos held back that are less like those learned from, float64 (N,), 0..1.
 
         Takes and raises what ``likeness`` does.
         """
-        return np.interp(self.likeness(features, scores), self.scale, np.linspace(0, 1, len(self.scale)))
+        likeness = self.likeness(features, scores, similarity)
+        return np.interp(likeness, self.scale, np.linspace(0, 1, len(self.scale)))
 
 
 @dataclass(frozen=True)

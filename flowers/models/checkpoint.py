@@ -46,6 +46,12 @@ class Checkpoint:
     folder: Path | None = None
 
     @property
+    def folds(self) -> int:
+        """By how many folds it was judged, having learned from all of its photos; 0 where it held some back."""
+        folds = self.metrics.get("folds", 0)
+        return folds if isinstance(folds, int) else 0
+
+    @property
     def name(self) -> str:
         """What people call it: the folder's name, or the run's for its best checkpoint."""
         if self.folder is None:

@@ -55,6 +55,11 @@ def check_alike(checkpoints: Sequence[Checkpoint]) -> None:
     if len(checkpoints) < 2:
         raise UsageError("An average needs two runs or more: name another one.")
     first = checkpoints[0]
+    if judged := [part.name for part in checkpoints if part.folds]:
+        raise CheckpointError(
+            f"{judged[0]} learned from all of its photos, so that none is left to choose by: take runs that hold some "
+            "back."
+        )
     for other in checkpoints[1:]:
         names = f"{first.name} and {other.name}"
         if other.backbone != first.backbone:

@@ -404,6 +404,14 @@ def spread(word: Word) -> str:
     return titles + bars(sharp, 10, 150, "learns") + bars(soft, 172, 150, "learns")
 
 
+def weighed(word: Word) -> str:
+    """What two classes of nine and three photos count: as many as they have, and the same."""
+    names = [word("rose"), word("tulip")]
+    titles = text(10, 16, "off") + text(172, 16, "on")
+    unequal, equal = ([*zip(names, shares, strict=True)] for shares in ((0.75, 0.25), (0.5, 0.5)))
+    return titles + bars(unequal, 10, 150, "learns") + bars(equal, 172, 150, "learns")
+
+
 # Photos
 
 
@@ -600,6 +608,7 @@ PICTURES: dict[str, Callable[[Word], str]] = {
             for k in range(STAGES)
         )
     ),
+    "balance": weighed,
     "label_smoothing": spread,
     "ema": averaged,
     "patience": waiting,

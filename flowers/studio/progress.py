@@ -7,12 +7,14 @@ from pathlib import Path
 
 from flowers.data.sources import KNOWN, local, resolve
 from flowers.errors import FlowersError
+from flowers.evaluation.metrics import accuracy_interval
 from flowers.recipe import KNOBS
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.common import escape, note
 from flowers.studio.language import say, sentence
 from flowers.studio.presets import in_words
 from flowers.studio.thumbnails import thumbnail
+from flowers.training.learning_curve import half, verdict
 from flowers.training.log import duration
 from flowers.training.run import Run, Status
 from flowers.training.story import Look, Point, Story, read_story
@@ -89,6 +91,8 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
 
 def _ending(story: Story) -> str:
     took = duration(story.seconds)
+    if story.all_by_folds:
+        return say("train.ended_by_folds", photos=f"{story.photos:,}", took=took)
     if story.epoch >= story.epochs or story.best_epoch is None:
         return say("train.ended", epochs=story.epochs, took=took)
     idle = story.epoch - 1 - story.best_epoch
@@ -113,17 +117,31 @@ def _outlook(seconds: float, left: float) -> str:
 
 
 def _stats(story: Story) -> list[tuple[str, str]]:
-    best = "–" if story.best_val_accuracy is None else f"{story.best_val_accuracy:.2%}"
-    epoch = story.best_epoch
-    what = say("train.best") if epoch is None else say("train.best_in", epoch=epoch + 1)
     validated = [point.y for point in story.accuracy if point.series == "validation"]
     return [
-        (what, best),
+        (_best_of(story), _best(story)),
         (say("train.last"), f"{validated[-1]:.2%}" if validated else "–"),
         (say("train.rate"), f"{story.learning_rate:.3g}" if story.learning_rate else "–"),
         (say("train.so_far"), duration(story.seconds)),
         (say("train.predicted"), "–" if story.predicted_seconds is None else duration(story.predicted_seconds)),
     ]
+
+
+def _best_of(story: Story) -> str:
+    if story.best_epoch is None:
+        return say("train.best")
+    if story.folds and not story.best_epoch:
+        return say("train.best_by_folds", folds=story.folds)
+    return say("train.best_in", epoch=story.best_epoch + 1)
+
+
+def _best(story: Story) -> str:
+    """The best accuracy, and between which it lies for photos to come, as far as that can be told from so many."""
+    if story.best_val_accuracy is None:
+        return "–"
+    low, high = accuracy_interval(story.best_val_accuracy * story.judged, story.judged)
+    between = say("train.between", low=f"{low:.0%}", high=f"{high:.0%}")
+    return f'{story.best_val_accuracy:.2%}<small class="hint">{between}</small>'
 
 
 # The curves
@@ -137,6 +155,9 @@ def curves(run: Run | None, story: Story) -> str:
     for part in chapters[:-1]:
         start += part.epoch
         marks.append(Mark(start, say("train.continued")))
+    learned = learning(story)
+    if learned and story.all_by_folds:
+        return f'<div class="card charts" id="train-curves">{learned}</div>'
     lines = {what: [_line(chapters, what, kind) for kind in kinds] for what, kinds in CURVES.items()}
     highest = max((y for line in lines["loss"] for _, y in line.points), default=0.0)
     return (
@@ -145,8 +166,20 @@ def curves(run: Run | None, story: Story) -> str:
             say("train.loss"), lines["loss"], (0, epochs), (0, round_up(highest) if highest else 2.0), marks=marks
         )
         + line_chart(say("train.accuracy"), lines["accuracy"], (0, epochs), (0, 1), percent=True, marks=marks)
-        + f'<p class="hint">{say("train.curves_hint")}</p></div>'
+        + f'<p class="hint">{say("train.curves_hint")}</p>{learned}</div>'
     )
+
+
+def learning(story: Story) -> str:
+    """How accuracy rose with the number of photos, and whether more of them would help; empty where nobody knows."""
+    if len(story.curve) < 2:
+        return ""
+    line = Line(say("train.curve_validation"), "validation", [(float(x), y) for x, y in story.curve])
+    (few, before), (many, after) = half(story.curve), story.curve[-1]
+    words = {"few": f"{few:,}", "before": f"{before:.0%}", "many": f"{many:,}", "after": f"{after:.0%}"}
+    said = say(f"train.learning_{verdict(story.curve, story.judged_by_folds)}", **words)
+    chart = line_chart(say("train.learning"), [line], (0, many), (0, 1), percent=True)
+    return f'<div class="learning">{chart}<p><b>{said}</b></p><p class="hint">{say("train.learning_hint")}</p></div>'
 
 
 def _chapters(run: Run, story: Story) -> list[Story]:
@@ -184,9 +217,13 @@ def numbers(run: Run | None, story: Story) -> str:
         (f"{told[0][0]:g}", *(f"{y:{form}}" for (_, y), form in zip(told, (".4f", ".4f", ".2%", ".2%"), strict=True)))
         for told in zip(*(line.points for line in lines), strict=True)
     ]
+    learned = [(f"{photos:,}", f"{accuracy:.2%}") for photos, accuracy in story.curve]
     heads = ("train.epoch", "train.training_loss", "train.validation_loss", "train.training_accuracy",
              "train.validation_accuracy")  # fmt: skip
-    return number_table(say("train.numbers"), [say(name) for name in heads], rows)
+    table = number_table(say("train.numbers"), [say(name) for name in heads], rows)
+    if learned:
+        table += number_table(say("train.learning"), [say("train.learned_from"), say("train.accuracy")], learned)
+    return table
 
 
 # A few photos, and what it takes for what
@@ -214,12 +251,21 @@ def look(run: Run, story: Story) -> str:
     last = past[-1]
     return (
         f'<section class="card look" data-past="{escape(json.dumps(told, separators=(",", ":")))}">'
-        f'<h3>{say("train.look")}</h3><p class="hint">{say("train.look_hint")}</p>'
+        f"<h3>{say('train.look')}</h3>"
+        f'<p class="hint">{say("train.look_by_folds" if story.all_by_folds else "train.look_hint")}</p>'
         f'<div class="samples">{"".join(_sample(run, sample, story.classes) for sample in last.samples)}</div>'
-        f'<div class="replaying"><button type="button" class="replay">{say("train.replay")}</button>'
+        f"{_replaying(past)}{_confusion(last.confusion, story.classes, story.all_by_folds)}</section>"
+    )
+
+
+def _replaying(past: list[Look]) -> str:
+    """What takes the card back through the epochs; hidden where there was but one."""
+    return (
+        f'<div class="replaying"{" hidden" * (len(past) == 1)}><button type="button" class="replay">'
+        f"{say('train.replay')}</button>"
         f'<input type="range" min="1" max="{len(past)}" value="{len(past)}" aria-label="{say("train.epoch")}">'
-        f'<output>{say("train.epoch")} <b class="at">{last.epoch + 1}</b> · <span class="accuracy">'
-        f"{last.accuracy:.1%}</span></output></div>{_confusion(last.confusion, story.classes)}</section>"
+        f'<output>{say("train.epoch")} <b class="at">{past[-1].epoch + 1}</b> · <span class="accuracy">'
+        f"{past[-1].accuracy:.1%}</span></output></div>"
     )
 
 
@@ -266,7 +312,7 @@ def _resolved(source: str | None) -> Path:
     return resolve(source)
 
 
-def _confusion(confusion: list[list[int]], classes: Sequence[str]) -> str:
+def _confusion(confusion: list[list[int]], classes: Sequence[str], by_folds: bool) -> str:
     if not confusion:  # of a run of before it was told
         return ""
     title = f"<h3>{say('train.confusion')}</h3>"
@@ -280,7 +326,8 @@ def _confusion(confusion: list[list[int]], classes: Sequence[str]) -> str:
     return (
         f'{title}<div class="scroll" tabindex="0" role="region" aria-label="{say("train.confusion")}">'
         f'<table class="confusion"><thead><tr><th scope="col">{say("train.confusion_corner")}</th>{head}</tr></thead>'
-        f'<tbody>{rows}</tbody></table></div><p class="hint">{say("train.confusion_hint")}</p>'
+        f"<tbody>{rows}</tbody></table></div>"
+        f'<p class="hint">{say("train.confusion_by_folds" if by_folds else "train.confusion_hint")}</p>'
     )
 
 

@@ -80,7 +80,8 @@ def _headline(result: Evaluation) -> str:
 def _facts(result: Evaluation) -> str:
     """What was measured, and how much it says about photos to come."""
     names = {"name": common.escape(result.checkpoint), "source": common.escape(_source(result))}
-    said = [say(f"evaluate.measured.{result.split}", **names), _worth(result)]
+    part = "folds" if result.by_folds else result.split
+    said = [say(f"evaluate.measured.{part}", **names), _worth(result)]
     if count := len(result.unreadable):
         said.append(say("evaluate.unreadable_one") if count == 1 else say("evaluate.unreadable", count=count))
     return " ".join(said)
@@ -92,6 +93,8 @@ def _source(result: Evaluation) -> str:
 
 def _worth(result: Evaluation) -> str:
     """What ``Evaluation.worth`` says, in the visitor's language."""
+    if result.by_folds:
+        return say("evaluate.worth.by_folds")
     if result.held_back:
         return say("evaluate.worth.held_back")
     if not result.same_set:

@@ -63,6 +63,20 @@ class Probing(Event):
 
 
 @dataclass(frozen=True)
+class Folded(Event):
+    """The last layer has been fitted to all photos; by layers that were fitted to a part of them it was judged."""
+
+    kind: ClassVar[str] = "folded"
+    epoch: int
+    folds: int
+    photos: int
+    accuracy: float  # 0..1, of answers to photos that the layer had not been fitted to
+    penalty: float  # see last_layer.py
+    curve: list[tuple[int, float]]  # (photos learned from, accuracy of the others), rising in photos
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Validating(Event):
     """The photos held back are being looked at."""
 

@@ -5,9 +5,8 @@ same answer every time) and asked about that one. What comes before the last lay
 go through the network only once.
 """
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from flowers.data.dataset import PhotoDataset
 from flowers.data.download import Progress
 from flowers.data.loader import PhotoLoader, batches_of
 from flowers.data.preprocess import Preprocessing
+from flowers.data.split import deal, held_out
 from flowers.errors import DataError, FlowersError
 from flowers.models.backbones import backbone
 from flowers.models.checkpoint import find_checkpoint
@@ -71,18 +71,7 @@ def folds(dataset: PhotoDataset, count: int = FOLDS, seed: int = 0) -> list[list
                 "of each class: add some, or do not ask for wrong labels."
             )
 
-    def draw(group: tuple[int, ...]) -> str:
-        content = min(dataset.photos[i].sha256 for i in group)
-        return hashlib.sha256(f"folds:{seed}:{content}".encode()).hexdigest()
-
-    parts: list[list[int]] = [[] for _ in range(count)]
-    held = np.zeros((count, len(dataset.classes)), dtype=np.int64)
-    for group in sorted(dataset.groups, key=draw):
-        label = dataset.photos[group[0]].label
-        part = min(range(count), key=lambda part: (held[part, label], held[part].sum()))
-        parts[part].extend(group)
-        np.add.at(held[part], [dataset.photos[i].label for i in group], 1)
-    return [sorted(part) for part in parts]
+    return deal(dataset.photos, dataset.groups, count, seed)
 
 
 def features(
@@ -125,18 +114,12 @@ def predict(inputs: Tensor, labels: Tensor, parts: Sequence[Sequence[int]], clas
     ``inputs`` are features, float32 (N, features), ``labels`` int64 (N,); photos in no part get zeros.
     """
     confidences = np.zeros((len(labels), classes), dtype=np.float32)
-    for part, others in _held_out(parts):
+    for part, others in held_out(parts):
         head = nn.Linear(inputs.shape[1], classes)
         probe.fit(head, inputs[others], labels[others], smoothing=0.0)
         with torch.no_grad():
             confidences[part] = functional.softmax(head(inputs[part]), 1).numpy()
     return confidences
-
-
-def _held_out(parts: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], list[int]]]:
-    """Each part, and all the others together."""
-    for held in range(len(parts)):
-        yield list(parts[held]), [i for part, indices in enumerate(parts) if part != held for i in indices]
 
 
 def _network(recipe: Recipe, dataset: PhotoDataset) -> tuple[nn.Module, Preprocessing, str]:

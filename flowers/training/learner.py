@@ -38,6 +38,7 @@ class Learner:
         self.optimizer = new_optimizer(parameter_groups(net, chosen, recipe), recipe, team.device)
         self.average = self._new_average()
         self._forward: nn.Module | None = None
+        self.class_weights: Tensor | None = None  # float32 (classes,), of each class's loss; None: 1
 
     @property
     def answering(self) -> nn.Module:
@@ -70,7 +71,11 @@ class Learner:
         with self.machine.autocast():
             scores = self._forward(photos)
         loss = functional.cross_entropy(
-            scores.float(), targets, reduction="sum", label_smoothing=self.recipe.label_smoothing
+            scores.float(),
+            targets,
+            self.class_weights,
+            reduction="sum",
+            label_smoothing=self.recipe.label_smoothing,
         )
         self.optimizer.zero_grad(set_to_none=True)
         # The team averages gradients: this way their average is the gradient of the whole batch's mean loss.

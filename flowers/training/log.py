@@ -1,6 +1,7 @@
 """The report's log format, line by line from the events."""
 
-from flowers.training.events import Epoch, Event, Finished, Started
+from flowers.training.events import Epoch, Event, Finished, Folded, Started
+from flowers.training.learning_curve import in_words
 
 
 def log_lines(event: Event, epochs: int) -> str | None:
@@ -8,8 +9,9 @@ def log_lines(event: Event, epochs: int) -> str | None:
     match event:
         case Started():
             resumed = "Going on" if event.epoch or event.step else "Training"
+            held = f"{event.val_photos} held back" if event.val_photos else "judged by folds"
             return (
-                f"{resumed}: {event.train_photos} photos to learn from, {event.val_photos} held back, "
+                f"{resumed}: {event.train_photos} photos to learn from, {held}, "
                 f"{len(event.classes)} classes. {event.machine} {event.store}\n"
                 f"This should take {duration(_to_come(event))}.\n"
                 + "".join(f"{note}\n" for note in event.notes)
@@ -22,6 +24,11 @@ def log_lines(event: Event, epochs: int) -> str | None:
                 f"Learning Rate: {event.learning_rate:.6g}\n"
                 f"train Loss: {event.train_loss:.4f} Acc: {event.train_accuracy:.4f}\n"
                 f"val Loss: {event.val_loss:.4f} Acc: {event.val_accuracy:.4f}\n"
+            )
+        case Folded():
+            return (
+                f"The last layer has learned from {event.photos} photos. By {event.folds} folds it is right on "
+                f"{event.accuracy:.2%} of those that it has not seen.\n{in_words(event.curve, event.photos)}".rstrip()
             )
         case Finished():
             ended = "stopped" if event.stopped else "complete"

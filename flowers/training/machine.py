@@ -1,12 +1,16 @@
 """What this machine trains this network fastest with: measured in a second or two, not assumed."""
 
 import contextlib
+import hashlib
 import importlib.util
+import json
 import math
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +18,9 @@ from torch import nn
 
 from flowers.cores import available_cores
 from flowers.errors import UsageError
+from flowers.files import write_json
 from flowers.models.backbones import backbone
+from flowers.paths import cache_dir
 from flowers.recipe import Recipe
 from flowers.training.process import in_team
 
@@ -22,6 +28,8 @@ SIDE = 128  # pixels of a photo in the trials
 TRIAL_PHOTOS = 8  # in a step: few enough for a second in all, enough to keep every core busy
 TIMED_PHOTOS = 16  # in a step to predict from: what it costs however few they are would weigh too much with fewer
 LAPS = 2  # of every kind, after one that sets it up
+LEARNING = 3  # times as long as a look: forward, and back for inputs and weights
+REMEMBERED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
 
 
@@ -91,7 +99,26 @@ def choose_machine(
         if more := [replace(best, threads=count) for count in counts[1:]]:
             trials += _compared(more, device, net, side)
             best = min(trials, key=lambda machine: machine.learning)
-        return replace(_timed(best, device, net, side), why=_reason(best, trials))
+        machine = replace(_timed(best, device, net, side), why=_reason(best, trials))
+    if neighbours == 1:
+        _remember(recipe, machine)
+    return machine
+
+
+def assume_machine(recipe: Recipe, device: torch.device, net: nn.Module) -> Machine:
+    """What to look at photos with where that takes seconds, so that trials would take longer than they save.
+
+    As ``choose_machine`` last found here within a day, else PyTorch's usual way; timed by one look.
+    """
+    if known := _remembered(recipe, device):
+        return replace(known, why=f"{_shown(known)}, as measured here before.")
+    precision, memory_format = _kinds(recipe, device)[0]
+    plain = Machine(device.type, precision, memory_format, _thread_counts(recipe, device, 1)[0], math.inf, math.inf, "")
+    chosen = backbone(recipe.backbone)
+    shape = _shape(TRIAL_PHOTOS, chosen.size if chosen.one_size else SIDE)
+    with _left_as_it_was(net):
+        looking = min(_lap(_look, plain, device, net.eval(), shape) for _ in range(2))  # the first sets the kernels up
+    return replace(plain, looking=looking, learning=LEARNING * looking, why=f"{_shown(plain)}.")
 
 
 def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:
@@ -102,6 +129,32 @@ def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bo
         and predicted > COMPILE_SECONDS
         and importlib.util.find_spec("triton") is not None  # which Windows lacks
     )
+
+
+def _remembered(recipe: Recipe, device: torch.device) -> Machine | None:
+    file = _file(recipe, device.type)
+    try:
+        if time.time() - file.stat().st_mtime > REMEMBERED_SECONDS:
+            return None
+        return Machine(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):  # never measured, or damaged
+        return None
+
+
+def _remember(recipe: Recipe, machine: Machine) -> None:
+    file = _file(recipe, machine.device)
+    with contextlib.suppress(OSError):  # a full disk: it is measured anew
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, machine.to_dict())
+
+
+def _file(recipe: Recipe, device: str) -> Path:
+    """One for each machine, network and wish: a cache may be shared by several."""
+    wishes = (recipe.backbone, recipe.precision, recipe.memory_format, recipe.threads, recipe.frozen, recipe.norms)
+    told = repr(
+        (platform.node(), available_cores(), os.environ.get("OMP_NUM_THREADS"), device, torch.__version__, wishes)
+    )
+    return cache_dir() / "machines" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
 
 
 def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:

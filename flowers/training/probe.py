@@ -35,8 +35,12 @@ def features(
         handle.remove()
 
 
-def fit(head: nn.Linear, inputs: Tensor, labels: Tensor, smoothing: float) -> tuple[float, float]:
+def fit(
+    head: nn.Linear, inputs: Tensor, labels: Tensor, smoothing: float, class_weights: Tensor | None = None
+) -> tuple[float, float]:
     """Set ``head`` to the best for these features (N, head.in_features), float32; the loss and accuracy it reaches.
+
+    ``class_weights``, float32 (classes,), are of each class's loss.
 
     Multinomial logistic regression by L-BFGS: a convex problem with one solution, whatever was there before.
     """
@@ -52,7 +56,7 @@ def fit(head: nn.Linear, inputs: Tensor, labels: Tensor, smoothing: float) -> tu
     def cost() -> Tensor:
         optimizer.zero_grad()
         scores = functional.linear(standard, weight, bias)
-        loss = functional.cross_entropy(scores, labels, label_smoothing=smoothing)
+        loss = functional.cross_entropy(scores, labels, class_weights, label_smoothing=smoothing)
         loss = loss + PENALTY / 2 * weight.square().sum()
         loss.backward()
         return loss
@@ -63,5 +67,5 @@ def fit(head: nn.Linear, inputs: Tensor, labels: Tensor, smoothing: float) -> tu
         head.weight.copy_(weight / deviation)
         head.bias.copy_(bias - (weight * mean / deviation).sum(1))
         scores = functional.linear(inputs, head.weight, head.bias)
-        loss = functional.cross_entropy(scores, labels, label_smoothing=smoothing).item()
+        loss = functional.cross_entropy(scores, labels, class_weights, label_smoothing=smoothing).item()
         return loss, (scores.argmax(1) == labels).float().mean().item()

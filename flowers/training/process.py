@@ -155,10 +155,18 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
     of the last size. Not the same run resumed with more epochs: its schedule would have been another from the first
     epoch on, and its recipe would no longer tell how its weights came about.
 
-    Raises UsageError when ``run`` has no checkpoint, for epochs out of range, and as ``start``.
+    Raises UsageError when ``run`` has no checkpoint, or one that learned from all its photos, for epochs out of range,
+    and as ``start``.
     """
     if not run.has_checkpoint():
         raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
+    from flowers.models.checkpoint import read_checkpoint
+
+    if read_checkpoint(run.folder / "best").folds:
+        raise UsageError(
+            f"The run {run.title} has learned all that its last layer can from these photos: add some, or start a new "
+            "run with another preset."
+        )
     recipe = run.recipe
     more = recipe.replace(init=run.name, epochs=epochs, probe="off", first_size=recipe.last_size)
     return start(more, run.source, run.preset, visitor, continues=run.name)
@@ -230,11 +238,13 @@ def _record(
     from flowers.training.train import train
 
     recipe = run.recipe
-    finished = False
+    epochs, finished = recipe.epochs, False
     for event in train(recipe, dataset, run=run, stop=stop, progress=progress):
         heartbeat.tell("")  # the photos are ready
         run.append(event)
-        if lines := log_lines(event, recipe.epochs):
+        if event.kind == "started":
+            epochs = event.epochs
+        if lines := log_lines(event, epochs):
             run.append_log(lines)
         if event.kind == "finished":
             finished = not event.stopped

@@ -59,6 +59,7 @@ class Position:
     seen: int = 0
     best_epoch: int | None = None
     best_val_accuracy: float | None = None
+    bar: float | None = None  # what a later epoch must exceed to be the best, where that is another number
     seconds: float = 0.0
 
     def add(self, loss: float, right: float, photos: int) -> None:
@@ -415,7 +416,7 @@ def _when(event: Mapping[str, Any]) -> tuple[int, int]:
     """(epochs, steps) done when the event was told."""
     if event["kind"] in ("epoch", "samples"):
         return event["epoch"] + 1, 0
-    if event["kind"] in ("validating", "probing"):
+    if event["kind"] in ("validating", "probing", "folded"):
         return event["epoch"] + 1, -1  # told only on the way to the epoch's end
     return event["epoch"], event["step"]
 

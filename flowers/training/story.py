@@ -55,6 +55,10 @@ class Story:
     samples: list[dict[str, Any]] = field(default_factory=list)  # the last epoch's
     confusion: list[list[int]] = field(default_factory=list)  # the last epoch's, empty in runs of before it was told
     classes: list[str] = field(default_factory=list)
+    folds: int = 0  # by which the last layer was judged; 0 where photos are held back for that
+    curve: list[tuple[int, float]] = field(default_factory=list)  # (photos learned from, accuracy), of those folds
+    judged_by_folds: int = 0  # photos
+    judged: int = 0  # photos that the best accuracy is of
     past: list[Look] = field(default_factory=list)  # one for each epoch that was checked
 
     @property
@@ -65,8 +69,15 @@ class Story:
         return min(1.0, (self.epoch + self.step / self.steps) / self.epochs)
 
     @property
+    def all_by_folds(self) -> bool:
+        """Whether folds alone judge it: no photo is held back for good."""
+        return self.folds > 0 and self.epochs == 1
+
+    @property
     def ending(self) -> str:
         """What a finished run came to, without a full stop."""
+        if self.all_by_folds:
+            return f"The last layer has learned from all {self.photos} photos"
         if self.epoch >= self.epochs or self.best_epoch is None:
             return f"All {self.epochs} epochs are done"
         idle = self.epoch - 1 - self.best_epoch
@@ -104,6 +115,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
     steps = [event for event in events if event["kind"] == "step"]
     epochs = [event for event in events if event["kind"] == "epoch"]
     samples = [event for event in events if event["kind"] == "samples"]
+    folded = next((event for event in reversed(events) if event["kind"] == "folded"), None)
     best = next((event for event in reversed(epochs) if event["best"]), None)
     epoch, step = _position(events, start)
     return Story(
@@ -131,6 +143,10 @@ def tell(events: list[dict[str, Any]]) -> Story:
         samples=samples[-1]["predictions"] if samples else [],
         confusion=epochs[-1].get("confusion", []) if epochs else [],
         classes=start["classes"],
+        folds=folded["folds"] if folded else 0,
+        curve=[(photos, accuracy) for photos, accuracy in folded["curve"]] if folded else [],
+        judged_by_folds=folded["photos"] if folded else 0,
+        judged=folded["photos"] if folded and not (best and best["epoch"]) else start["val_photos"],
         past=_looks(epochs, samples),
     )
 

@@ -13,26 +13,40 @@ from torch.nn import functional
 
 from flowers.cores import available_cores
 from flowers.data.dataset import PhotoDataset, Progress, Split, flattery, summary
-from flowers.data.loader import PhotoLoader, batches_of, epoch_order
+from flowers.data.loader import Batch, PhotoLoader, batches_of, epoch_order
 from flowers.data.preprocess import Preprocessing
+from flowers.data.split import deal
 from flowers.data.store import MEMORY_BYTES
 from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
 from flowers.models.backbones import Backbone, backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
+from flowers.models.out_of_fold import FILE, OutOfFold, marks_of
 from flowers.recipe import Recipe
-from flowers.training import probe
-from flowers.training.events import Epoch, Event, Finished, Prediction, Probing, Samples, Started, Step, Validating
+from flowers.training import last_layer, probe
+from flowers.training.events import (
+    Epoch,
+    Event,
+    Finished,
+    Folded,
+    Prediction,
+    Probing,
+    Samples,
+    Started,
+    Step,
+    Validating,
+)
 from flowers.training.forecast import checking_seconds, epoch_seconds, preprocessing_of
 from flowers.training.learner import Learner, freeze
-from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
+from flowers.training.machine import Machine, assume_machine, choose_machine, pick_device, should_compile
 from flowers.training.mixing import Mixer
 from flowers.training.run import Position, Run, TrainingState, pack_state
-from flowers.training.schedule import SIZE_STEP, learning_rate, momentum, picture_size, probe_epochs
+from flowers.training.schedule import SIZE_STEP, enough, learning_rate, momentum, picture_size, probe_epochs
 from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 32  # photos at once where nothing is learned; 64 take a tenth longer each on two cores
 OTHER_VERSION = "The run's last checkpoint was written by another version of flowers: start a new run from its best."
 SAMPLES = 12  # validation photos, at most, whose predictions are told after every epoch
+UNEQUAL = 1.5  # the largest class has so many times the photos of the smallest: then it is told that they are balanced
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
 
 
@@ -68,10 +82,12 @@ def _epochs(training: "Training", progress: Progress | None) -> Iterator[Event]:
     try:
         yield training.started(training.loader.prepare([*training.split.train, *training.split.val], progress))
         while not training.over and not training.halts():
-            if position.epoch < probe_epochs(recipe):
-                yield from training.fit_last_layer()
-            else:
+            if position.epoch >= probe_epochs(recipe):
                 yield from training.learn()
+            elif recipe.probe == "folds":
+                yield from training.fit_by_folds()
+            else:
+                yield from training.fit_last_layer()
             if training.halted and position.seen < len(training.split.train):
                 break
             yield from training.check()
@@ -105,6 +121,7 @@ def prepare(
     split = dataset.split(recipe.split_seed, recipe.val_fraction)
     if not split.train:
         raise DataError(f"{dataset.root.name} is there to be asked about, not to learn from: choose another photo set.")
+    recipe = enough(recipe, len(dataset))
     _check_batches(recipe, split, team)
     state = team.same(_saved_state(run, dataset) if run and team.main else None)
     chosen = backbone(recipe.backbone)
@@ -113,9 +130,7 @@ def prepare(
         # A run that goes on has its weights: what it began from may be gone by now, or out of reach.
         net, preprocessing = starting_model(recipe.replace(init="scratch") if state else recipe, dataset.classes)
     freeze(net, chosen, recipe)
-    machine = team.same(
-        choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours) if team.main else None
-    )
+    machine = team.same(_machine(recipe, team, net, state) if team.main else None)
     torch.set_num_threads(machine.threads)
     # More only get in each other's way: on two cores four threads take a tenth longer to decode than two.
     workers = min(recipe.workers, max(1, available_cores() // team.neighbours))
@@ -135,6 +150,8 @@ def prepare(
     if state:
         _restore(training.learner, state)
         clock.before = state.position.seconds
+    if recipe.balance == "on":
+        training.learner.class_weights = _class_weights(dataset, split).to(team.device)
     training.learner.begin(compiled=should_compile(recipe, team.device, sum(training.predicted())))
     return training
 
@@ -155,6 +172,8 @@ class Training:
     loader: PhotoLoader
     position: Position
     halted: bool = False  # see ``halts``
+    judged: OutOfFold | None = None  # in place of a validation, where this epoch was judged by folds
+    handover: tuple[last_layer.Layer, float] | None = None  # see ``_hand_over``
     saved: float = 0.0
 
     @property
@@ -178,19 +197,33 @@ class Training:
             step=self.position.step,
             epochs=self.recipe.epochs,
             steps=len(batches_of(self.split.train, self.recipe.batch_size, _least(self.team))),
-            train_photos=len(self.split.train),
-            val_photos=len(self.split.val),
+            train_photos=len(self.dataset) if self.all_learned else len(self.split.train),
+            val_photos=0 if self.all_learned else len(self.split.val),
             classes=list(self.dataset.classes),
             device=self.machine.device,
             precision=self.machine.precision,
             machine=self.machine.why,
             store=store,
             left_out=[item.reason for item in self.dataset.unreadable],
-            notes=[*self.dataset.notes, *flattery(self.dataset, self.split)],
+            notes=[*self.dataset.notes, *flattery(self.dataset, self.split), *self._balance()],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
-            checking=round(checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size), 3),
+            checking=0.0
+            if self.recipe.epochs == 1 and self.recipe.probe == "folds"
+            else round(checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size), 3),
         )
+
+    @property
+    def all_learned(self) -> bool:
+        """Whether no photo is held back for good: folds judge, and nothing comes after them."""
+        return self.recipe.probe == "folds" and self.recipe.epochs == 1 and not self.dataset.held_back
+
+    def _balance(self) -> list[str]:
+        """A sentence where classes of different sizes are made to count the same."""
+        few, many = min(self.dataset.counts.values()), max(self.dataset.counts.values())
+        if self.recipe.balance == "off" or many < UNEQUAL * few:
+            return []
+        return [f"The classes have {few:,} to {many:,} photos: each class counts the same."]
 
     def predicted(self) -> list[float]:
         """Seconds that each epoch should take on this machine, from what a trial step took; its validation included."""
@@ -202,26 +235,101 @@ class Training:
     def fit_last_layer(self) -> Iterator[Event]:
         """The first epoch of a recipe that probes: the last layer, fitted to what the untouched network sees."""
         position, learner = self.position, self.learner
-        net = learner.copy_to_ask(learner.net)
-        shares = self.team.share(batches_of(self.split.train, LOOK_BATCH * self.team.size, _least(self.team)))
-        seen, labels = [], []
-        pictures = self.loader.clean(shares, self._size(position.epoch))
-        head = net.get_submodule(learner.chosen.head)
-        for inputs, truth in probe.features(partial(self._ask, net), head, pictures):
-            seen.append(inputs.cpu())  # a team's GPUs cannot read each other's memory
-            labels.append(truth.cpu())
-            position.seen += int(self.team.sum(len(truth))[0])
-            yield Probing(position.epoch, position.seen, len(self.split.train), self.clock.seconds())
-            if self.halts() and position.seen < len(self.split.train):
-                position.seen = 0
-                return
+        found = yield from self._features(self.split.train)
+        if found is None:
+            return
         # Cloned, for what inference mode has made cannot be learned from.
-        seen, labels = (torch.cat(self.team.gather(parts)).to(self.team.device).clone() for parts in (seen, labels))
-        loss, accuracy = probe.fit(learner.head, seen, labels, self.recipe.label_smoothing)
-        # Not every machine rounds alike, and from here on the team's weights must be the same.
-        learner.head.load_state_dict(self.team.same(learner.head.state_dict()))
-        learner.start_averaging()
+        seen, labels = found[0][:, 0].to(self.team.device).clone(), found[1].to(self.team.device).clone()
+        smoothing = self.recipe.label_smoothing
+        loss, accuracy = probe.fit(learner.head, seen, labels, smoothing, learner.class_weights)
+        self._set_head(learner.head.state_dict())
         position.loss_sum, position.correct = loss * len(labels), accuracy * len(labels)
+
+    def fit_by_folds(self) -> Iterator[Event]:
+        """The same for a recipe that wants the best of it: fitted to all photos, unless the set says which are held
+        back, and judged by folds.
+        """
+        position, dataset = self.position, self.dataset
+        everyone = self.split.train if dataset.held_back else range(len(dataset))
+        found = yield from self._features(everyone, mirrored=True)
+        if found is None:
+            return
+        views, labels = (part.clone() for part in found)
+        parts = self._folds(everyone)
+        seen = last_layer.Views(views, labels, len(dataset.classes), self.recipe.balance == "on")
+        folded = last_layer.fit_by_folds(seen, parts)
+        self._set_head(folded.layer.state())
+        answers = folded.layer.scores(views)
+        position.loss_sum = float(functional.cross_entropy(answers, labels, reduction="sum"))
+        position.correct = int((answers.argmax(1) == labels).sum())
+        yield Folded(
+            position.epoch, len(parts), len(labels), folded.curve[-1][1], folded.penalty, list(folded.curve),
+            self.clock.seconds(),
+        )  # fmt: skip
+        if not dataset.held_back:
+            self.judged = self._out_of_fold(views, folded.scores, parts)
+            if self.recipe.epochs > 1:
+                self.handover = self._hand_over(seen, folded)
+
+    def _folds(self, everyone: Sequence[int]) -> list[list[int]]:
+        """Positions in ``everyone`` by folds, in no order, so that the first of them are like the others."""
+        places = {index: position for position, index in enumerate(everyone)}
+        groups = [kept for group in self.dataset.groups if (kept := tuple(index for index in group if index in places))]
+        parts = deal(self.dataset.photos, groups, last_layer.FOLDS)
+        return [[places[index] for index in epoch_order(part, 0, number)] for number, part in enumerate(parts)]
+
+    def _out_of_fold(self, views: torch.Tensor, scores: torch.Tensor, parts: list[list[int]]) -> OutOfFold:
+        photos = self.dataset.photos
+        fold = torch.zeros(len(photos), dtype=torch.int64)
+        for number, part in enumerate(parts):
+            fold[part] = number
+        featured = spread([photo.label for photo in photos], last_layer.KEPT)
+        return OutOfFold(
+            marks=marks_of([photo.sha256 for photo in photos]),
+            labels=torch.tensor([photo.label for photo in photos]).numpy(),
+            folds=fold.numpy(),
+            scores=scores.numpy(),
+            featured=torch.tensor(featured).numpy(),
+            features=views[featured].mean(1).half().numpy(),
+        )
+
+    def _hand_over(self, seen: last_layer.Views, folded: last_layer.Folded) -> tuple[last_layer.Layer, float]:
+        """What the later epochs begin with: the layer that the photos held back had no part in; and what they must
+        exceed to be kept, for the layer that is there has learned from more photos.
+        """
+        train, val = list(self.split.train), list(self.split.val)
+        layer = seen.fit([train], folded.penalty)[0].cooled(folded.temperature)
+        accuracy = float((layer.scores(seen.views[val]).argmax(1) == seen.labels[val]).float().mean())
+        return layer, accuracy + 0.5 * math.sqrt(accuracy * (1 - accuracy) / len(val))
+
+    def _features(self, indices: Sequence[int], mirrored: bool = False) -> Iterator[Probing]:
+        """Tells its progress; returns what reaches the last layer, float32 (N, views, F), and the labels, int64 (N,).
+
+        On the CPU; None where it was halted. ``mirrored``: of each photo's mirror image, too.
+        """
+        position, learner = self.position, self.learner
+        net = learner.copy_to_ask(learner.net)
+        head = net.get_submodule(learner.chosen.head)
+        shares = self.team.share(batches_of(indices, LOOK_BATCH * self.team.size, _least(self.team)))
+        pictures = self.loader.clean(shares, self._size(position.epoch))
+        rows: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        views = 2 if mirrored else 1
+        looked = probe.features(partial(self._ask, net), head, _with_mirrored(pictures) if mirrored else pictures)
+        for share, batch in zip(shares, zip(*[looked] * views, strict=True), strict=True):  # views after views
+            seen, labels = torch.stack([inputs.cpu() for inputs, _ in batch], 1), batch[0][1].cpu()
+            rows += zip(share, seen, labels, strict=True)
+            position.seen += int(self.team.sum(len(labels))[0])
+            yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
+            if self.halts() and position.seen < len(indices):
+                position.seen = 0
+                return None
+        rows = sorted(self.team.gather(rows), key=lambda row: row[0])
+        return torch.stack([seen for _, seen, _ in rows]), torch.stack([label for _, _, label in rows])
+
+    def _set_head(self, weights: dict[str, torch.Tensor]) -> None:
+        # Not every machine rounds alike, and from here on the team's weights must be the same.
+        self.learner.head.load_state_dict(self.team.same(weights))
+        self.learner.start_averaging()
 
     def learn(self) -> Iterator[Event]:
         """The rest of an epoch, step by step."""
@@ -264,12 +372,14 @@ class Training:
     def check(self) -> Iterator[Event]:
         """The end of an epoch: the photos held back, and what the epoch came to."""
         position = self.position
-        val_loss, predictions = yield from self._validate()
+        val_loss, predictions = self._told_by_folds() if self.judged else (yield from self._validate())
         _check_finite(val_loss)
         accuracy = sum(p.predicted == p.label for p in predictions) / len(predictions)
-        best = position.best_val_accuracy is None or accuracy > position.best_val_accuracy
+        bar = position.best_val_accuracy if position.bar is None else position.bar
+        best = bar is None or accuracy > bar
         if best:
             position.best_epoch, position.best_val_accuracy = position.epoch, accuracy
+            position.bar = None if position.bar is None else accuracy
             self.save("best")
         probed = position.epoch < probe_epochs(self.recipe)
         yield Epoch(
@@ -284,6 +394,19 @@ class Training:
             confusion=_confusion(predictions, len(self.dataset.classes)),
         )
         yield Samples(position.epoch, [predictions[at] for at in spread([p.label for p in predictions], SAMPLES)])
+        self.judged = None
+        if self.handover:
+            layer, position.bar = self.handover
+            self._set_head(layer.state())
+            self.handover = None
+
+    def _told_by_folds(self) -> tuple[float, list[Prediction]]:
+        """As ``_validate``: the answers of layers that had not seen the photo."""
+        scores, labels = torch.from_numpy(self.judged.scores), torch.from_numpy(self.judged.labels)
+        confidence, predicted = scores.softmax(1).max(1)
+        values = zip(self.dataset.photos, labels.tolist(), predicted.tolist(), confidence.tolist(), strict=True)
+        predictions = [Prediction(photo.path, label, guess, sure) for photo, label, guess, sure in values]
+        return float(functional.cross_entropy(scores, labels)), predictions
 
     def _validate(self) -> Iterator[Validating]:
         """Tells its progress; returns the mean loss on clean photos and a Prediction for each, in the split's order."""
@@ -310,10 +433,12 @@ class Training:
         if not self.run:
             return
         self.position.seconds = self.clock.seconds()
-        resuming = None
+        files = None
         if which == "last":
-            resuming = pack_state(self.position, self.dataset.digest, self.machine.to_dict(), self.learner.state())
-        self.run.save(which, self._describe(), self.learner.weights(), resuming)
+            files = pack_state(self.position, self.dataset.digest, self.machine.to_dict(), self.learner.state())
+        elif self.judged:
+            files = {FILE: self.judged.to_bytes()}
+        self.run.save(which, self._describe(), self.learner.weights(), files)
 
     def _describe(self) -> Checkpoint:
         return Checkpoint(
@@ -325,7 +450,8 @@ class Training:
                 "epoch": self.position.epoch,
                 "best_epoch": self.position.best_epoch,
                 "val_accuracy": self.position.best_val_accuracy,
-                "val_photos": len(self.split.val),
+                "val_photos": len(self.judged.labels if self.judged else self.split.val),
+                **({"folds": int(self.judged.folds.max()) + 1} if self.judged else {}),
                 "seconds": round(self.position.seconds, 1),
             },
             photos={name: value for name, value in summary(self.dataset).items() if name in ("counts", "digest")},
@@ -363,9 +489,17 @@ def _load_start(
             "that network, or other starting weights."
         )
     weights = load_weights(checkpoint.folder)
-    if checkpoint.classes != classes:
+    # One that learned from all photos knows those that are held back now.
+    if checkpoint.classes != classes or checkpoint.folds:
         weights |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{head}.")}
     fill_model(model, weights, checkpoint)
+
+
+def _with_mirrored(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Each batch, and its photos' mirror images."""
+    for pixels, labels in batches:
+        yield pixels, labels
+        yield pixels.flip(-1), labels
 
 
 def spread(labels: Sequence[int], count: int) -> list[int]:
@@ -397,6 +531,14 @@ def _confusion(predictions: list[Prediction], classes: int) -> list[list[int]]:
 def _least(team: Team) -> int:
     """Photos in the smallest batch: batch norm cannot learn from one, and nobody in the team goes without."""
     return max(2, team.size)
+
+
+def _class_weights(dataset: PhotoDataset, split: Split) -> torch.Tensor:
+    """What makes every class of the training part count the same, float32 (classes,): 1 for one of average size."""
+    counts = torch.bincount(
+        torch.tensor([dataset.photos[i].label for i in split.train]), minlength=len(dataset.classes)
+    )
+    return len(split.train) / (len(counts) * counts)
 
 
 def _steps(recipe: Recipe, split: Split, team: Team) -> int:
@@ -436,6 +578,12 @@ def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:
             f"one with init={run.folder})."
         )
     return state
+
+
+def _machine(recipe: Recipe, team: Team, net: nn.Module, state: TrainingState | None) -> Machine:
+    if recipe.epochs == 1 and recipe.probe == "folds" and team.size == 1:
+        return assume_machine(recipe, team.device, net)
+    return choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours)
 
 
 def _machine_before(state: TrainingState | None) -> Machine | None:
