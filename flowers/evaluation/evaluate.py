@@ -65,7 +65,6 @@ class Evaluation:
     digest: str  # what exactly these photos under these labels are called, whatever the folder's name
     same_set: bool  # whether it is, photo for photo, the set that the checkpoint was trained on
     held_back: bool  # whether all of these photos are known to have been held back while it was trained
-    by_folds: bool  # whether each was answered by a last layer that was fitted to the photos of other folds
     unreadable: tuple[Unreadable, ...]  # files of the set that were left out
     split: str  # val, train or all
     views: int  # 0: clean photos; n: n augmented views of each
@@ -74,6 +73,7 @@ class Evaluation:
     # float32 (outcomes, classes). Of clean photos that the checkpoint was calibrated with, by a temperature that they
     # did not help to fit, as an honest measure of calibration needs them.
     probabilities: np.ndarray = field(repr=False, compare=False)
+    by_folds: bool = False  # whether each was answered by a last layer that was fitted to the photos of other folds
 
     @property
     def photos(self) -> int:

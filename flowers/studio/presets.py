@@ -20,7 +20,9 @@ from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
 from flowers.training import queue
+from flowers.training.schedule import TELLING
 
+BEGINNING = 2.0  # seconds of a run beside looking and learning: a process, the photos' copies, the first weights
 MEASURED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 FIVE_FLOWERS = ("flowers5", "flowers5-wide")  # they hold back the same 570 photos, but for labels that contradict
 
@@ -91,7 +93,10 @@ def seconds_of(name: str, source: str | None) -> float | None:
     """Seconds that a preset should take on the photos of a choice; None until it has been measured."""
     paces = _read(_file(), _changed(_file()))
     count = _count(source)
-    return paces[name] * count if name in paces and count else None
+    if name not in paces or not count:
+        return None
+    few, many = paces[name]
+    return BEGINNING + count * (few if count < TELLING else many)
 
 
 def known() -> float:
@@ -129,7 +134,7 @@ def _wait(process: subprocess.Popen) -> None:
 
 def _file() -> Path:
     """One for each machine and version of the presets: a cache may be shared by several."""
-    told = f"{_recipes()} {_cpu()} {available_cores()}"
+    told = f"2 {_recipes()} {_cpu()} {available_cores()}"  # a number for what is in the file
     return cache_dir() / "paces" / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
 
 
@@ -152,7 +157,8 @@ def _changed(file: Path) -> float:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(file: Path, changed: float) -> dict[str, float]:
+def _read(file: Path, changed: float) -> dict[str, tuple[float, float]]:
+    """As ``forecast.seconds_a_photo`` by preset."""
     return json.loads(file.read_text()) if changed else {}
 
 

@@ -17,7 +17,7 @@ from flowers.processes import give_way
 from flowers.recipe import Recipe
 from flowers.training.learner import freeze
 from flowers.training.machine import Machine, choose_machine, pick_device
-from flowers.training.schedule import enough, picture_size, probe_epochs
+from flowers.training.schedule import TELLING, enough, picture_size, probe_epochs
 
 FITTING = 0.008  # seconds a photo that folds take beside looking: 0.8 for 100, 2.2 for 250 photos of five classes
 
@@ -33,11 +33,18 @@ def forecast(recipe: Recipe, dataset: PhotoDataset) -> list[float]:
     return epoch_seconds(recipe, _trial(recipe, len(dataset.classes)), split, preprocessing_of(recipe))
 
 
-def seconds_a_photo(recipe: Recipe, classes: int = 5) -> float:
-    """Seconds that a whole run should take here for each photo of a set, those held back included; as ``forecast``."""
-    held_back = round(1000 * recipe.val_fraction)
-    split = Split(train=tuple(range(1000 - held_back)), val=tuple(range(held_back)))
-    return sum(epoch_seconds(recipe, _trial(recipe, classes), split, preprocessing_of(recipe))) / 1000
+def seconds_a_photo(recipe: Recipe, classes: int = 5) -> tuple[float, float]:
+    """Seconds that a whole run should take here for each photo, those held back included, of a set of fewer than
+    TELLING photos, and of a larger one; as ``forecast``.
+    """
+    machine, preprocessing = _trial(recipe, classes), preprocessing_of(recipe)
+
+    def pace(photos: int) -> float:
+        held_back = round(photos * recipe.val_fraction)
+        split = Split(train=tuple(range(photos - held_back)), val=tuple(range(held_back)))
+        return sum(epoch_seconds(enough(recipe, photos), machine, split, preprocessing)) / photos
+
+    return pace(TELLING - 1), pace(2 * TELLING)
 
 
 def _trial(recipe: Recipe, classes: int) -> Machine:
@@ -76,7 +83,7 @@ def checking_seconds(machine: Machine, split: Split, preprocessing: Preprocessin
 
 
 def _measure(file: Path, recipes: dict[str, dict]) -> None:
-    """Seconds for each photo by recipe, as JSON. Given up when the studio that asked is gone: nobody would stop it."""
+    """``seconds_a_photo`` by recipe, as JSON. Given up when the studio that asked is gone: nobody would stop it."""
     asked_by, paces = os.getppid(), {}
     for name, fields in recipes.items():
         if os.getppid() != asked_by:

@@ -121,6 +121,7 @@ OTHERS_READ = {  # modules of which the page shows no sentence
     "flowers/models/soup.py": "the terminal: `average`",
     "flowers/share/card.py": "the card, which is written for the Hub",
     "flowers/studio/app.py": "the terminal in which the studio is started",
+    "flowers/training/learning_curve.py": "the log; the page says the same by keys",
     "flowers/training/team.py": "a team, which only a terminal starts",
 }
 SAID_BY_THE_TERMINAL = (  # what the page shows of it: a run's last word, and the finder's

@@ -380,7 +380,7 @@ def test_many_classes_are_told_as_a_list_of_confusions():
     names = [f"class {n}" for n in range(40)]
     confusion = [[0] * 40 for _ in range(40)]
     confusion[3][4], confusion[7][1] = 5, 9
-    page = progress._confusion(confusion, names)
+    page = progress._confusion(confusion, names, by_folds=False)
     assert re.findall("<li>(.*?)</li>", page) == ["class 7 taken for class 1: 9", "class 3 taken for class 4: 5"]
 
 
@@ -459,7 +459,7 @@ def test_curves_of_ticked_runs_lie_over_each_other_each_with_its_letter():
 
 
 def test_a_card_tells_only_what_was_measured(monkeypatch):
-    monkeypatch.setattr(presets, "_read", lambda *_: {"fast": 0.05})
+    monkeypatch.setattr(presets, "_read", lambda *_: {"fast": [0.05, 0.05], "auto": [0.02, 0.5]})
     monkeypatch.setattr(presets, "for_here", preset)
     page = presets.cards("fast", "flowers5")
     cards = dict(zip(PRESETS, page.split("<label>")[1:], strict=True))
@@ -470,7 +470,7 @@ def test_a_card_tells_only_what_was_measured(monkeypatch):
     assert " checked" in cards["fast"] and " checked" not in cards["best"]
     elsewhere = presets.cards("fast", "garden")
     assert "% right" not in elsewhere
-    assert "about 15 seconds on this machine" in elsewhere
+    assert "about 15 seconds on this machine" in elsewhere.split("<label>")[1 + list(PRESETS).index("fast")]
 
 
 def test_the_accuracies_are_those_of_the_readme_and_the_scoreboard():
