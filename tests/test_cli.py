@@ -94,7 +94,7 @@ def assert_sentence(error: str) -> None:
     [
         ([], "COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
-        (["train", "--preset", "reprot"], "the presets are report, fast, balanced, best, quick"),
+        (["train", "--preset", "reprot"], "the presets are auto, report, fast, balanced, best, quick"),
         (["train", "--dance"], "Unrecognized arguments: --dance"),
         (["train", "--epochs"], "expected one argument"),
         (["train", "--epochs", "nan"], "epochs cannot be nan: give a whole number from 1 to 1000"),

@@ -118,10 +118,13 @@ def _outlook(seconds: float, left: float) -> str:
 
 def _stats(story: Story) -> list[tuple[str, str]]:
     validated = [point.y for point in story.accuracy if point.series == "validation"]
-    return [
-        (_best_of(story), _best(story)),
+    steps = [
         (say("train.last"), f"{validated[-1]:.2%}" if validated else "–"),
         (say("train.rate"), f"{story.learning_rate:.3g}" if story.learning_rate else "–"),
+    ]
+    return [
+        (_best_of(story), _best(story)),
+        *([] if story.all_by_folds else steps),
         (say("train.so_far"), duration(story.seconds)),
         (say("train.predicted"), "–" if story.predicted_seconds is None else duration(story.predicted_seconds)),
     ]

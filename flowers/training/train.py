@@ -1,5 +1,6 @@
 """The loop, as a generator of events. It prints nothing, draws nothing and knows no page."""
 
+import contextlib
 import itertools
 import math
 import time
@@ -41,11 +42,13 @@ from flowers.training.machine import Machine, assume_machine, choose_machine, pi
 from flowers.training.mixing import Mixer
 from flowers.training.run import Position, Run, TrainingState, pack_state
 from flowers.training.schedule import SIZE_STEP, enough, learning_rate, momentum, picture_size, probe_epochs
+from flowers.training.seen import Seen
 from flowers.training.team import Team, share_norms
 
 LOOK_BATCH = 32  # photos at once where nothing is learned; 64 take a tenth longer each on two cores
 OTHER_VERSION = "The run's last checkpoint was written by another version of flowers: start a new run from its best."
 SAMPLES = 12  # validation photos, at most, whose predictions are told after every epoch
+SMALL = 3_000_000  # numbers: a thousand photos, seen twice
 UNEQUAL = 1.5  # the largest class has so many times the photos of the smallest: then it is told that they are balanced
 SAVE_SECONDS = 120  # a kill costs at most this much work within an epoch; saving costs about 0.2 s
 
@@ -257,7 +260,8 @@ class Training:
         views, labels = (part.clone() for part in found)
         parts = self._folds(everyone)
         seen = last_layer.Views(views, labels, len(dataset.classes), self.recipe.balance == "on")
-        folded = last_layer.fit_by_folds(seen, parts)
+        with _one_thread(views.numel() < SMALL):
+            folded = last_layer.fit_by_folds(seen, parts)
         self._set_head(folded.layer.state())
         answers = folded.layer.scores(views)
         position.loss_sum = float(functional.cross_entropy(answers, labels, reduction="sum"))
@@ -307,24 +311,49 @@ class Training:
 
         On the CPU; None where it was halted. ``mirrored``: of each photo's mirror image, too.
         """
-        position, learner = self.position, self.learner
-        net = learner.copy_to_ask(learner.net)
-        head = net.get_submodule(learner.chosen.head)
-        shares = self.team.share(batches_of(indices, LOOK_BATCH * self.team.size, _least(self.team)))
-        pictures = self.loader.clean(shares, self._size(position.epoch))
-        rows: list[tuple[int, torch.Tensor, torch.Tensor]] = []
-        views = 2 if mirrored else 1
-        looked = probe.features(partial(self._ask, net), head, _with_mirrored(pictures) if mirrored else pictures)
-        for share, batch in zip(shares, zip(*[looked] * views, strict=True), strict=True):  # views after views
-            seen, labels = torch.stack([inputs.cpu() for inputs, _ in batch], 1), batch[0][1].cpu()
-            rows += zip(share, seen, labels, strict=True)
-            position.seen += int(self.team.sum(len(labels))[0])
+        position, photos = self.position, self.dataset.photos
+        before = self._seen_before(mirrored)
+        known = before.find([photos[index].sha256 for index in indices]) if before else {}
+        rows = {index: known[photos[index].sha256] for index in indices if photos[index].sha256 in known}
+        position.seen = len(rows)
+        if rows:
+            yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
+        for looked in self._look([index for index in indices if index not in rows], mirrored):
+            rows |= looked
+            if before:
+                before.keep({photos[index].sha256: seen for index, seen in looked.items()})
+            position.seen += int(self.team.sum(len(looked))[0])
             yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
             if self.halts() and position.seen < len(indices):
                 position.seen = 0
                 return None
-        rows = sorted(self.team.gather(rows), key=lambda row: row[0])
-        return torch.stack([seen for _, seen, _ in rows]), torch.stack([label for _, _, label in rows])
+        rows = dict(self.team.gather(list(rows.items())))
+        return torch.stack([rows[i] for i in indices]), torch.tensor([photos[i].label for i in indices])
+
+    def _look(self, indices: Sequence[int], mirrored: bool) -> Iterator[dict[int, torch.Tensor]]:
+        """What reaches the last layer, float32 (views, F), of this process's part of the photos, batch by batch."""
+        if not indices:
+            return
+        learner = self.learner
+        net = learner.copy_to_ask(learner.net)
+        shares = self.team.share(batches_of(indices, LOOK_BATCH * self.team.size, _least(self.team)))
+        pictures = self.loader.clean(shares, self._size(self.position.epoch))
+        looked = probe.features(
+            partial(self._ask, net),
+            net.get_submodule(learner.chosen.head),
+            _with_mirrored(pictures) if mirrored else pictures,
+        )
+        views = zip(*[looked] * (2 if mirrored else 1), strict=True)  # of each batch, those that follow each other
+        for share, batch in zip(shares, views, strict=True):
+            yield dict(zip(share, torch.stack([inputs.cpu() for inputs, _ in batch], 1), strict=True))
+
+    def _seen_before(self, mirrored: bool) -> Seen | None:
+        """Where features of these weights are kept; None for weights that few runs begin with."""
+        recipe, wants = self.recipe, self.loader.preprocessing
+        if recipe.init != "imagenet" or not mirrored or self.team.size > 1:
+            return None
+        file = self.learner.chosen.weights_file
+        return Seen(f"{recipe.backbone} {file} {wants.size} {wants.resize} {self.machine.precision}")
 
     def _set_head(self, weights: dict[str, torch.Tensor]) -> None:
         # Not every machine rounds alike, and from here on the team's weights must be the same.
@@ -493,6 +522,15 @@ def _load_start(
     if checkpoint.classes != classes or checkpoint.folds:
         weights |= {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{head}.")}
     fill_model(model, weights, checkpoint)
+
+
+@contextlib.contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Within it torch keeps to one thread: several wait for each other longer than small sums take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if wanted else before)
+    yield
+    torch.set_num_threads(before)
 
 
 def _with_mirrored(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -1,9 +1,11 @@
 """Who is held back of classes that are series: bursts, films, a camera that does not move."""
 
+import itertools
+
 import pytest
 
 from flowers.data.dataset import Photo, PhotoDataset, flattery
-from flowers.data.split import draw, natural
+from flowers.data.split import deal, draw, held_out, natural
 from flowers.errors import DataError
 
 
@@ -77,3 +79,49 @@ def test_a_word_is_said_about_series_and_about_nothing_else():
 
 def test_frames_are_counted():
     assert sorted(["a10.jpg", "a2.jpg", "b1.jpg", "7.jpg"], key=natural) == ["7.jpg", "a2.jpg", "a10.jpg", "b1.jpg"]
+
+
+# Folds
+
+
+def dealt(*classes: dict[str, int], count: int = 5) -> tuple[list[Photo], list[list[int]]]:
+    photos, groups = photos_of(*classes)
+    return photos, deal(photos, groups, count)
+
+
+def test_folds_have_every_photo_once_and_of_each_class_as_many():
+    photos, parts = dealt({str(n): 1 for n in range(25)}, {str(n): 1 for n in range(10)})
+    assert sorted(itertools.chain(*parts)) == list(range(35))
+    assert [sum(photos[i].label for i in part) for part in parts] == [2] * 5
+    assert [len(part) for part in parts] == [7] * 5
+
+
+def test_a_burst_is_in_one_fold_whole_and_few_bursts_make_few_folds():
+    photos, groups = photos_of({f"burst{n}": 10 for n in range(3)}, {str(n): 1 for n in range(30)})
+    parts = deal(photos, groups, 5)
+    assert len(parts) == 3
+    assert all(any(set(group) <= set(part) for part in parts) for group in groups)
+
+
+def test_a_class_of_one_series_is_cut_into_stretches_in_the_order_of_the_names():
+    photos, parts = dealt({"frame": 12}, {str(n): 1 for n in range(20)}, count=4)
+    stretches = sorted([i for i in part if photos[i].label == 0] for part in parts)
+    assert [[int(photos[i].path.split()[-1][:-4]) for i in stretch] for stretch in stretches] == [
+        [0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11],
+    ]  # fmt: skip
+
+
+def test_copies_of_one_file_are_in_one_fold_of_a_series():
+    photos = [Photo(f"0/{n}.jpg", 0, f"file {n // 3}", "") for n in range(12)]
+    assert sorted(deal(photos, [tuple(range(12))], 2)) == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+
+
+def test_a_picture_under_two_labels_is_in_one_fold():
+    photos, groups = photos_of({str(n): 1 for n in range(10)}, {str(n): 1 for n in range(10)})
+    pair = (groups[3][0], groups[14][0])
+    parts = deal(photos, [*(group for group in groups if group[0] not in pair), pair], 5)
+    assert [set(pair) <= set(part) for part in parts].count(True) == 1
+
+
+def test_each_fold_is_held_out_once():
+    assert list(held_out([[1, 2], [3], [4]])) == [([1, 2], [3, 4]), ([3], [1, 2, 4]), ([4], [1, 2, 3])]
