@@ -312,12 +312,17 @@ def _too_few(dataset: PhotoDataset, name: str) -> str:
     )
 
 
-def flattery(dataset: PhotoDataset, split: Split) -> list[str]:
-    """A sentence where the accuracy on the photos held back will be better than on others; else none."""
+def flattery(dataset: PhotoDataset, split: Split, by_folds: bool = False) -> list[str]:
+    """A sentence where the accuracy that is told, ``by_folds`` or else, will be better than on others; else none."""
     names = [dataset.classes[label] for label in split.flattering]
     if not names:
         return []
     some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    if by_folds:
+        return [
+            f"The photos of {some} look like one series each: the accuracy flatters until there are photos of another "
+            "place or day."
+        ]
     return [
         f"The photos of {some} look like one series each, and the last of each are held back: the accuracy flatters "
         "until there are photos of another place or day."

@@ -208,7 +208,7 @@ class Training:
             machine=self.machine.why,
             store=store,
             left_out=[item.reason for item in self.dataset.unreadable],
-            notes=[*self.dataset.notes, *flattery(self.dataset, self.split), *self._balance()],
+            notes=[*self.dataset.notes, *flattery(self.dataset, self.split, self.all_learned), *self._balance()],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
             checking=0.0

@@ -23,5 +23,5 @@ def other_module(name: str, *arguments: object) -> dict[str, Any]:
 if __name__ == "__main__":
     process.module = train.module = presets.module = other_module
     presets._file().parent.mkdir(parents=True, exist_ok=True)
-    write_json(presets._file(), dict.fromkeys(PRESETS, SECONDS_A_PHOTO))
+    write_json(presets._file(), dict.fromkeys(PRESETS, [SECONDS_A_PHOTO] * 2))
     main()
