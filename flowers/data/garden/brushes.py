@@ -4,6 +4,7 @@ Petals and leaves are sprites: shaded once with numpy, then stamped many times t
 foreshortens them. Every length is a fraction of the canvas, so one seed gives one scene at whatever size.
 """
 
+import copy
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -26,6 +27,13 @@ class Canvas:
         angle = self.rng.uniform(-np.pi, 0)
         self.light = np.array([np.cos(angle), np.sin(angle) - 0.3], np.float32)  # towards the light; y points down
         self.habit = self.rng.random(4)  # what the blooms of one picture have in common, as plants of one bed do
+        self.closed = 0.0  # how far they are from open: above 0 towards buds, below 0 with petals bent back
+
+    def under(self, rng: np.random.Generator) -> "Canvas":
+        """The same picture and light, for what another random stream paints: neither changes the other."""
+        other = copy.copy(self)
+        other.rng = rng
+        return other
 
     def brush(self) -> ImageDraw.ImageDraw:
         return ImageDraw.Draw(self.image, "RGBA")
@@ -43,6 +51,12 @@ class Pose:
     radius: float
     lean: float
     basis: np.ndarray
+
+    @classmethod
+    def seen(cls, x: float, y: float, radius: float, lean: float, tilt: float) -> "Pose":
+        """A bloom that faces the camera at a ``tilt`` of 0 and the sky at pi / 2."""
+        up, right = np.array([np.sin(lean), -np.cos(lean)]), np.array([np.cos(lean), np.sin(lean)])
+        return cls(x, y, radius, lean, np.column_stack([up * np.cos(tilt), right, up * np.sin(tilt)]))
 
     def project(self, points) -> np.ndarray:
         """(..., 3) points of the flower, in radii, to (..., 2) pixels."""
@@ -132,6 +146,11 @@ def as_image(values) -> Image.Image:
     return Image.fromarray((np.clip(values, 0, 1) * 255).astype(np.uint8))
 
 
+def changed(image: Image.Image, before: Image.Image) -> Image.Image:
+    """Where a picture is no longer what it was: white there, black elsewhere."""
+    return ImageChops.difference(image, before).convert("L").point(lambda level: 255 * (level > 3))
+
+
 def tone_of(canvas, along) -> float:
     """Which tone a petal pointing along ``along`` has under the canvas's light."""
     return 0.62 + 0.26 * float(along @ canvas.light) / (np.hypot(*along) + 1e-6) + canvas.rng.normal(0, 0.06)
@@ -199,3 +218,28 @@ def blades(rng, image, count, top):
         lean, thick = rng.normal(0, 0.35) * tall, size * (0.003 + 0.008 * depth)
         colour = np.multiply(GREENS[rng.integers(len(GREENS))], rng.uniform(0.7, 1.5))
         brush.polygon([(x - thick, y), (x + lean, y - tall), (x + thick, y)], fill=rgba(colour))
+
+
+def foliage(canvas, pose, thickness, places, angles, length, width, shape):
+    """A stem from the bloom's back out of the picture, and its leaves to either side; see the garden's ``FOLIAGE``."""
+    rng, centre = canvas.rng, np.array([pose.x, pose.y])
+    green = np.clip(GREENS[int(canvas.habit[3] * len(GREENS))] + rng.normal(0, 0.03, 3), 0, 1)
+    end = np.array([pose.x + rng.normal(0, 0.12) * canvas.size, canvas.size * 1.05])
+    bend = centre + pose.radius * np.array([-np.sin(pose.lean), np.cos(pose.lean)]) + 0.4 * (end - centre) * [0, 1]
+    t = np.linspace(0, 1, 24)[:, None]
+    middle = (1 - t) ** 2 * centre + 2 * t * (1 - t) * bend + t**2 * end
+    run = np.gradient(middle, axis=0)
+    normal = np.column_stack([-run[:, 1], run[:, 0]]) / (np.hypot(*run.T)[:, None] + 1e-6)
+    normal *= (1 if normal.mean(0) @ canvas.light > 0 else -1) * thickness * pose.radius / 2
+    for near, far, tone in ((-1, 1, 0.62), (-0.5, 0.95, 0.95), (0.1, 0.75, 1.2)):  # from the shaded side to the lit one
+        outline = np.concatenate([middle + near * normal, (middle + far * normal)[::-1]])
+        canvas.brush().polygon([*map(tuple, outline.tolist())], fill=rgba(np.multiply(green, tone)))
+    for number, place in enumerate(np.linspace(*places)):
+        turn = rng.uniform(*angles) * (-1) ** (number + int(2 * canvas.habit[2]))
+        along = np.array([np.sin(turn), -np.cos(turn)])
+        size = pose.radius * rng.uniform(0.8, 1.2)
+        light = mix(green, (0.75, 0.85, 0.45), 0.35)
+        leaf = petal(rng, size * length, size * width, green, light, fold=0.3, **shape)
+        root = middle[int(23 * np.clip(place + rng.normal(0, 0.05), 0, 1))]
+        across = np.array([-along[1], along[0]]) * size * width * np.sign(turn)
+        leaf.stamp(canvas.image, root, along * size * length, across, tone_of(canvas, along))

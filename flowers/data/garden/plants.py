@@ -1,34 +1,8 @@
-"""The garden: flowers of the five classes, painted by Pillow, so that no network is needed to have photos to train on.
-
-A picture is painted from far to near on a somewhat larger canvas: background, far blooms, blur, near blooms, light.
-"""
-
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+"""The flowers of the five classes, and their colours, stems and leaves."""
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
 
-from flowers.data.brushes import (
-    GOLDEN_ANGLE,
-    GREENS,
-    Canvas,
-    Pose,
-    as_image,
-    florets,
-    mix,
-    petal,
-    petal_ring,
-    rgba,
-    tone_of,
-)
-from flowers.data.scenery import background
-from flowers.errors import DataError, UsageError
-
-CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
-
-SUPERSAMPLING = 1.5  # 2 takes 1.4 times as long and hardly shows: sprites are smooth already
+from flowers.data.garden.brushes import GOLDEN_ANGLE, GREENS, as_image, florets, mix, petal, petal_ring, rgba, tone_of
 
 # Colours of petals: base, tip and an accent, which each flower puts to its own use.
 VARIETIES = {
@@ -53,6 +27,15 @@ VARIETIES = {
     ],
 }
 
+# Rare ones, or commoner in other classes. What tells a class keeps its own: a daisy's dome, a sunflower's disc.
+RARE = {
+    "daisy": ["e0b41a fff06a f0a80a", "a01b6b e85ab0 facc33", "7a4bb0 b98af0 f5c028", "c23b10 f08a3c f7c62e"],
+    "dandelion": ["c8640a f7a81e e0800a", "e0cf6a fff6a8 f2d24a"],
+    "rose": ["3b0a3a 7a2a8a c88ad8", "f0d8c8 fff0e6 e8305a", "e08a10 ffc21e ff8a2a", "c8d8a8 f0f6e0 ffffff"],
+    "sunflower": ["e0d0a8 fff8e0 3a1c10", "4a0c12 8a1c22 1c0a08", "8a1a10 ffcc2e 2a140a", "d08a3a ffd9a0 33180c"],
+    "tulip": ["1a0618 5a2452 8a4a80", "8aae4a f2f0c8 4a8a2a", "e06a90 ffd0dc fff4f6", "d0a810 fff06a fff8b0"],
+}
+
 # Width of the stem; its leaves' places (from the top, 0, to 1), angles from upright, length, width, shape; in radii.
 FOLIAGE = {
     "daisy": (0.10, (0.4, 0.9, 2), (0.1, 1.1), 0.9, 0.22, {"taper": (0.5, 0.7), "teeth": (4, 0.4)}),
@@ -63,59 +46,6 @@ FOLIAGE = {
 }
 
 
-def render_flower(kind: str, seed: int, size: int = 256) -> Image.Image:
-    """One picture of ``kind`` (see ``CLASSES``): RGB, ``size`` by ``size`` pixels, a pure function of its arguments.
-
-    ``seed`` is 0 or more, ``size`` 16 or more. Raises UsageError for an unknown kind or numbers out of range.
-    """
-    if kind not in CLASSES:
-        raise UsageError(f"The garden does not grow {kind!r}; choose one of {', '.join(CLASSES)}.")
-    if seed < 0 or size < 16:
-        raise UsageError(f"The garden needs a seed of 0 or more and a size of 16 or more, not {seed} and {size}.")
-    rng = np.random.default_rng([seed, CLASSES.index(kind)])
-    canvas = Canvas(background(rng, round(size * SUPERSAMPLING)), rng)
-    colours = VARIETIES[kind][rng.integers(len(VARIETIES[kind]))]
-    variety = np.frombuffer(bytes.fromhex(colours), np.uint8).reshape(3, 3) / 255
-    blooms = _arrange(rng, canvas.size)
-    near = [bloom for bloom in blooms if bloom.radius > 0.72 * blooms[-1].radius]
-    for group in (blooms[: -len(near)], near):
-        for bloom in group:
-            _foliage(canvas, bloom, *FOLIAGE[kind])
-        for bloom in group:
-            _PAINTERS[kind](canvas, bloom, *variety)
-        if group is not near and group:
-            canvas.image = canvas.image.filter(ImageFilter.GaussianBlur(canvas.size * rng.uniform(0.003, 0.012)))
-    return _develop(rng, canvas.image.resize((size, size), Image.HAMMING), canvas.light)
-
-
-def _foliage(canvas, pose, thickness, places, angles, length, width, shape):
-    """A stem from the bloom's back out of the picture, and its leaves to either side; see ``FOLIAGE``."""
-    rng, centre = canvas.rng, np.array([pose.x, pose.y])
-    green = np.clip(GREENS[int(canvas.habit[3] * len(GREENS))] + rng.normal(0, 0.03, 3), 0, 1)
-    end = np.array([pose.x + rng.normal(0, 0.12) * canvas.size, canvas.size * 1.05])
-    bend = centre + pose.radius * np.array([-np.sin(pose.lean), np.cos(pose.lean)]) + 0.4 * (end - centre) * [0, 1]
-    t = np.linspace(0, 1, 24)[:, None]
-    middle = (1 - t) ** 2 * centre + 2 * t * (1 - t) * bend + t**2 * end
-    run = np.gradient(middle, axis=0)
-    normal = np.column_stack([-run[:, 1], run[:, 0]]) / (np.hypot(*run.T)[:, None] + 1e-6)
-    normal *= (1 if normal.mean(0) @ canvas.light > 0 else -1) * thickness * pose.radius / 2
-    for near, far, tone in ((-1, 1, 0.62), (-0.5, 0.95, 0.95), (0.1, 0.75, 1.2)):  # from the shaded side to the lit one
-        outline = np.concatenate([middle + near * normal, (middle + far * normal)[::-1]])
-        canvas.brush().polygon([*map(tuple, outline.tolist())], fill=rgba(np.multiply(green, tone)))
-    for number, place in enumerate(np.linspace(*places)):
-        turn = rng.uniform(*angles) * (-1) ** (number + int(2 * canvas.habit[2]))
-        along = np.array([np.sin(turn), -np.cos(turn)])
-        size = pose.radius * rng.uniform(0.8, 1.2)
-        light = mix(green, (0.75, 0.85, 0.45), 0.35)
-        leaf = petal(rng, size * length, size * width, green, light, fold=0.3, **shape)
-        root = middle[int(23 * np.clip(place + rng.normal(0, 0.05), 0, 1))]
-        across = np.array([-along[1], along[0]]) * size * width * np.sign(turn)
-        leaf.stamp(canvas.image, root, along * size * length, across, tone_of(canvas, along))
-
-
-# ---------------------------------------------------------------- the five flowers
-
-
 def _daisy(canvas, pose, base, tip, accent):
     """Strap petals around a yellow dome. Accent: the dome."""
     rng, habit = canvas.rng, canvas.habit
@@ -123,7 +53,7 @@ def _daisy(canvas, pose, base, tip, accent):
     width = 2 * np.pi / count * (0.62 + 0.3 * habit[1])
     shape = {"taper": (0.45, 0.13 + 0.25 * habit[2]), "streaks": 0.05, "fold": 0.1}
     sprites = [petal(rng, size, width * size, base, tip, bend=bend, **shape) for bend in (-0.25, 0, 0.3)]
-    start, droop = rng.uniform(0, 1), rng.uniform(-0.3, 0.35)
+    start, droop = rng.uniform(0, 1), rng.uniform(-0.3, 0.35) + canvas.closed
     petal_ring(canvas, pose, sprites, count, 1.0, width, start=start, elevation=droop - 0.1, darker=0.22)
     petal_ring(canvas, pose, sprites, count, 0.95, width, start=start + np.pi / count, elevation=droop)
     disc = 0.24 + 0.1 * habit[1]
@@ -140,7 +70,7 @@ def _dandelion(canvas, pose, base, tip, accent):
     for share in np.linspace(0, 1, 13):  # 0 the outermost ring, 1 the heart
         count, length = int((56 - 36 * share) * many), 1 - 0.42 * share
         turn = rng.uniform(0, 2 * np.pi, count)
-        rise = share * 1.25 - 0.1 + rng.normal(0, 0.1, count)
+        rise = share * 1.25 - 0.1 + 0.6 * canvas.closed + rng.normal(0, 0.1, count)
         out = np.column_stack([np.cos(turn), np.sin(turn), 0 * turn])
         tips = out * np.cos(rise)[:, None] + np.sin(rise)[:, None] * [0, 0, 0.8]
         tips *= length * rng.normal(1, 0.05, (count, 1))
@@ -223,8 +153,8 @@ def _sunflower(canvas, pose, base, tip, accent):
     sprites = [petal(rng, *size, base, tip, bend=bend, **shape) for bend in (-0.3, 0.1, 0.4)]
     bracts = petal(rng, pose.radius, 0.25 * pose.radius, GREENS[0], GREENS[1], taper=(0.5, 0.8))
     petal_ring(canvas, pose, [bracts], 11, 0.86, 0.25, start=start)
-    petal_ring(canvas, pose, sprites, count, 1.02, width, start=start, elevation=-0.1, darker=0.25)
-    petal_ring(canvas, pose, sprites, count, 0.94, width, start=start + np.pi / count, elevation=0.12)
+    petal_ring(canvas, pose, sprites, count, 1.02, width, start=start, elevation=canvas.closed - 0.1, darker=0.25)
+    petal_ring(canvas, pose, sprites, count, 0.94, width, start=start + np.pi / count, elevation=canvas.closed + 0.12)
     ring = mix(accent, (0.62, 0.36, 0.08), 0.35 + 0.5 * habit[3])
     florets(canvas, pose, disc, accent, ring, 330, dome=0.22 * disc)
     florets(canvas, pose, disc * 0.5, mix(accent, (0.45, 0.50, 0.16), 0.6 * habit[0]), accent, 110, dome=0.2 * disc)
@@ -245,7 +175,7 @@ def _tulip(canvas, pose, base, tip, accent):
         petal_ring(canvas, pose, [anther], 6, 0.3, 0.09, start=start, elevation=0.5)
         florets(canvas, pose, 0.08, (0.7, 0.8, 0.4), (0.55, 0.7, 0.3), 7, dome=0.1)
         return
-    opening = 0.09 + 0.2 * habit[3]
+    opening = (0.09 + 0.2 * habit[3]) * (1 - canvas.closed)
     length, width = 1.95 * radius, (1.1 + 0.2 * habit[2]) * radius
     shade = mix(base, 0, 0.25)
     inside = petal(rng, length, width, shade, mix(base, tip, 0.5), **(shape | {"flame": None}))
@@ -261,86 +191,4 @@ def _tulip(canvas, pose, base, tip, accent):
         sprite.stamp(canvas.image, foot, along * length * reach, side * width, tone)
 
 
-_PAINTERS = {"daisy": _daisy, "dandelion": _dandelion, "rose": _rose, "sunflower": _sunflower, "tulip": _tulip}
-
-
-# ---------------------------------------------------------------- scene and light
-
-
-def _arrange(rng, size) -> list[Pose]:
-    """One to five blooms, the farthest (smallest) first, kept apart so that none hides another."""
-    count = rng.choice([1, 2, 3, 4, 5], p=[0.4, 0.2, 0.18, 0.12, 0.1])
-    main = size * (rng.uniform(0.26, 0.44) if count == 1 else rng.uniform(0.16, 0.28))
-    placed = [(*(size * rng.uniform([0.36, 0.34], [0.64, 0.56])), main)]
-    for _ in range(40 * count):
-        if len(placed) == count:
-            break
-        x, y, radius = *(size * rng.uniform([0.05, 0.1], [0.95, 0.75])), main * rng.uniform(0.4, 0.95)
-        if all(np.hypot(x - u, y - v) > 0.85 * (radius + r) for u, v, r in placed):
-            placed.append((x, y, radius))
-    common = rng.uniform(0, 0.8)
-    blooms = []
-    for x, y, radius in sorted(placed, key=lambda place: place[2]):
-        tilt, lean = np.clip(common + rng.normal(0, 0.12), 0, 1), rng.normal(0, 0.3)
-        up, right = np.array([np.sin(lean), -np.cos(lean)]), np.array([np.cos(lean), np.sin(lean)])
-        blooms.append(Pose(x, y, radius, lean, np.column_stack([up * np.cos(tilt), right, up * np.sin(tilt)])))
-    return blooms
-
-
-def _develop(rng, image, light) -> Image.Image:
-    """The light on the whole picture: its direction and warmth, glow, exposure, vignette, grain."""
-    if rng.random() < 0.5:
-        glow = image.filter(ImageFilter.GaussianBlur(0.03 * image.width))
-        image = Image.blend(image, ImageChops.lighter(image, glow), rng.uniform(0.2, 0.6))
-    pixels = np.asarray(image, np.float32) / 255
-    across = np.linspace(-1, 1, image.width, dtype=np.float32)
-    x, y = across[None, :, None], across[:, None, None]
-    falloff = 1 + rng.uniform(0.05, 0.28) * (x * light[0] + y * light[1]) - rng.uniform(0, 0.14) * (x * x + y * y)
-    warmth = rng.normal(0, 0.07)
-    tint = np.array([1 + warmth, 1, 1 - warmth], np.float32) * rng.uniform(0.85, 1.15)
-    pixels = (pixels * falloff * tint).clip(0, 1) ** rng.uniform(0.85, 1.2)
-    pixels = mix(pixels.mean(2, keepdims=True), pixels, rng.uniform(0.8, 1.12))
-    grain = rng.standard_normal((*pixels.shape[:2], 1), np.float32)
-    return as_image(pixels + rng.uniform(0.004, 0.02) * grain)
-
-
-# ---------------------------------------------------------------- the photo set
-
-
-def render_garden(
-    folder: Path,
-    per_class: int = 60,
-    seed: int = 0,
-    size: int = 256,
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Write ``folder/<class>/<class>-0001.jpg`` and so on: ``per_class`` photos of each class, ``size`` pixels a side.
-
-    The folder appears whole: it is made beside and renamed. Where it already exists nothing is done. ``progress`` gets
-    (photos done, photos in all). Raises UsageError for numbers out of range, DataError where it cannot be written.
-    """
-    folder = Path(folder)
-    if folder.exists():
-        return
-    if per_class < 1 or seed < 0:
-        raise UsageError(
-            f"A garden needs 1 photo or more of each class and a seed of 0 or more, not {per_class} and {seed}."
-        )
-    total, done = per_class * len(CLASSES), 0
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-            growing = Path(beside) / folder.name
-            for kind in CLASSES:
-                (growing / kind).mkdir(parents=True)
-                for number in range(1, per_class + 1):
-                    # Two gardens share no photo, below 100,000 of a class.
-                    photo = render_flower(kind, seed * 100_000 + number, size)
-                    photo.save(growing / kind / f"{kind}-{number:04d}.jpg", quality=90)
-                    done += 1
-                    if progress:
-                        progress(done, total)
-            growing.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was first, with the same garden
-            raise DataError(f"The garden cannot be written to {folder} ({error}); choose another folder.") from error
+PAINTERS = {"daisy": _daisy, "dandelion": _dandelion, "rose": _rose, "sunflower": _sunflower, "tulip": _tulip}
