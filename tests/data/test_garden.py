@@ -255,6 +255,11 @@ def test_a_garden_is_folders_of_numbered_photos(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == ["garden"]
 
 
+def test_the_whole_garden_can_be_painted(tmp_path):
+    render_garden(tmp_path / "garden", size=16)
+    assert len({path.read_bytes() for path in tmp_path.rglob("*.jpg")}) == 300
+
+
 def test_gardens_of_one_seed_are_equal_and_of_two_seeds_share_no_photo(tmp_path):
     for name, seed in (("one", 0), ("same", 0), ("other", 1)):
         render_garden(tmp_path / name, per_class=2, seed=seed, size=32)

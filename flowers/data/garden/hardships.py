@@ -9,9 +9,9 @@ from flowers.data.garden.plants import RARE
 from flowers.data.garden.scenery import busy_background
 
 # What may befall a picture, and how often it does the hardest ones. The latter hide: only a few come together.
-PLAIN = {"colour": 0.6, "age": 0.5, "angle": 0.6, "setting": 0.7, "company": 0.7}
+PLAIN = {"colour": 0.8, "age": 0.7, "angle": 0.7, "setting": 0.9, "company": 0.7}
 HIDING = ("distance", "obstacle", "focus", "light")
-HIDING_SHARE, HIDING_MOST = 0.65, 2
+HIDING_SHARE, HIDING_MOST = 0.75, 2
 
 
 class Hardships:
@@ -52,7 +52,7 @@ class Hardships:
 
     def _far(self, blooms, size):
         """Small, anywhere in the picture."""
-        scale = self.rng.uniform(0.075, 0.12) * size / blooms[-1].radius
+        scale = self.rng.uniform(0.08, 0.125) * size / blooms[-1].radius
         middle, shift = size * np.array([0.5, 0.5]), size * self.rng.uniform(-0.28, 0.28, 2)
         return [_moved(b, (np.array([b.x, b.y]) - middle) * max(scale, 0.5) + middle + shift, scale) for b in blooms]
 
@@ -67,7 +67,7 @@ class Hardships:
         """Many, in rows that become smaller with the distance."""
         rows = []
         for share in np.linspace(0, 1, self.rng.integers(3, 5)):
-            radius, y = size * (0.05 + 0.08 * share), size * (0.3 + 0.45 * share)
+            radius, y = size * (0.05 + 0.08 * share), size * (0.3 + 0.42 * share)
             for x in np.arange(self.rng.uniform(-1, 1) * radius, size + radius, 2.7 * radius):
                 place = np.array([x, y]) + self.rng.normal(0, 0.35 * radius, 2)
                 rows.append(_moved(blooms[-1], place, radius / blooms[-1].radius * self.rng.uniform(0.85, 1.1)))
@@ -81,7 +81,7 @@ class Hardships:
         """Blur what has been painted since ``before``, as if the camera had caught what is behind; or shake it all."""
         if "focus" not in self.drawn:
             return
-        blur = min(canvas.size * self.rng.uniform(0.008, 0.02), 0.13 * bloom.radius)  # more would leave nothing
+        blur = min(canvas.size * self.rng.uniform(0.008, 0.02), 0.13 * float(bloom.radius))  # more leaves nothing
         if len(self.drawn.intersection(HIDING)) > 1:
             blur /= 2
         if self.rng.random() < 0.7:
