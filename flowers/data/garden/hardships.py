@@ -11,7 +11,7 @@ from flowers.data.garden.scenery import busy_background
 # What may befall a picture, and how often it does the hardest ones. The latter hide: only a few come together.
 PLAIN = {"colour": 0.8, "age": 0.7, "angle": 0.7, "setting": 0.9, "company": 0.7}
 HIDING = ("distance", "obstacle", "focus", "light")
-HIDING_SHARE, HIDING_MOST = 0.75, 2
+HIDING_SHARE, HIDING_MOST = 0.9, 2
 
 
 class Hardships:
@@ -83,7 +83,7 @@ class Hardships:
             return
         blur = min(canvas.size * self.rng.uniform(0.008, 0.02), 0.13 * float(bloom.radius))  # more leaves nothing
         if len(self.drawn.intersection(HIDING)) > 1:
-            blur /= 2
+            blur /= 1.5
         if self.rng.random() < 0.7:
             soften(canvas.image, before, blur)
         else:
