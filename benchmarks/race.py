@@ -181,10 +181,10 @@ def race(
 
 
 def painted(folder: Path) -> Path:
-    """A small garden, for smoke runs."""
+    """A small garden of clear portraits, for smoke runs."""
     from flowers.data.garden import render_garden
 
-    render_garden(folder, per_class=24, size=96)
+    render_garden(folder, per_class=24, size=96, hard=False)
     return folder
 
 

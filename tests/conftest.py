@@ -82,11 +82,11 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 5 × 8 painted flowers, 64 pixels a side. Shared: copy it before changing it."""
+    """A folder of 5 × 8 painted flowers, clear ones, 64 pixels a side. Shared: copy it before changing it."""
     from flowers.data.garden import render_garden
 
     folder = tmp_path_factory.mktemp("photos") / "garden"
-    render_garden(folder, per_class=8, size=64)
+    render_garden(folder, per_class=8, size=64, hard=False)
     return folder
 
 

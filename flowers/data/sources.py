@@ -29,7 +29,7 @@ from flowers.paths import cache_dir
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 GARDEN_PER_CLASS = 60
-GARDEN_FOLDER = f"garden-v1-{GARDEN_PER_CLASS}"  # bump v1 when the garden's flowers are painted differently
+GARDEN_FOLDER = f"garden-v2-{GARDEN_PER_CLASS}"  # bump v2 when the garden's flowers are painted differently
 
 UNPACKED = "unpacked-2"  # the cache's folder of zips: bump when other names come out of them
 KAGGLE_DATASET = "alxmamaev/flowers-recognition/versions/2"  # 4,317 photos; a version, so that it cannot change

@@ -74,7 +74,8 @@ def painted_garden(pytestconfig: pytest.Config) -> Path:
     """The garden's photos, painted once by whichever worker comes first, and kept for the next time."""
     from flowers.data import garden
 
-    version = hashlib.sha256(Path(garden.__file__).read_bytes()).hexdigest()[:16]
+    painters = sorted(Path(garden.__file__).parent.glob("*.py"))
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in painters)).hexdigest()[:16]
     kept = pytestconfig.cache.mkdir("gardens")
     with FileLock(kept / "lock"):
         if not (kept / version).exists():
