@@ -21,7 +21,7 @@ from flowers.studio import common, presets, progress, runs
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
-from flowers.training import process, queue
+from flowers.training import process, queue, warm
 from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
 from flowers.training.story import Story, read_story
 
@@ -134,8 +134,14 @@ def follow(tab: TrainTab, loaded: Callable[..., Any], opened: Callable[..., Any]
         event(_watch, tab.watched, _live(tab), **quiet)
 
 
+def expected() -> None:
+    """Somebody may soon press Start: have a process ready that trainings are forked from."""
+    warm.prepare()
+
+
 def opened() -> None:
     """Somebody looks at the tab: find out, once, how long the presets take on this machine."""
+    expected()
     presets.measure()
 
 

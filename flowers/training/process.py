@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import os
-import subprocess
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,7 +17,7 @@ from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import runs_dir
 from flowers.processes import module
 from flowers.recipe import Recipe
-from flowers.training import queue
+from flowers.training import queue, warm
 from flowers.training.events import Event
 from flowers.training.log import log_lines
 from flowers.training.run import Run
@@ -166,25 +167,27 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
 
 def stop_all_started_here() -> None:
     """Ask the processes that this one started to stop after their current batch; their runs can be resumed."""
-    for process, run in _started:
-        if process.poll() is None:
+    for run in _started:
+        if run.status().active:
             run.request_stop()
 
 
-_started: list[tuple[subprocess.Popen, Run]] = []
+_started: list[Run] = []
 
 
 def _spawn(run: Run) -> None:
-    output = open(run.folder / "process.txt", "ab")  # noqa: SIM115 - the child keeps it
-    process = subprocess.Popen(
-        **module("flowers", "resume", run.folder, "--background"),
-        stdout=output,
-        stderr=output,
-        start_new_session=True,  # Ctrl-C in the studio's terminal is for the studio
-    )
-    output.close()
-    _started.append((process, run))
-    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay behind as a zombie
+    _started.append(run)
+    command, output = module("flowers", "resume", run.folder, "--background"), run.folder / "process.txt"
+    output.touch()
+    # Not here: what it is forked from may still be loading, and what is not forked has to be waited for.
+    threading.Thread(target=_launch, args=[run, command, output], daemon=True).start()
+
+
+def _launch(run: Run, command: dict[str, Any], output: Path) -> None:
+    try:
+        warm.launch(command, output)
+    except OSError as error:
+        run.set_status("failed", f"Its process could not be started ({error.strerror or error}): resume it later.")
 
 
 @contextlib.contextmanager
