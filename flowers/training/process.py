@@ -21,8 +21,10 @@ from flowers.training import queue, warm
 from flowers.training.events import Event
 from flowers.training.log import log_lines
 from flowers.training.run import Run
+from flowers.training.story import PLACES, read_story, seconds_left
 
 HEARTBEAT_SECONDS = 5
+MAKES_WAY = "Short trainings go first: this one goes on by itself after them."
 CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
 # Torch asks Linux for memory in large pages then, which makes a step 5 to 9 % shorter for a tenth more memory. It looks
 # once, before its first tensor.
@@ -63,7 +65,7 @@ def perform(
             return stop() or run.stop_requested()
 
         try:
-            with queue.turn(run, stopping) if in_line else queue.at_once(), _Heartbeat(run) as heartbeat:
+            with queue.turn(run, stopping) if in_line else queue.at_once() as turn, _Heartbeat(run) as heartbeat:
 
                 def reading(done: int, total: int | None) -> None:
                     if stopping():
@@ -74,7 +76,7 @@ def perform(
 
                 dataset = _open_photos(run.recipe, run.source, reading)
                 _check_continuation(run, dataset)
-                finished = yield from _record(run, dataset, stopping, reading, heartbeat)
+                finished = yield from _record(run, dataset, stopping, reading, heartbeat, turn)
 
                 def concluding(_done: int, _total: int | None) -> None:
                     if stopping():
@@ -118,15 +120,22 @@ def assist(recipe: Recipe, source: str | None, stop: Callable[[], bool] = lambda
         raise FlowersError(f"A process of the team cannot go on ({reason}): see what the main one says.") from error
 
 
-def start(recipe: Recipe, source: str | None, preset: str, visitor: str = "", continues: str | None = None) -> Run:
+def start(
+    recipe: Recipe,
+    source: str | None,
+    preset: str,
+    visitor: str = "",
+    continues: str | None = None,
+    seconds: float | None = None,
+) -> Run:
     """Create a run, and start a process that trains it when its turn has come; the arguments as ``Run.create``.
 
     Raises UsageError when too many are in line.
     """
     with _one_at_a_time():
         queue.check_room(visitor)
-        run = Run.create(None, recipe, source, preset, visitor, continues)
-        queue.join(run)
+        run = Run.create(None, recipe, source, preset, visitor, continues, seconds)
+        queue.join(run, seconds)
         _spawn(run)
         return run
 
@@ -145,7 +154,8 @@ def resume(run: Run) -> None:
         queue.check_room(run.visitor)
         run.clear_stop()
         run.set_status("queued")
-        queue.join(run)
+        left = read_story(run).seconds_left
+        queue.join(run, run.expected_seconds if left is None else left)
         _spawn(run)
 
 
@@ -162,7 +172,9 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
         raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
     recipe = run.recipe
     more = recipe.replace(init=run.name, epochs=epochs, probe="off", first_size=recipe.last_size)
-    return start(more, run.source, run.preset, visitor, continues=run.name)
+    story = read_story(run)
+    seconds = story.seconds / story.epoch * epochs if story.epoch else None
+    return start(more, run.source, run.preset, visitor, continues=run.name, seconds=seconds)
 
 
 def stop_all_started_here() -> None:
@@ -227,21 +239,33 @@ def _open_photos(recipe: Recipe, source: str | None, progress: Progress | None =
 
 
 def _record(
-    run: Run, dataset: PhotoDataset, stop: Callable[[], bool], progress: Progress, heartbeat: "_Heartbeat"
+    run: Run,
+    dataset: PhotoDataset,
+    stop: Callable[[], bool],
+    progress: Progress,
+    heartbeat: "_Heartbeat",
+    turn: queue.Kept,
 ) -> Iterator[Event]:
-    """Train, writing every event into the run's files; returns whether all epochs were done."""
-    from flowers.training.train import train
+    """Train, writing every event into the run's files; returns whether all epochs were done.
 
-    recipe = run.recipe
+    After every event it may make way for others. The time until it goes on is none of the training's.
+    """
+    from flowers.training.train import Clock, train
+
+    recipe, clock = run.recipe, Clock()
     finished = False
-    for event in train(recipe, dataset, run=run, stop=stop, progress=progress):
-        heartbeat.tell("")  # the photos are ready
+    for event in train(recipe, dataset, run=run, stop=stop, progress=progress, clock=clock):
+        heartbeat.tell_event(event)
+        if event.kind == "started":
+            turn.expect(heartbeat.seconds)
         run.append(event)
         if lines := log_lines(event, recipe.epochs):
             run.append_log(lines)
         if event.kind == "finished":
             finished = not event.stopped
         yield event
+        with clock.stopped():
+            turn.make_way(heartbeat.tell_place)
     return finished
 
 
@@ -282,6 +306,9 @@ class _Heartbeat:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.message = ""
+        self.place = 0
+        self.seconds: float | None = None
+        self.started: dict[str, Any] | None = None
         self.told = 0.0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._beat_until_over, daemon=True)
@@ -297,9 +324,22 @@ class _Heartbeat:
 
     def tell(self, message: str) -> None:
         """Change what the status says, at once."""
-        if message != self.message:
-            self.message = message
+        if (message, 0) != (self.message, self.place):
+            self.message, self.place = message, 0
             self._beat()
+
+    def tell_event(self, event: Event) -> None:
+        """Know how long the run still takes. Its photos are ready, and it waits for nobody."""
+        if event.kind == "started":
+            self.started = event.to_dict()
+        if event.kind in PLACES:
+            self.seconds = seconds_left(self.started, event.to_dict())
+        self.tell("")
+
+    def tell_place(self, place: int, seconds: float | None) -> None:
+        """Say that the run stands in line again, and for how long."""
+        self.message, self.place, self.seconds = MAKES_WAY, place, seconds
+        self._beat()
 
     def tell_progress(self, done: int, total: int | None) -> None:
         """Say how far the photos are, at most once a second."""
@@ -314,6 +354,6 @@ class _Heartbeat:
 
     def _beat(self) -> None:
         try:
-            self.run.set_status("running", self.message)
+            self.run.set_status("running", self.message, self.place, self.seconds)
         except OSError:  # a full disk: training itself will say so
             logger.warning("the heartbeat of %s could not be written", self.run.name)

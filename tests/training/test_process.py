@@ -1,7 +1,9 @@
 """Training in a process of its own: started, watched and stopped through nothing but the run folder."""
 
 import contextlib
+import json
 import os
+import time
 
 import pytest
 import torch
@@ -199,6 +201,46 @@ def test_a_run_that_was_stopped_before_its_process_came_never_begins(run, taken)
         list(perform(run, in_line=True))
     assert run.status().state == "stopped"
     assert run.events() == []
+
+
+def test_a_run_that_makes_way_says_so_and_its_clock_stands_still(run, monkeypatch):
+    monotonic, passed, said = time.monotonic, [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
+
+    def make_way(_turn, tell):
+        tell(2, 40.0)
+        said.append(run.status())
+        passed[0] += 100_000
+
+    monkeypatch.setattr(queue.Turn, "make_way", make_way)
+    queue.join(run, 3600)
+    events = list(perform(run, in_line=True))
+    assert {(now.state, now.message, now.place, now.seconds) for now in said} == {
+        ("running", process.MAKES_WAY, 2, 40.0)
+    }
+    assert len(said) == len(events)
+    assert events[-1].seconds < 100_000
+    assert run.status().state == "done"
+
+
+def test_while_it_is_at_work_a_run_says_how_long_it_still_takes(run):
+    said = {}
+    for event in perform(run):
+        said[event.kind] = run.status()
+    assert said["epoch"].state == "running"
+    assert said["epoch"].seconds is not None
+    assert said["epoch"].place == 0
+
+
+def test_what_is_known_of_its_length_goes_to_the_line_with_a_run(garden, monkeypatch):
+    monkeypatch.setattr("flowers.training.warm.launch", lambda *_: None)
+    run = start(TINY, str(garden), "quick", seconds=12.5)
+    ticket = json.loads((run.folder / "ticket").read_text())
+    assert (ticket["seconds"], run.expected_seconds) == (12.5, 12.5)
+    run.set_status("stopped")
+    (run.folder / "ticket").unlink()
+    resume(run)
+    assert json.loads((run.folder / "ticket").read_text())["seconds"] == 12.5
 
 
 def test_a_reader_who_leaves_stops_the_run(run):
