@@ -20,6 +20,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -137,8 +138,12 @@ def serving(home: Path) -> Iterator[tuple[str, subprocess.Popen]]:
         wait_for_page(url, process)
         yield url, process
     finally:
-        process.terminate()
+        family = _family(process.pid)
+        process.send_signal(signal.SIGINT)
         process.wait(60)
+        for one in family:  # who measures something in a session of its own has not heard of it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
 
 
 @contextlib.contextmanager
