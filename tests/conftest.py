@@ -4,6 +4,7 @@ train in seconds.
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,9 @@ from flowers.data.dataset import PhotoDataset, scan
 from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
+from flowers.training.run import Run
 from tests.tiny import RESNET18, teach, tiny_resnet18
+from tests.waiting import wait_until
 
 # Timings belong in benchmarks/, and what is tried is the same at every run: none is red by chance.
 SAME = {"deadline": None, "derandomize": True, "database": None}
@@ -63,6 +66,25 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     monkeypatch.setenv("FLOWERS_RUNS", str(home / "runs"))
     monkeypatch.delenv("FLOWERS_DATA", raising=False)
     monkeypatch.delenv("FLOWERS_EXTRA", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are started as on a system that cannot fork: what they are to find there, a test sets up for each."""
+    monkeypatch.setattr("flowers.training.warm.is_possible", lambda: False)
+
+
+@pytest.fixture
+def nothing_left_running(isolated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test starts is gone after it."""
+    started: list[Run] = []
+    monkeypatch.setattr("flowers.training.process._started", started)
+    yield
+    for run in started:
+        run.request_stop()  # for a process that has yet to come
+        if run.is_locked() and (process := run.status().pid) != os.getpid():
+            os.kill(process, signal.SIGKILL)
+        wait_until(lambda run=run: not run.is_locked())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -89,6 +89,7 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         collecting.show(photos_tab.select(photos.refresh_sets, None, collecting.which, **quiet).then)
         training_tab.select(_refresh_training, training.source, training.source, **quiet)
         training_tab.select(train.opened, None, None, queue=False, **quiet)
+        photos_tab.select(train.expected, None, None, queue=False, **quiet)
         _connect_training(training, tabs, answering, evaluating, sharing, quiet)
         sharing_tab.select(common.refresh_checkpoints, sharing.checkpoint, sharing.checkpoint, **quiet)
         evaluating_tab.select(common.refresh_choices, *2 * [[evaluating.checkpoint, evaluating.source]], **quiet)

@@ -59,6 +59,11 @@ def page_title(now: Status, story: Story) -> str:
     return say("train.title", percent=percent_done(story)) if now.active else ""
 
 
+def sign(now: Status) -> tuple:
+    """Changes when what a status says on the page does."""
+    return now.state, now.message, now.place, _wait(now)
+
+
 def in_line(place: int) -> str:
     """``Second in line``: one run is to end before."""
     return say(f"train.place_{place}") if place in (2, 3, 4) else say("train.place_more", place=place)
@@ -69,7 +74,7 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
     reached = say("train.epoch_of", epoch=min(story.epoch + 1, story.epochs), epochs=story.epochs)
     match now.state:
         case "queued" if now.place > 1:
-            return in_line(now.place), say("train.waits")
+            return in_line(now.place), f"{_wait(now)} {say('train.waits')}".strip()
         case "queued":
             return say("train.starting"), say("train.waking")
         case "done":
@@ -80,6 +85,8 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
             return say("train.stopped"), say("train.resumable", reached=reached) if story.epochs else ""
         case "interrupted":
             return say("train.interrupted"), f"{reached}. {message}" if story.epochs else message
+    if now.place > 1 and now.state == "running":
+        return say("train.makes_way"), f"{message} {_wait(now)}".strip()
     if story.finished and now.state == "running":
         return say("train.nearly"), message
     if not story.epochs or (now.message and now.state == "running"):  # it says what keeps it from training
@@ -87,6 +94,11 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
     if now.state == "stopping":
         return say("train.stopping"), say("train.last_batch", reached=reached)
     return reached, _pace(story)
+
+
+def _wait(now: Status) -> str:
+    """About how long until a run's turn comes; empty where that is not known, or is now."""
+    return say("train.wait", time=in_words(now.seconds)) if now.place > 1 and now.seconds else ""
 
 
 def _ending(story: Story) -> str:

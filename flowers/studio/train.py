@@ -21,7 +21,7 @@ from flowers.studio import common, presets, progress, runs
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
-from flowers.training import process, queue
+from flowers.training import process, queue, warm
 from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
 from flowers.training.story import Story, read_story
 
@@ -134,8 +134,14 @@ def follow(tab: TrainTab, loaded: Callable[..., Any], opened: Callable[..., Any]
         event(_watch, tab.watched, _live(tab), **quiet)
 
 
+def expected() -> None:
+    """Somebody may soon press Start: have a process ready that trainings are forked from."""
+    warm.prepare()
+
+
 def opened() -> None:
     """Somebody looks at the tab: find out, once, how long the presets take on this machine."""
+    expected()
     presets.measure()
 
 
@@ -251,7 +257,8 @@ def start(preset_name: str, source: str, settings: dict[str, Any], owner: str = 
     """
     recipe = _recipe(preset_name, settings)
     presets.stop_measuring()
-    return describe(process.start(recipe, common.source_of(source), preset_name, owner))
+    seconds = presets.expected(recipe, preset_name, source)
+    return describe(process.start(recipe, common.source_of(source), preset_name, owner, seconds=seconds))
 
 
 def stop(run_name: str | None = None) -> dict[str, Any]:
@@ -272,9 +279,10 @@ def status(run_name: str | None = None) -> dict[str, Any]:
 
 
 def describe(run: Run) -> dict[str, Any]:
-    """A run's state, its place in line while that is queued, and its story, ready for JSON."""
+    """A run's state, its place in line and the seconds until its turn while it waits, and its story, ready for JSON."""
     now = run.status()
     told = {"run": run.name, "state": now.state, "message": now.message, "place": now.place}
+    told["wait"] = now.seconds if now.place else None
     return {**told, **read_story(run).to_dict()}
 
 
@@ -508,7 +516,7 @@ def _watch(
     if run is None:
         run, shown = _latest(found, recent), LATEST
     now = (recent.get(run) or run.status()) if run else None
-    sign = [shown, run and run.name, now and (now.state, now.message, now.place), run and _size(run), order, overlaid,
+    sign = [shown, run and run.name, now and progress.sign(now), run and _size(run), order, overlaid,
             [runs.version(one, recent.get(one)) for one in found[:LISTED_RUNS]], presets.known()]  # fmt: skip
     if sign == seen.get("sign"):
         return (gr.skip(),) * len(LIVE)

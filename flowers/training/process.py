@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import os
-import subprocess
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,12 +17,14 @@ from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import runs_dir
 from flowers.processes import module
 from flowers.recipe import Recipe
-from flowers.training import queue
+from flowers.training import queue, warm
 from flowers.training.events import Event
 from flowers.training.log import log_lines
 from flowers.training.run import Run
+from flowers.training.story import PLACES, read_story, seconds_left
 
 HEARTBEAT_SECONDS = 5
+MAKES_WAY = "Short trainings go first: this one goes on by itself after them."
 CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
 # Torch asks Linux for memory in large pages then, which makes a step 5 to 9 % shorter for a tenth more memory. It looks
 # once, before its first tensor.
@@ -62,7 +65,7 @@ def perform(
             return stop() or run.stop_requested()
 
         try:
-            with queue.turn(run, stopping) if in_line else queue.at_once(), _Heartbeat(run) as heartbeat:
+            with queue.turn(run, stopping) if in_line else queue.at_once() as turn, _Heartbeat(run) as heartbeat:
 
                 def reading(done: int, total: int | None) -> None:
                     if stopping():
@@ -73,7 +76,7 @@ def perform(
 
                 dataset = _open_photos(run.recipe, run.source, reading)
                 _check_continuation(run, dataset)
-                finished = yield from _record(run, dataset, stopping, reading, heartbeat)
+                finished = yield from _record(run, dataset, stopping, reading, heartbeat, turn)
 
                 def concluding(_done: int, _total: int | None) -> None:
                     if stopping():
@@ -117,15 +120,22 @@ def assist(recipe: Recipe, source: str | None, stop: Callable[[], bool] = lambda
         raise FlowersError(f"A process of the team cannot go on ({reason}): see what the main one says.") from error
 
 
-def start(recipe: Recipe, source: str | None, preset: str, visitor: str = "", continues: str | None = None) -> Run:
+def start(
+    recipe: Recipe,
+    source: str | None,
+    preset: str,
+    visitor: str = "",
+    continues: str | None = None,
+    seconds: float | None = None,
+) -> Run:
     """Create a run, and start a process that trains it when its turn has come; the arguments as ``Run.create``.
 
     Raises UsageError when too many are in line.
     """
     with _one_at_a_time():
         queue.check_room(visitor)
-        run = Run.create(None, recipe, source, preset, visitor, continues)
-        queue.join(run)
+        run = Run.create(None, recipe, source, preset, visitor, continues, seconds)
+        queue.join(run, seconds)
         _spawn(run)
         return run
 
@@ -144,7 +154,8 @@ def resume(run: Run) -> None:
         queue.check_room(run.visitor)
         run.clear_stop()
         run.set_status("queued")
-        queue.join(run)
+        left = read_story(run).seconds_left
+        queue.join(run, run.expected_seconds if left is None else left)
         _spawn(run)
 
 
@@ -169,30 +180,34 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
         )
     recipe = run.recipe
     more = recipe.replace(init=run.name, epochs=epochs, probe="off", first_size=recipe.last_size)
-    return start(more, run.source, run.preset, visitor, continues=run.name)
+    story = read_story(run)
+    seconds = story.seconds / story.epoch * epochs if story.epoch else None
+    return start(more, run.source, run.preset, visitor, continues=run.name, seconds=seconds)
 
 
 def stop_all_started_here() -> None:
     """Ask the processes that this one started to stop after their current batch; their runs can be resumed."""
-    for process, run in _started:
-        if process.poll() is None:
+    for run in _started:
+        if run.status().active:
             run.request_stop()
 
 
-_started: list[tuple[subprocess.Popen, Run]] = []
+_started: list[Run] = []
 
 
 def _spawn(run: Run) -> None:
-    output = open(run.folder / "process.txt", "ab")  # noqa: SIM115 - the child keeps it
-    process = subprocess.Popen(
-        **module("flowers", "resume", run.folder, "--background"),
-        stdout=output,
-        stderr=output,
-        start_new_session=True,  # Ctrl-C in the studio's terminal is for the studio
-    )
-    output.close()
-    _started.append((process, run))
-    threading.Thread(target=process.wait, daemon=True).start()  # or it would stay behind as a zombie
+    _started.append(run)
+    command, output = module("flowers", "resume", run.folder, "--background"), run.folder / "process.txt"
+    output.touch()
+    # Not here: what it is forked from may still be loading, and what is not forked has to be waited for.
+    threading.Thread(target=_launch, args=[run, command, output], daemon=True).start()
+
+
+def _launch(run: Run, command: dict[str, Any], output: Path) -> None:
+    try:
+        warm.launch(command, output)
+    except OSError as error:
+        run.set_status("failed", f"Its process could not be started ({error.strerror or error}): resume it later.")
 
 
 @contextlib.contextmanager
@@ -232,23 +247,34 @@ def _open_photos(recipe: Recipe, source: str | None, progress: Progress | None =
 
 
 def _record(
-    run: Run, dataset: PhotoDataset, stop: Callable[[], bool], progress: Progress, heartbeat: "_Heartbeat"
+    run: Run,
+    dataset: PhotoDataset,
+    stop: Callable[[], bool],
+    progress: Progress,
+    heartbeat: "_Heartbeat",
+    turn: queue.Kept,
 ) -> Iterator[Event]:
-    """Train, writing every event into the run's files; returns whether all epochs were done."""
-    from flowers.training.train import train
+    """Train, writing every event into the run's files; returns whether all epochs were done.
 
-    recipe = run.recipe
+    After every event it may make way for others. The time until it goes on is none of the training's.
+    """
+    from flowers.training.train import Clock, train
+
+    recipe, clock = run.recipe, Clock()
     epochs, finished = recipe.epochs, False
-    for event in train(recipe, dataset, run=run, stop=stop, progress=progress):
-        heartbeat.tell("")  # the photos are ready
-        run.append(event)
+    for event in train(recipe, dataset, run=run, stop=stop, progress=progress, clock=clock):
+        heartbeat.tell_event(event)
         if event.kind == "started":
+            turn.expect(heartbeat.seconds)
             epochs = event.epochs
+        run.append(event)
         if lines := log_lines(event, epochs):
             run.append_log(lines)
         if event.kind == "finished":
             finished = not event.stopped
         yield event
+        with clock.stopped():
+            turn.make_way(heartbeat.tell_place)
     return finished
 
 
@@ -289,6 +315,9 @@ class _Heartbeat:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.message = ""
+        self.place = 0
+        self.seconds: float | None = None
+        self.started: dict[str, Any] | None = None
         self.told = 0.0
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._beat_until_over, daemon=True)
@@ -304,9 +333,22 @@ class _Heartbeat:
 
     def tell(self, message: str) -> None:
         """Change what the status says, at once."""
-        if message != self.message:
-            self.message = message
+        if (message, 0) != (self.message, self.place):
+            self.message, self.place = message, 0
             self._beat()
+
+    def tell_event(self, event: Event) -> None:
+        """Know how long the run still takes. Its photos are ready, and it waits for nobody."""
+        if event.kind == "started":
+            self.started = event.to_dict()
+        if event.kind in PLACES:
+            self.seconds = seconds_left(self.started, event.to_dict())
+        self.tell("")
+
+    def tell_place(self, place: int, seconds: float | None) -> None:
+        """Say that the run stands in line again, and for how long."""
+        self.message, self.place, self.seconds = MAKES_WAY, place, seconds
+        self._beat()
 
     def tell_progress(self, done: int, total: int | None) -> None:
         """Say how far the photos are, at most once a second."""
@@ -321,6 +363,6 @@ class _Heartbeat:
 
     def _beat(self) -> None:
         try:
-            self.run.set_status("running", self.message)
+            self.run.set_status("running", self.message, self.place, self.seconds)
         except OSError:  # a full disk: training itself will say so
             logger.warning("the heartbeat of %s could not be written", self.run.name)

@@ -1,14 +1,15 @@
 """The run folder: training writes it, everything else only reads it.
 
 recipe.json    every hyperparameter
-data.json      the photo set as it was asked for, the preset it was started from, by whom, and the run it goes on from
+data.json      the photo set as it was asked for, the preset it was started from, by whom, the run it goes on from, and
+               how long it should take
 about.json     the name and the note that somebody gave it
 events.jsonl   what training said, one JSON object a line
-status.json    queued, running, stopping, stopped, done or failed; process id; heartbeat; message; place in line
+status.json    queued, running, stopping, stopped, done or failed; process id; heartbeat; message; place in line; time
 log.txt        the same story in the report's format
 best/  last/   checkpoint folders; last/ adds what resuming needs
 stop           there when somebody asked the run to stop
-ticket         there while the run waits for its turn: when it was asked for (see queue.py)
+ticket         there from when the run is asked for until its turn is over (see queue.py)
 lock           held by the training process for as long as it lives
 """
 
@@ -94,7 +95,8 @@ class Status:
     pid: int | None = None
     heartbeat: float = 0.0  # seconds since 1970
     message: str = ""
-    place: int = 0  # in line while queued: 2 when one run is to end before it; 0 when it is about to begin
+    place: int = 0  # in line, also of a run that made way: 2 when one is to end before it; 0 when it is about to begin
+    seconds: float | None = None  # until its turn while it is in line, else until its end; None where unknown
 
     @property
     def active(self) -> bool:
@@ -122,10 +124,12 @@ class Run:
         preset: str = "report",
         visitor: str = "",
         continues: str | None = None,
+        seconds: float | None = None,
     ) -> "Run":
         """A new, queued run, asked for by a ``visitor`` of the studio; ``continues`` names the run that it prolongs.
 
-        Raises UsageError when the folder already holds something.
+        It should take so many ``seconds``, where that is known. Raises UsageError when the folder already holds
+        something.
         """
         folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset, _is_private(source))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -138,6 +142,7 @@ class Run:
             run = cls(folder)
             run.set_status("queued")
             asked = {"source": source, "preset": preset, "visitor": visitor, "continues": continues}
+            asked["seconds"] = seconds
             write_json(folder / "data.json", asked)
             write_whole(folder / "recipe.json", recipe.to_json())
         except OSError as error:
@@ -181,6 +186,11 @@ class Run:
     def continues(self) -> str | None:
         """The name of the run whose best weights it began from to prolong it."""
         return self._read_json("data.json").get("continues")
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long it should take, as it was known when it was asked for."""
+        return self._read_json("data.json").get("seconds")
 
     # What people call it
 
@@ -243,10 +253,11 @@ class Run:
             return status
         return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
 
-    def set_status(self, state: str, message: str = "", place: int = 0) -> None:
+    def set_status(self, state: str, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""
         assert state in STATES
-        write_json(self.folder / "status.json", asdict(Status(state, os.getpid(), time.time(), message, place)))
+        status = Status(state, os.getpid(), time.time(), message, place, seconds)
+        write_json(self.folder / "status.json", asdict(status))
 
     def request_stop(self) -> None:
         """Ask the training process to stop after its current batch."""

@@ -182,7 +182,7 @@ def seconds_left(start: dict[str, Any], event: dict[str, Any]) -> float | None:
     now = work(*_done(event, start))
     done = now - work(*_done(start, start))
     spent = event.get("seconds", start["seconds"]) - start["seconds"]
-    if done < MIN_PART_DONE * sum(predicted):  # the first steps are slow
+    if done <= MIN_PART_DONE * sum(predicted):  # the first steps are slow
         return sum(predicted) - now if start.get("predicted") else None
     return spent / done * max(0.0, sum(predicted) - now)
 

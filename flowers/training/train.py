@@ -60,18 +60,20 @@ def train(
     run: Run | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
+    clock: "Clock | None" = None,
 ) -> Iterator[Event]:
     """Train a network on the training part of ``dataset``, check it on the rest after every epoch, tell what happens.
 
     With a ``run``, checkpoints go to its folder (the best by validation accuracy, and the last for resuming), and
     training goes on from where that folder says it was. ``stop()`` is asked after every batch; ``progress(done,
-    total)`` is told while the photos are decoded, before the first event. Of several processes that train together
+    total)`` is told while the photos are decoded, before the first event. Whoever reads the events and takes long over
+    one may stop the ``clock`` meanwhile. Of several processes that train together
     (see team.py) only the main one needs the ``run``.
 
     Raises FlowersError when the photos, the starting weights or the device cannot be had, the batches are too small,
     or the loss runs off.
     """
-    clock = Clock()
+    clock = clock or Clock()
     team = Team(pick_device(recipe.device))
     try:
         training = prepare(recipe, dataset, run, stop, clock, team)
@@ -652,3 +654,12 @@ class Clock:
 
     def seconds(self) -> float:
         return self.before + time.monotonic() - self.start
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The time that passes within the block does not count."""
+        since = time.monotonic()
+        try:
+            yield
+        finally:
+            self.start += time.monotonic() - since

@@ -9,7 +9,7 @@ from flowers.processes import module
 from flowers.recipe import PRESETS
 from flowers.studio import presets, train
 from flowers.studio.app import main
-from flowers.training import process
+from flowers.training import process, warm
 
 SECONDS_A_PHOTO = 0.1
 
@@ -22,6 +22,7 @@ def other_module(name: str, *arguments: object) -> dict[str, Any]:
 
 if __name__ == "__main__":
     process.module = train.module = presets.module = other_module
+    warm.is_possible = lambda: False  # most trainings here are none, and not worth loading torch for
     presets._file().parent.mkdir(parents=True, exist_ok=True)
     write_json(presets._file(), dict.fromkeys(PRESETS, [SECONDS_A_PHOTO] * 2))
     main()

@@ -18,6 +18,7 @@ from flowers.recipe import KNOBS, PRESETS, Recipe, preset
 from flowers.studio import common, presets, progress, runs, train
 from flowers.studio.visitors import visitor
 from flowers.training import queue
+from flowers.training.process import MAKES_WAY
 from flowers.training.run import Run, Status
 from flowers.training.story import Story, read_story
 from tests.scripted import finished_run
@@ -305,6 +306,34 @@ def test_the_place_in_line_is_told(place, words):
     card = progress.status_card(make_run("new"), Status("queued", place=place), Story())
     assert f"<h2>{words}</h2>" in card
     assert "starts by itself" in card
+
+
+def test_the_time_until_the_turn_is_told_where_it_is_known():
+    run = make_run("new")
+    card = progress.status_card(run, Status("queued", place=5, seconds=170.0), Story())
+    assert "Its turn comes in about 3 minutes. This machine trains one run at a time." in card
+    assert "Its turn" not in progress.status_card(run, Status("queued", place=5), Story())
+    moved_up = Status("queued", place=5, seconds=160.0), Status("queued", place=5, seconds=100.0)
+    assert progress.sign(moved_up[0]) != progress.sign(moved_up[1])
+
+
+def test_a_run_that_makes_way_says_why_it_waits():
+    now = Status("running", message=MAKES_WAY, place=3, seconds=20.0)
+    card = progress.status_card(make_run("new"), now, Story(epochs=3, steps=10, epoch=1))
+    assert "<h2>Short ones go first</h2>" in card
+    assert f"{MAKES_WAY} Its turn comes in about 20 seconds." in card
+
+
+def test_how_long_a_run_should_take_is_known_or_guessed(monkeypatch):
+    known, asked = {"fast": 30.0}, presets.for_here("fast")
+    monkeypatch.setattr(presets, "seconds_of", lambda name, _: known.get(name))
+    monkeypatch.setattr(presets, "_count", lambda _: 60)
+    assert presets.expected(asked, "fast", "garden") == 30
+    assert presets.expected(asked.replace(epochs=2 * asked.epochs), "fast", "garden") == 60
+    guess = 60 * presets.GUESSED_SECONDS * 4
+    assert presets.expected(asked.replace(epochs=4, batch_size=8), "fast", "garden") == guess  # none that was measured
+    known.clear()
+    assert presets.expected(asked.replace(epochs=4), "fast", "garden") == guess
 
 
 def test_names_of_strangers_are_text():

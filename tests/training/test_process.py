@@ -1,8 +1,9 @@
 """Training in a process of its own: started, watched and stopped through nothing but the run folder."""
 
 import contextlib
+import json
 import os
-import sys
+import time
 
 import pytest
 import torch
@@ -20,17 +21,9 @@ from flowers.training.run import Run
 from flowers.training.story import read_story
 from tests.conftest import TINY
 from tests.held import FROM as HELD_FROM
-from tests.waiting import DEADLINE, wait_until
+from tests.waiting import wait_until
 
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(monkeypatch):
-    started = []
-    monkeypatch.setattr(process, "_started", started)
-    yield
-    for child, _ in started:
-        child.kill()
-        child.wait(30)
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
 
 def wait_for_state(run: Run, state: str) -> None:
@@ -61,12 +54,12 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
         assert run.folder.parent == tmp_path / "my-runs"
         with pytest.raises(UsageError, match=rf"^The run {run.name} is at work or in line already.*\.$"):
             resume(run)
-        wait_until(lambda: run.is_locked() and run.status().pid == process._started[0][0].pid, lambda: said_by(run))
-        assert (run.status().state, run.status().place) == ("queued", 2)
+        wait_until(lambda: run.is_locked() and run.status().pid != os.getpid(), lambda: said_by(run))
+        first = run.status()
+        assert (first.state, first.place) == ("queued", 2)
         run.request_stop()
         wait_for_state(run, "stopped")
-        assert process._started[0][0].wait(DEADLINE) == 1
-        assert (run.folder / "process.txt").read_text().strip().endswith("Interrupted.")
+        wait_until(lambda: said_by(run).strip().endswith("Interrupted."), lambda: said_by(run))
         assert run.events() == []
     resume(run)
     wait_for_state(run, "done")
@@ -75,10 +68,9 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
     assert story.progress == 1
     assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1]
     assert "Training complete in" in run.log()
-    assert run.status().pid == process._started[1][0].pid
+    assert run.status().pid not in (os.getpid(), first.pid)
     with pytest.raises(UsageError, match="is complete: train more epochs"):
         resume(run)
-    assert process._started[1][0].wait(DEADLINE) == 0
 
 
 @pytest.mark.thorough
@@ -87,14 +79,13 @@ def test_a_run_is_started_watched_stopped_and_resumed(garden, held):
     run = start(TINY.replace(epochs=3, init="earlier"), str(garden), "quick")
     wait_until(lambda: (read_story(run).epoch, read_story(run).step) == HELD_FROM, lambda: said_by(run))
     assert run.status().state == "running"
-    assert run.status().pid == process._started[0][0].pid
+    assert run.status().pid != os.getpid()
     run.request_stop()
     assert run.status().state == "stopping"
     held.unlink()
     wait_for_state(run, "stopped")
     assert not read_story(run).finished
     assert "Training stopped in" in run.log()
-    assert process._started[0][0].wait(DEADLINE) == 0
 
     resume(run)
     wait_for_state(run, "done")
@@ -102,7 +93,6 @@ def test_a_run_is_started_watched_stopped_and_resumed(garden, held):
     assert [event["epoch"] for event in run.events() if event["kind"] == "epoch"] == [0, 1, 2]
     assert "Going on: 30 photos" in run.log()
     assert "Training complete in" in run.log()
-    assert process._started[1][0].wait(DEADLINE) == 0
 
 
 def test_a_start_that_fails_says_why_in_the_status(tmp_path):
@@ -113,17 +103,22 @@ def test_a_start_that_fails_says_why_in_the_status(tmp_path):
     assert "Traceback" not in said
 
 
-def test_all_that_was_started_here_is_asked_to_stop(tmp_path):
-    import subprocess
+def test_a_process_that_cannot_be_started_at_all_is_told_in_the_status(garden, monkeypatch):
+    def fails(*_args):
+        raise OSError(11, "Resource temporarily unavailable")
 
-    alive, dead = (Run.create(tmp_path / name, TINY, None) for name in ("alive", "dead"))
-    sleeping = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    process._started += [(sleeping, alive), (ended, dead)]
+    monkeypatch.setattr("flowers.training.warm.launch", fails)
+    run = start(TINY, str(garden), "quick")
+    wait_for_state(run, "failed")
+    assert run.status().message.startswith("Its process could not be started (Resource temporarily unavailable)")
+
+
+def test_all_that_was_started_here_is_asked_to_stop(tmp_path):
+    alive, ended = (Run.create(tmp_path / name, TINY, None) for name in ("alive", "ended"))
+    ended.set_status("done")
+    process._started += [alive, ended]
     process.stop_all_started_here()
-    sleeping.stdin.close()
-    assert (alive.stop_requested(), dead.stop_requested()) == (True, False)
+    assert (alive.stop_requested(), ended.stop_requested()) == (True, False)
 
 
 # perform, in this process
@@ -206,6 +201,46 @@ def test_a_run_that_was_stopped_before_its_process_came_never_begins(run, taken)
         list(perform(run, in_line=True))
     assert run.status().state == "stopped"
     assert run.events() == []
+
+
+def test_a_run_that_makes_way_says_so_and_its_clock_stands_still(run, monkeypatch):
+    monotonic, passed, said = time.monotonic, [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
+
+    def make_way(_turn, tell):
+        tell(2, 40.0)
+        said.append(run.status())
+        passed[0] += 100_000
+
+    monkeypatch.setattr(queue.Turn, "make_way", make_way)
+    queue.join(run, 3600)
+    events = list(perform(run, in_line=True))
+    assert {(now.state, now.message, now.place, now.seconds) for now in said} == {
+        ("running", process.MAKES_WAY, 2, 40.0)
+    }
+    assert len(said) == len(events)
+    assert events[-1].seconds < 100_000
+    assert run.status().state == "done"
+
+
+def test_while_it_is_at_work_a_run_says_how_long_it_still_takes(run):
+    said = {}
+    for event in perform(run):
+        said[event.kind] = run.status()
+    assert said["epoch"].state == "running"
+    assert said["epoch"].seconds is not None
+    assert said["epoch"].place == 0
+
+
+def test_what_is_known_of_its_length_goes_to_the_line_with_a_run(garden, monkeypatch):
+    monkeypatch.setattr("flowers.training.warm.launch", lambda *_: None)
+    run = start(TINY, str(garden), "quick", seconds=12.5)
+    ticket = json.loads((run.folder / "ticket").read_text())
+    assert (ticket["seconds"], run.expected_seconds) == (12.5, 12.5)
+    run.set_status("stopped")
+    (run.folder / "ticket").unlink()
+    resume(run)
+    assert json.loads((run.folder / "ticket").read_text())["seconds"] == 12.5
 
 
 def test_a_reader_who_leaves_stops_the_run(run):

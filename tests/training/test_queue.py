@@ -15,36 +15,45 @@ from tests.waiting import DEADLINE, wait_until
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(queue, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(queue, "LOOK_SECONDS", 0)
 
 
-def asked_for(name: str) -> Run:
+def asked_for(name: str, seconds: float | None = None) -> Run:
     run = Run.create(runs_dir() / name, Recipe(), "garden")
-    queue.join(run)
+    queue.join(run, seconds)
     return run
 
 
 class Waiting(threading.Thread):
-    """Stands in line as a training process does, and works until it is told to end."""
+    """Stands in line as a training process does, and works, a step at a time, until it is told to end."""
 
     def __init__(self, run: Run, began: list[str]) -> None:
         super().__init__(daemon=True)
         self.run_, self.began, self.done, self.told_off = run, began, threading.Event(), False
+        self.places: list[tuple[int, float | None]] = []  # told while it made way
+        self.steps = 0
         self.start()
 
     def run(self) -> None:
         try:
-            with queue.turn(self.run_, self.run_.stop_requested):
-                self.run_.set_status("running")
+            with self.run_.lock(), queue.turn(self.run_, self.run_.stop_requested) as turn:
                 self.began.append(self.run_.name)
-                self.done.wait(DEADLINE)
+                self._work(turn)
             self.run_.set_status("done")
         except KeyboardInterrupt:
             self.told_off = True
             self.run_.set_status("stopped")
 
+    def _work(self, turn: queue.Turn) -> None:
+        while not self.done.wait(0.01) and not self.run_.stop_requested():
+            self.run_.set_status("running")
+            self.steps += 1
+            turn.make_way(lambda *place: self.places.append(place))
+
     def end(self) -> None:
         self.done.set()
         self.join(DEADLINE)
+        assert not self.is_alive()
 
 
 def test_runs_begin_one_at_a_time_in_the_order_they_were_asked_for():
@@ -90,8 +99,14 @@ def test_nobody_waits_for_a_run_whose_process_was_killed(monkeypatch):
 
 def test_who_does_not_stand_in_line_is_waited_for_all_the_same(monkeypatch):
     looks: list[int] = []
-    place = queue.place
-    monkeypatch.setattr(queue, "place", lambda run: looks.append(place(run)) or looks[-1])
+    outlook = queue.outlook
+
+    def watched(run: Run) -> tuple[int, float | None]:
+        told = outlook(run)
+        looks.append(told[0])
+        return told
+
+    monkeypatch.setattr(queue, "outlook", watched)
     began: list[str] = []
     with queue.at_once(), queue.at_once():  # and a second one is not held up
         run = asked_for("patient")
@@ -105,7 +120,124 @@ def test_who_does_not_stand_in_line_is_waited_for_all_the_same(monkeypatch):
     thread.end()
 
 
-def test_a_line_has_an_end():
+def stands_in_line(name: str, seconds: float, began: list[str]) -> Waiting:
+    """One whose process is there."""
+    thread = Waiting(asked_for(name, seconds), began)
+    wait_until(thread.run_.is_locked)
+    return thread
+
+
+def test_a_long_run_makes_way_for_short_ones_and_goes_on_after_them():
+    began: list[str] = []
+    long = Waiting(asked_for("long", 3600), began)
+    wait_until(lambda: long.steps)
+    first, second = asked_for("first", 5), asked_for("second", 5)
+    short = [Waiting(run, began) for run in (second, first)]
+    wait_until(lambda: began == ["long", "first"])
+    wait_until(lambda: long.places)
+    steps = long.steps
+    short[1].end()
+    wait_until(lambda: began == ["long", "first", "second"])
+    assert long.steps == steps
+    short[0].end()
+    wait_until(lambda: long.steps > steps)
+    assert {place for place, _ in long.places} <= {1, 2, 3}
+    long.end()
+    assert not queue.is_taken()
+
+
+def test_who_has_made_way_has_the_turn_for_as_long_as_it_was_without(monkeypatch):
+    """Nobody stops the clock, but that is told the time."""
+    now = [1e9]
+    monkeypatch.setattr(queue.time, "time", lambda: now[0])
+    began: list[str] = []
+    long = stands_in_line("long", 3600, began)
+    wait_until(lambda: long.steps)
+    short = stands_in_line("short", 5, began)
+    wait_until(lambda: began == ["long", "short"])
+    later = stands_in_line("later", 5, began)
+    short.end()
+    steps = long.steps
+    wait_until(lambda: long.steps > steps + 20)
+    assert began == ["long", "short"]  # it stood in line behind it, for the clock stands still
+    now[0] += queue.SHORT_SECONDS
+    wait_until(lambda: began == ["long", "short", "later"])
+    later.end()
+    long.end()
+
+
+def test_a_stop_ends_at_once_who_has_made_way():
+    began: list[str] = []
+    long = stands_in_line("long", 3600, began)
+    wait_until(lambda: long.steps)
+    short = stands_in_line("short", 5, began)
+    wait_until(lambda: long.places)
+    long.run_.request_stop()
+    long.join(DEADLINE)
+    assert long.run_.status().state == "done"
+    assert queue.is_taken()  # by the short one
+    short.end()
+
+
+def test_no_other_long_run_begins_while_one_has_made_way():
+    began: list[str] = []
+    long = stands_in_line("long", 3600, began)
+    wait_until(lambda: long.steps)
+    other = stands_in_line("other", None, began)  # nobody knows how long it takes
+    short = stands_in_line("short", 5, began)
+    wait_until(lambda: began == ["long", "short"])
+    wait_until(lambda: long.places)
+    short.end()
+    steps = long.steps
+    wait_until(lambda: long.steps > steps)
+    assert began == ["long", "short"]
+    long.end()
+    wait_until(lambda: began == ["long", "short", "other"])
+    other.end()
+
+
+@pytest.mark.parametrize("seconds", [5, None])
+def test_who_is_short_itself_makes_way_for_nobody(seconds):
+    first, second = asked_for("first", seconds), asked_for("second", 5)
+    with second.lock(), queue.turn(first, first.stop_requested) as turn:
+        turn.expect(5)  # now it is known
+        turn.make_way(lambda *_: pytest.fail("it has made way"))
+
+
+def test_nobody_makes_way_for_a_run_whose_process_has_yet_to_come():
+    first = asked_for("first", 3600)
+    asked_for("second", 5)
+    with queue.turn(first, first.stop_requested) as turn:
+        turn.make_way(lambda *_: pytest.fail("it has made way"))
+
+
+def test_what_the_time_until_the_turn_is_made_of():
+    """The rest of the one at work, and all before in line; long ones let short ones in between."""
+    runs = {name: asked_for(name, seconds) for name, seconds in {"a": 40, "b": 3600, "c": 10, "d": 20}.items()}
+    with runs["a"].lock(), queue.turn(runs["a"], bool):
+        runs["a"].set_status("running", seconds=30)
+        told = [queue.outlook(runs[name]) for name in "bcd"]
+    assert told == [(2, 30), (3, 30), (4, 40)]
+    runs["a"].set_status("done")
+    with runs["b"].lock(), queue.turn(runs["b"], bool):
+        runs["b"].set_status("running", seconds=3000)
+        assert [queue.outlook(runs[name]) for name in "cd"] == [(2, 0), (3, 10)]
+        late = asked_for("late", 1000)
+        assert queue.outlook(late) == (4, 3030)
+        unknown = asked_for("unknown")
+        assert queue.outlook(asked_for("last", 100)) == (6, None)
+        assert queue.outlook(unknown) == (5, 4030)
+
+
+def test_a_damaged_ticket_keeps_nobody_waiting():
+    damaged, run = asked_for("damaged"), asked_for("run")
+    (damaged.folder / "ticket").write_text("[]")
+    assert queue.waiting() == [run]
+    assert queue.outlook(run) == (1, 0)
+
+
+def test_a_line_has_an_end(monkeypatch):
+    monkeypatch.setattr(queue, "MAX_WAITING", 4)
     for number in range(queue.MAX_WAITING):
         queue.check_room("somebody")
         asked_for(f"run-{number}")
