@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny_networks")
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "garden"
-    render_garden(folder, per_class=30, size=64)
+    render_garden(folder, per_class=15, size=32)
     return folder
 
 
