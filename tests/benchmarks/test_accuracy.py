@@ -53,7 +53,7 @@ def test_splits_that_would_mislead_are_refused(photos, tmp_path, monkeypatch, ca
 
 
 def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, capsys):
-    for number, seed in enumerate((2, 4)):  # of two that are both right about some photos
+    for number, seed in enumerate((0, 8)):  # both right about some photos, and no answer of theirs is a near thing
         save_wild_checkpoint(tmp_path / f"wild{number}", scan(photos), seed=seed)
     names = [str(tmp_path / f"wild{number}") for number in range(2)]
     assert accuracy.main(["--data", str(photos), "--together", *names, "--out", str(tmp_path / "out")]) == 0
