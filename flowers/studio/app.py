@@ -50,7 +50,7 @@ HEADER = f"""
 KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay on disk
 # How often Gradio looks for events to answer: by itself a thousand times a second (6.31), also where nobody is, which
 # keeps a tenth of a core busy for as long as the studio runs.
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05  # as on Windows
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
 
 
