@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from flowers.studio import classify, photos, theme, tour
 from flowers.studio.language import say
-from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, say_yes
+from tests.browser.conftest import CAMERAS_ON, PATIENCE, WATCH_CAMERAS, say_yes
 from tests.browser.dropped import drop
 
 STUDIO = Path(classify.__file__).parent
@@ -38,8 +38,9 @@ window.play = (selector, script, props = {}, answers = {}) => {
 @pytest.fixture(scope="module")
 def context(chromium):
     context = chromium.new_context(permissions=["camera"], reduced_motion="reduce")
-    context.set_default_timeout(10_000)
-    return context
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
 
 
 @pytest.fixture
