@@ -155,10 +155,13 @@ def see_oneself(page) -> None:
 
 @pytest.fixture
 def watched(same_page):
-    """That page, where the test sees which cameras are on."""
+    """That page, where the test sees which cameras are on; after it the zone is for files again."""
     same_page.evaluate("() => delete navigator.mediaDevices.getUserMedia")  # by which the test before has seen them
     same_page.evaluate(WATCH_CAMERAS)
-    return same_page
+    yield same_page
+    open_tab(same_page, "Classify")
+    take_away(same_page)
+    same_page.locator("#classify-photo .source-selection button").first.click()
 
 
 def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(watched):

@@ -407,6 +407,7 @@ def compared(page, good_and_bad):
     return page
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py names one
 def test_a_run_is_named_and_annotated(page, good_and_bad):
     good, _ = good_and_bad
     choose(page, "train-run", good.name)
@@ -531,6 +532,7 @@ def test_on_a_phone_and_in_the_dark_everything_fits(phone, studio):
     page.locator("#dark").click()
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py tells it
 def test_a_download_of_weights_is_told_before_the_start(page):
     apply_preset(page, "report")
     expect(page.locator("#train-weights")).to_contain_text("downloads the ImageNet weights of ResNet18")
