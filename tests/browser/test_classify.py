@@ -482,6 +482,7 @@ def gone(same_page, studio):
     expect(why(same_page)).to_be_visible()
 
 
+@pytest.mark.thorough  # tests/studio/test_classify.py has the card
 def test_a_recent_answer_is_shown_as_it_was_where_its_photo_is_gone(gone):
     page, words = gone
     expect(answer(page)).to_have_text(words)

@@ -248,6 +248,7 @@ def test_the_doctor_finds_a_copy_and_leaves_it_out(empty, tmp_path):
 # The camera
 
 
+@pytest.mark.thorough  # test_scripts.py takes a burst, tests/studio/test_photos.py keeps one
 def test_the_camera_fills_a_class(page):
     name_no_class(page)
     page.get_by_role("button", name="Use the camera").click()

@@ -573,6 +573,7 @@ def cards_tell_how_long_they_take_once_measured(page, held, timeout: float | Non
     expect(page.locator("#train-preset")).not_to_contain_text("% right")
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py has the cards' words
 @pytest.mark.usefixtures("script")  # it makes up what it measures
 def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(page, unmeasured, held):
     cards_tell_how_long_they_take_once_measured(page, held)
