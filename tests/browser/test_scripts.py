@@ -356,6 +356,8 @@ def test_a_link_without_a_tab_gets_that_of_what_it_names(linked):
     page.evaluate("linked.settle('train')")
     page.evaluate("linked.chose('train', 'run', '')")
     assert asks(page) == "?tab=train"
+    page.evaluate("linked.opened('classify')")
+    assert asks(page) == "?tab=classify"  # of the run nothing is left there
 
 
 def test_a_tab_that_is_pressed_while_a_link_is_followed_stays_the_open_one(linked):
