@@ -3,6 +3,7 @@ train in seconds.
 """
 
 import dataclasses
+import itertools
 import os
 import signal
 import sys
@@ -58,10 +59,13 @@ TINY = Recipe(
 )  # fmt: skip
 
 
+_homes = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees this machine's photos, caches and runs, or leaves anything behind."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / f"home-{next(_homes)}"  # made once somebody writes: few do
     monkeypatch.setenv("FLOWERS_CACHE", str(home / "cache"))
     monkeypatch.setenv("FLOWERS_RUNS", str(home / "runs"))
     monkeypatch.delenv("FLOWERS_DATA", raising=False)

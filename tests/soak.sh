@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Runs the quick suite N times in each of three conditions – quiet, beside a busy loop on one core, everything pinned to
 # one core – and lists every test that failed at least once: a test that is red by chance is a defect.
-# Each run's output is in test-results/soak/.
+# Each run's output is in test-results/soak/. Other arguments go to pytest: bash tests/soak.sh 5 tests/browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-runs=${1:?usage: bash tests/soak.sh N}
+runs=${1:-}
+[[ $runs =~ ^[1-9][0-9]*$ ]] || { echo "usage: bash tests/soak.sh N [ARGUMENTS OF PYTEST]" >&2; exit 2; }
+shift
+chosen=("$@")
 command -v taskset >/dev/null || { echo "tests/soak.sh needs taskset, of util-linux: run it on Linux." >&2; exit 2; }
 results=test-results/soak
 core=$(taskset -pc $$ | grep -oE '[0-9]+' | tail -n 1) # the last one that we may use
@@ -17,7 +20,7 @@ soak() { # soak CONDITION [COMMAND THAT RUNS OTHERS]
   shift
   for run in $(seq "$runs"); do
     log=$results/$condition-$run.log
-    "$@" bash tests/run.sh -q -rfE >"$log" 2>&1 || true
+    "$@" bash tests/run.sh -q -rfE ${chosen[@]+"${chosen[@]}"} >"$log" 2>&1 || true
     echo "$condition $run: $(grep -aE '^[0-9]+ (passed|failed|error)' "$log" | tail -n 1 || echo 'did not end')"
   done
 }

@@ -7,6 +7,7 @@ import pytest
 
 from flowers.classifier import Classifier
 from flowers.data.dataset import open_dataset
+from flowers.data.sources import CLASSES
 from flowers.models.calibration import read_calibration
 from flowers.models.checkpoint import read_checkpoint
 from flowers.paths import DEFAULT_CHECKPOINT, PROJECT
@@ -57,6 +58,15 @@ def test_the_default_says_of_other_things_that_they_are_none_of_the_five(default
     assert not answer.known
 
 
+def test_the_default_names_photos_and_knows_them(default, real_photos):
+    """A few that are quickly found: it may have learnt from some of them."""
+    photos = {path: path.parent.name for label in CLASSES for path in sorted((real_photos / label).iterdir())[:4]}
+    answers = list(default.classify_many(photos))
+    assert sum(answer.label == label for answer, label in zip(answers, photos.values(), strict=True)) >= 18
+    assert sum(answer.known for answer in answers) >= 17
+
+
+@pytest.mark.thorough
 def test_the_default_names_the_reports_photos_and_knows_them(default, real_photos):
     dataset = open_dataset(real_photos)
     indices = dataset.split().val[::8]

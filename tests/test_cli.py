@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -1120,7 +1121,21 @@ def test_a_photo_is_classified_upright(flowers, checkpoint, garden, tmp_path):
     assert first == pytest.approx(second, abs=1e-6)
 
 
-# A terminal that closes
+# Ctrl-C, and a terminal that closes
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_the_first_signal_asks_for_a_stop_and_the_second_stops_at_once(number, capfd):
+    before = signal.getsignal(number)
+    with cli._stop_on_signal() as stopping:
+        assert not stopping()
+        signal.raise_signal(number)
+        assert stopping()
+        assert "Stopping after this batch" in capfd.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+
 
 HUNG_UP = """
 import os, signal, sys

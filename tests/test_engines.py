@@ -137,12 +137,13 @@ def whole(network: nn.Module) -> nn.Module:
     return network
 
 
+@pytest.mark.thorough  # the tiny network leaves it above, and tests/models has what is special about these
 @pytest.mark.parametrize(
     ("name", "change"),
     [
         ("efficientnet_lite0", first_stages),
-        pytest.param("efficientnet_lite0", whole, marks=pytest.mark.thorough),
-        pytest.param("mobilenet_v3_large", whole, marks=pytest.mark.thorough),
+        ("efficientnet_lite0", whole),
+        ("mobilenet_v3_large", whole),
     ],
 )
 def test_other_networks_leave_pytorch_too(name, change, tmp_path):

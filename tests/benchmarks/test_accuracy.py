@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("tiny_networks")
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos") / "garden"
-    render_garden(folder, per_class=30, size=64, hard=False)
+    render_garden(folder, per_class=15, size=32, hard=False)
     return folder
 
 
@@ -53,7 +53,7 @@ def test_splits_that_would_mislead_are_refused(photos, tmp_path, monkeypatch, ca
 
 
 def test_several_together_are_right_where_all_of_them_are(photos, tmp_path, capsys):
-    for number, seed in enumerate((2, 4)):  # of two that are both right about some photos
+    for number, seed in enumerate((0, 8)):  # both right about some photos, and no answer of theirs is a near thing
         save_wild_checkpoint(tmp_path / f"wild{number}", scan(photos), seed=seed)
     names = [str(tmp_path / f"wild{number}") for number in range(2)]
     assert accuracy.main(["--data", str(photos), "--together", *names, "--out", str(tmp_path / "out")]) == 0

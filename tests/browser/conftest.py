@@ -3,6 +3,7 @@
 Whoever opens a page is a visitor of their own, whom the studio has never seen. No test leaves a run behind.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Any will do; the first, Chromium without windows, starts and draws for a third of the work.
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+GARDEN_SIDE = 96  # pixels
 PATIENCE = 60_000  # milliseconds: two cores may be busy, and an expectation that waits costs nothing when they are not
 # Without these Chromium asks the network for updates and suggestions, and rests pages that no screen shows.
 SWITCHES = [
@@ -71,16 +73,19 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture(scope="session")
 def painted_garden(pytestconfig: pytest.Config) -> Path:
-    """The garden's photos, painted once by whichever worker comes first, and kept for the next time."""
+    """The garden's photos, painted once by whichever worker comes first, and kept for the next time.
+
+    They are smaller than in the garden that is painted elsewhere, which takes a third of the time, now and to read.
+    """
     from flowers.data import garden
 
     painters = sorted(Path(garden.__file__).parent.glob("*.py"))
-    version = hashlib.sha256(b"".join(path.read_bytes() for path in painters)).hexdigest()[:16]
+    version = f"{GARDEN_SIDE}-{hashlib.sha256(b''.join(path.read_bytes() for path in painters)).hexdigest()[:16]}"
     kept = pytestconfig.cache.mkdir("gardens")
     with FileLock(kept / "lock"):
         if not (kept / version).exists():
             with tempfile.TemporaryDirectory(dir=kept) as painting:
-                garden.render_garden(Path(painting) / "garden", per_class=GARDEN_PER_CLASS, seed=0)
+                garden.render_garden(Path(painting) / "garden", per_class=GARDEN_PER_CLASS, size=GARDEN_SIDE)
                 (Path(painting) / "garden").rename(kept / version)
     return kept / version
 
@@ -187,17 +192,29 @@ def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE / 1000) -> 
     return answer
 
 
-@pytest.fixture(scope="module")  # not longer: while Playwright runs, no other test may run an event loop
-def chromium():
-    """A headless Chromium with a pretended camera."""
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium with a pretended camera, and Playwright's event loop, which rests until ``chromium``."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
+        loop = asyncio.get_running_loop()
         # executable_path None: the one that `playwright install chromium` brought
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield browser
+        asyncio._set_running_loop(None)
+        yield browser, loop
+        asyncio._set_running_loop(loop)
         browser.close()
+
+
+@pytest.fixture(scope="module")  # not longer: while Playwright's loop counts as running, no other test may run one
+def chromium(browser):
+    """That Chromium, for a module's tests."""
+    chromium, loop = browser
+    asyncio._set_running_loop(loop)
+    yield chromium
+    asyncio._set_running_loop(None)
 
 
 @dataclass
@@ -208,25 +225,24 @@ class Visitors:
     origin: str
     free: dict[tuple, list[Any]] = field(default_factory=dict)
     here: list[tuple[tuple, Any]] = field(default_factory=list)  # those of the present test
-    lodging: list[Any] = field(default_factory=list)
+    lodging: list[tuple[tuple, Any]] = field(default_factory=list)  # those of the present module
 
     def welcome(self, width: int, **options: Any) -> Any:
         """An empty page of somebody new, who has seen the tour, so that it does not stand before what is tested.
 
         ``newcomer=True``: who has never been here.
         """
-        key = tuple(sorted(options.items()))
-        known = self.free.setdefault(key, [])
-        context = known.pop() if known else self._introduce(options)
-        self.here.append((key, context))
-        page = context.new_page()
-        page.set_viewport_size({"width": width, "height": 900})
-        return page
+        return self._receive(self.here, width, options)
 
     def lodge(self, width: int, **options: Any) -> Any:
         """As ``welcome``, but until the module's end: for a page at which several tests look."""
-        context = self._introduce(options)
-        self.lodging.append(context)
+        return self._receive(self.lodging, width, options)
+
+    def _receive(self, guests: list[tuple[tuple, Any]], width: int, options: dict[str, Any]) -> Any:
+        key = tuple(sorted(options.items()))
+        known = self.free.setdefault(key, [])
+        context = known.pop() if known else self._introduce(options)
+        guests.append((key, context))
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": 900})
         return page
@@ -243,11 +259,11 @@ class Visitors:
 
     def pages(self) -> list[Any]:
         """What is open now."""
-        return [page for context in (*(here for _, here in self.here), *self.lodging) for page in context.pages]
+        return [page for _, context in (*self.here, *self.lodging) for page in context.pages]
 
-    def see_off(self) -> None:
-        """Close all pages, and forget who they belonged to."""
-        for key, context in self.here:
+    def see_off(self, lodgers: bool = False) -> None:
+        """Close all pages, but not those of lodgers unless so said, and forget who they belonged to."""
+        for key, context in (*self.here, *(self.lodging if lodgers else ())):
             context.unroute_all()
             blank = context.new_page()
             for page in context.pages:  # first: what is still on its way to them would be kept
@@ -259,17 +275,26 @@ class Visitors:
             blank.close()
             self.free[key].append(context)
         self.here.clear()
+        if lodgers:
+            self.lodging.clear()
 
 
 VISITING: list[Visitors] = []
 
 
+@pytest.fixture(scope="session")
+def known_visitors(studio, browser) -> Visitors:
+    """All whose profiles are used again."""
+    return Visitors(browser[0], studio.url)
+
+
 @pytest.fixture(scope="module")
-def visitors(studio, chromium) -> Iterator[Visitors]:
+def visitors(known_visitors, chromium) -> Iterator[Visitors]:
     """Who opens pages in this module's tests; pictures of all pages are kept when one fails."""
-    VISITING.append(Visitors(chromium, studio.url))
-    yield VISITING[-1]
+    VISITING.append(known_visitors)
+    yield known_visitors
     VISITING.pop()
+    known_visitors.see_off(lodgers=True)
 
 
 @pytest.fixture

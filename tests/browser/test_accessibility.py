@@ -14,7 +14,7 @@ from tests.scripted import finished_run
 # What axe looks at, and how much of it in the quick part: width and theme change little but colours, which tabs have
 # in common, and tests/browser/test_page.py looks at the tabs as they are before anything is in them.
 LOOKS = ((1280, "light"), (390, "dark"), (1280, "dark"), (390, "light"))
-QUICK = {"classify": LOOKS[:1], "photos": LOOKS[1:2]}
+QUICK = {"photos": LOOKS[1:2]}
 THOROUGH = {tab: [look for look in LOOKS if look not in QUICK.get(tab, ())] for tab in FILL}
 # The page has been told of its new width and has been drawn; its bar of tabs has found its shape.
 DRAWN = "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
@@ -146,6 +146,7 @@ def test_tabs_without_room_in_the_bar_are_reached_by_keyboard(everything):
     expect(page.locator("#evaluate-start")).to_be_visible()
 
 
+@pytest.mark.thorough  # the first here goes by keyboard, too
 def test_the_keyboard_alone_trains_and_stops(everything, script):
     page = everything
     set_width(page, 1280)
@@ -226,6 +227,7 @@ def test_axe_finds_nothing_serious_in_a_run_that_has_ended(everything):
     assert look_at(everything, LOOKS[:1]) == {}
 
 
+@pytest.mark.thorough  # tests/browser/test_page.py looks at the tab as it is before
 def test_axe_finds_nothing_serious_in_an_evaluation(everything):
     set_width(everything, 1280)
     open_tab(everything, "Evaluate")

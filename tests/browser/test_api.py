@@ -138,6 +138,7 @@ def test_what_is_not_there_is_not_started_stopped_or_told_of(client):
         client.predict("../elsewhere", api_name="/training_status")
 
 
+@pytest.mark.thorough  # tests/studio/test_evaluate.py asks without the network
 def test_evaluate_measures_the_bundled_checkpoint_on_the_garden(client):
     result = client.predict("flowers-resnet18", "garden", "val", api_name="/evaluate")
     assert result["photos"] == 60

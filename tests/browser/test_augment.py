@@ -42,6 +42,7 @@ def test_variants_each_alone_and_all_together_change_with_the_seed(page):
     assert wait_for_others(page, second) == first  # the same seed, the same pictures
 
 
+@pytest.mark.thorough  # tests/studio/test_augment.py has the controls and words
 def test_a_preset_sets_the_controls_and_its_mixing_is_shown_in_words(page):
     expect(page.locator("#augment-second")).to_be_hidden()
     before = pictures(page)

@@ -91,16 +91,18 @@ def test_an_example_is_answered_with_all_confidences(same_page):
     expect(same_page.locator("#classify-answer .facts")).to_contain_text("Answered in")
 
 
-@pytest.mark.parametrize(
-    "format", ["AVIF", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("PNG", "JPEG", "WEBP"))]
-)
+@pytest.mark.thorough  # tests/data/test_decode.py has them all
+@pytest.mark.parametrize("format", ["AVIF", "PNG", "JPEG", "WEBP"])
 def test_a_photo_of_every_format_is_answered(same_page, format):
     flower = render_flower("sunflower", 3, 300)
     upload(same_page, as_file(flower, f"flower.{format.lower()}", format, f"image/{format.lower()}"))
     expect(answer(same_page)).to_be_visible()
 
 
-@pytest.mark.parametrize(("name", "mime"), [("flower.heic", "image/heic"), ("flower.jpg", "image/jpeg")])
+@pytest.mark.parametrize(
+    ("name", "mime"),
+    [pytest.param("flower.heic", "image/heic", marks=pytest.mark.thorough), ("flower.jpg", "image/jpeg")],
+)
 def test_a_heic_is_answered_and_drawn_whatever_it_is_called(same_page, name, mime):
     buffer = io.BytesIO()
     pillow_heif.from_pillow(render_flower("sunflower", 3, 300)).save(buffer)
@@ -124,12 +126,14 @@ def test_what_is_no_photo_gets_a_sentence_and_no_reason_and_the_next_photo_an_an
     expect(answer(same_page)).to_be_visible()
 
 
+@pytest.mark.thorough  # tests/studio/test_answers.py and test_classify.py read the markup
 def test_a_hostile_name_stays_text(same_page):
     upload(same_page, no_photo("<img src=x onerror=alert(1)>.jpg"))
     expect(same_page.locator("#classify-answer .problem")).to_contain_text("onerror=alert(1)")
     assert same_page.locator("#classify-answer img").count() == 0
 
 
+@pytest.mark.thorough  # tests/studio/test_classify.py has its words
 def test_a_photo_of_something_else_is_probably_none_of_these(same_page):
     upload(same_page, as_file(Image.effect_noise((300, 300), 90).convert("RGB"), "noise.png"))
     expect(answer(same_page)).to_have_text("Probably none of these five")
@@ -151,10 +155,13 @@ def see_oneself(page) -> None:
 
 @pytest.fixture
 def watched(same_page):
-    """That page, where the test sees which cameras are on."""
+    """That page, where the test sees which cameras are on; after it the zone is for files again."""
     same_page.evaluate("() => delete navigator.mediaDevices.getUserMedia")  # by which the test before has seen them
     same_page.evaluate(WATCH_CAMERAS)
-    return same_page
+    yield same_page
+    open_tab(same_page, "Classify")
+    take_away(same_page)
+    same_page.locator("#classify-photo .source-selection button").first.click()
 
 
 def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(watched):
@@ -167,6 +174,7 @@ def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(watched):
     page.wait_for_function(f"cameras.length === 1 && {CAMERAS_ON} === 0")
 
 
+@pytest.mark.thorough  # test_scripts.py has the camera without the studio
 def test_the_camera_is_not_left_on(watched):
     page = watched
     open_camera(page)
@@ -214,6 +222,7 @@ def test_the_reason_is_told_when_asked_and_for_any_class(same_page, width):
     assert told_why(page, classes[1]) != first
 
 
+@pytest.mark.thorough  # tests/studio/test_classify.py has the reasons of an answer
 @pytest.mark.parametrize("width", WIDTHS)
 def test_once_asked_for_the_reason_is_told_of_the_next_photos_too(same_page, width):
     page = same_page
@@ -234,6 +243,7 @@ def test_once_asked_for_the_reason_is_told_of_the_next_photos_too(same_page, wid
     expect(page.locator("#classify-reason .after")).to_be_visible()
 
 
+@pytest.mark.thorough  # test_scripts.py moves the border
 def test_the_border_moves_by_keyboard_and_stays_for_the_next_class(same_page):
     page = same_page
     example(page, "daisy")
@@ -306,6 +316,7 @@ def test_many_photos_come_in_a_table_whatever_one_of_them_is(same_page, width):
     expect(page.locator("#classify-many")).to_be_hidden()
 
 
+@pytest.mark.thorough  # test_scripts.py says which files go where
 def test_many_are_dropped_and_one_is_pasted_onto_the_last(same_page):
     page = same_page
     forget(page)
@@ -318,6 +329,7 @@ def test_many_are_dropped_and_one_is_pasted_onto_the_last(same_page):
     expect(page.locator("#classify-recent li")).to_have_count(3)
 
 
+@pytest.mark.thorough  # test_scripts.py says which files go where
 def test_what_is_dropped_while_others_are_answered_is_answered_after_them(same_page):
     page = same_page
     held = []  # the two questions about many photos, on their way to the server
@@ -361,6 +373,7 @@ def correct(page, name: str):
     return offers.get_by_role("status").locator("p")
 
 
+@pytest.mark.thorough  # the next has the page's part, tests/studio/test_classify.py the rest
 def test_a_correction_lands_in_my_photos_and_can_be_taken_back(same_page):
     page = same_page
     example(page, "daisy")
@@ -384,6 +397,7 @@ def test_a_correction_may_have_another_name_which_stays_text(same_page):
     expect(said).to_contain_text("Taken back")
 
 
+@pytest.mark.thorough  # tests/data/test_album.py: a photo is there once
 def test_of_a_photo_that_is_there_already_every_name_says_so(same_page):
     page = same_page
     example(page, "daisy")
@@ -423,6 +437,7 @@ def answer_two(page) -> list[str]:
     return recent(page).locator("span").all_inner_texts()
 
 
+@pytest.mark.thorough  # test_scripts.py loads the strip again
 def test_recent_answers_survive_a_reload_and_what_was_cleared_does_not_come_back(same_page):
     resize(same_page, 390)
     example(same_page, "rose")
@@ -467,6 +482,7 @@ def gone(same_page, studio):
     expect(why(same_page)).to_be_visible()
 
 
+@pytest.mark.thorough  # tests/studio/test_classify.py has the card
 def test_a_recent_answer_is_shown_as_it_was_where_its_photo_is_gone(gone):
     page, words = gone
     expect(answer(page)).to_have_text(words)

@@ -13,18 +13,8 @@ from playwright.sync_api import Page, expect
 
 from flowers.data.garden import render_flower
 from tests.browser.conftest import open_tab
+from tests.browser.dropped import drop
 from tests.data.test_dataset import fill
-
-
-def drop(page: Page, zone: str, *paths: Path) -> None:
-    """Drop files or folders of the disk onto what ``zone`` selects."""
-    at = page.locator(zone).bounding_box()
-    place = {"x": at["x"] + at["width"] / 2, "y": at["y"] + at["height"] / 2}
-    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-    session = page.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
-    session.detach()
 
 
 def saved(path: Path, image: Image.Image, format: str) -> Path:
@@ -52,15 +42,20 @@ def said(page: Page):
 
 @pytest.mark.parametrize(
     ("name", "format", "flower"),
-    [("SUN.HEIC", "HEIF", "sunflower"), ("rose", "JPEG", "rose"), ("daisy.jpg_large", "JPEG", "daisy"),
-     ("tulip.mpo", "MPO", "tulip")],
-)  # fmt: skip
+    [
+        ("SUN.HEIC", "HEIF", "sunflower"),
+        pytest.param("rose", "JPEG", "rose", marks=pytest.mark.thorough),  # by its first bytes: tests/data
+        pytest.param("daisy.jpg_large", "JPEG", "daisy", marks=pytest.mark.thorough),
+        pytest.param("tulip.mpo", "MPO", "tulip", marks=pytest.mark.thorough),
+    ],
+)
 def test_one_photo_is_answered_whatever_it_is_called(page, tmp_path, name, format, flower):
     pillow_heif.register_heif_opener()
     drop(page, "#classify-see", saved(tmp_path / name, render_flower(flower, 5, 250), format))
     expect(page.locator("#classify-answer h2")).to_contain_text(flower)
 
 
+@pytest.mark.thorough  # test_classify.py has the sentence, test_scripts.py what is dropped
 def test_one_file_that_is_no_photo_gets_a_sentence(page, tmp_path):
     (tmp_path / "notes").write_text("this is only text")
     drop(page, "#classify-see", tmp_path / "notes")
@@ -85,6 +80,7 @@ def test_the_folders_in_a_dropped_folder_are_the_classes(photos_page, tmp_path):
     expect(rows.filter(has_text="dog").locator(".share")).to_have_text("2")
 
 
+@pytest.mark.thorough  # test_scripts.py has the paths that come of it
 def test_folders_dropped_side_by_side_are_the_classes(photos_page, tmp_path):
     fill(tmp_path, {"oak": [11, 12], "fir": [13, 14, 15]})
     drop(photos_page, "#photos-files", tmp_path / "oak", tmp_path / "fir")
@@ -92,6 +88,7 @@ def test_folders_dropped_side_by_side_are_the_classes(photos_page, tmp_path):
     expect(photos_page.locator("#photos-bars li").filter(has_text="fir").locator(".share")).to_have_text("3")
 
 
+@pytest.mark.thorough  # tests/studio/test_photos.py puts one together
 def test_a_dropped_split_is_understood_and_said(photos_page, tmp_path):
     fill(tmp_path / "set" / "train", {"mug": [21, 22], "cup": [23, 24]})
     fill(tmp_path / "set" / "valid", {"mug": [25], "cup": [26]})
@@ -106,6 +103,7 @@ def test_what_the_paths_travel_in_is_not_seen(photos_page):
     expect(photos_page.locator("#photos-places")).to_be_hidden()
 
 
+@pytest.mark.thorough  # test_photos.py has photos that wait
 def test_photos_without_a_class_wait_for_its_name(photos_page, tmp_path):
     fill(tmp_path, {"loose": [31, 32]})
     drop(photos_page, "#photos-files", *sorted((tmp_path / "loose").iterdir()))

@@ -92,6 +92,7 @@ def test_the_same_of_a_tab_that_has_no_room_in_the_bar(open_page):
     expect(page.locator("#share-zip")).to_be_visible()
 
 
+@pytest.mark.thorough  # test_scripts.py presses one
 def test_who_presses_a_tab_while_a_link_is_followed_gets_that_tab(linked, studio):
     page, held, answered = linked, [], threading.Event()
     # What the page asks for when it is loaded, before the link is followed.
@@ -121,6 +122,7 @@ def test_a_link_that_names_no_tab_opens_that_of_what_it_names(open_page, stopped
     expect(page).to_have_url(re.compile(r"\?tab=train$"))
 
 
+@pytest.mark.thorough  # tests/studio/test_links.py has the sentence
 def test_a_link_that_leads_nowhere_says_so_as_text(linked, studio):
     page = linked
     page.goto(f"{studio.url}/?tab=train&run=<img src=x onerror=document.title='hacked'>")

@@ -158,6 +158,19 @@ def test_photos_wait_for_their_classs_name_which_stays_text_whatever_it_is(page,
     assert page.locator("#photos-bars b, #photos-sheet b, #photos-message b").count() == 0
 
 
+def test_a_photo_is_moved_by_keyboard_and_that_is_undone(filled):
+    page = filled
+    boxes(page).first.focus()
+    page.keyboard.press("Space")
+    type_into(page, "photos-to", "tulip")
+    page.locator("#photos-move").click()
+    has_classes(page, rose=1, tulip=2, **{STRANGE: 2})
+    expect(page.locator("#photos-undo")).to_have_text("Undo: moved 1 photo to tulip")
+    page.locator("#photos-undo").click()
+    has_classes(page, **FILLED)
+
+
+@pytest.mark.thorough  # what each of them does: tests/data/test_album.py
 def test_photos_are_moved_by_keyboard_renamed_and_removed_and_all_of_it_undone(filled):
     page = filled
     boxes(page).first.focus()
@@ -210,6 +223,7 @@ def test_what_is_packed_is_what_was_put_in(filled, tmp_path):
 # The doctor
 
 
+@pytest.mark.thorough  # test_accessibility.py has the findings on the page, tests/studio what is left out
 def test_the_doctor_finds_a_copy_and_leaves_it_out(empty, tmp_path):
     page = empty
     copy = io.BytesIO()
@@ -234,6 +248,7 @@ def test_the_doctor_finds_a_copy_and_leaves_it_out(empty, tmp_path):
 # The camera
 
 
+@pytest.mark.thorough  # test_scripts.py takes a burst, tests/studio/test_photos.py keeps one
 def test_the_camera_fills_a_class(page):
     name_no_class(page)
     page.get_by_role("button", name="Use the camera").click()
@@ -248,6 +263,7 @@ def test_the_camera_fills_a_class(page):
     expect(page.locator("#photos-camera video")).to_be_hidden()
 
 
+@pytest.mark.thorough  # test_scripts.py has the camera without the studio
 def test_the_camera_is_not_left_on(page):
     page.evaluate(WATCH_CAMERAS)
     use, close = (page.get_by_role("button", name=name) for name in ("Use the camera", "Close the camera"))
@@ -292,6 +308,7 @@ def test_hostile_zips_end_in_a_sentence(empty, tmp_path):
         expect(page.locator("#photos-bars li")).to_have_count(0)
 
 
+@pytest.mark.thorough  # tests/studio/test_photos.py adds them
 def test_what_is_sound_beside_a_broken_zip_is_not_lost(page, tmp_path):
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 not a zip")
@@ -354,6 +371,7 @@ def test_a_known_set_is_looked_through_and_trained_on(sets):
     expect(page.locator("#train-source input")).to_have_value(re.compile("The garden"))
 
 
+@pytest.mark.thorough  # tests/studio/test_photos.py refreshes the choices
 def test_what_is_chosen_elsewhere_may_be_removed(shared_page, album):
     page = shared_page
     album.add("rose", [(f"{seed}.png", png(seed)) for seed in (1, 2)])

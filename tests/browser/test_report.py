@@ -51,7 +51,9 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def context(chromium):
-    return chromium.new_context()
+    context = chromium.new_context()
+    yield context
+    context.close()
 
 
 @pytest.fixture(

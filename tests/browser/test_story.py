@@ -26,7 +26,8 @@ def painted(tmp_path) -> dict[str, list[Path]]:
     return photos
 
 
-@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.thorough)])
+@pytest.mark.thorough  # each of its steps is in the test of its tab
+@pytest.mark.parametrize("width", [390, 1280])
 def test_from_own_photos_to_a_link(open_page, studio, painted, width):
     page = open_page(width)
     collect(page, painted)

@@ -25,6 +25,14 @@ def newcomer(open_page):
     return open_
 
 
+@pytest.fixture(scope="module")
+def page(studio, visitors):
+    """The page of somebody whom the module's first test sees come for the first time, and whom the others keep."""
+    page = visitors.lodge(390, newcomer=True)
+    page.goto(studio.url)
+    return page
+
+
 def expect_no_tour(page) -> None:
     """Once the page is drawn, which is when it would begin."""
     expect(page.locator("#tour")).to_be_attached()
@@ -33,9 +41,17 @@ def expect_no_tour(page) -> None:
     assert page.locator("#tour").is_hidden()
 
 
-@pytest.mark.parametrize("width", [pytest.param(1280, marks=pytest.mark.thorough), 390])
-def test_four_steps_point_at_their_tabs_without_covering_them(newcomer, width):
-    page = newcomer(width)
+def test_four_steps_point_at_their_tabs_without_covering_them(page):
+    walk(page, 390)
+
+
+@pytest.mark.thorough
+def test_so_they_do_in_a_wide_window(newcomer):
+    walk(newcomer(1280), 1280)
+
+
+def walk(page, width: int) -> None:
+    """Go through the tour, which has begun by itself."""
     tour = page.locator("#tour")
     seen = []
     for number in range(1, 5):
@@ -66,8 +82,7 @@ def test_who_has_skipped_it_does_not_see_it_again(newcomer):
     expect_no_tour(page)
 
 
-def test_the_header_brings_it_back_to_who_has_seen_it(shared_page):
-    page = shared_page
+def test_the_header_brings_it_back_to_who_has_seen_it(page):
     expect_no_tour(page)
     page.get_by_role("button", name="Take the tour").click()
     expect(page.locator("#tour")).to_contain_text("Step 1 of 4")
@@ -76,8 +91,7 @@ def test_the_header_brings_it_back_to_who_has_seen_it(shared_page):
     expect(page.get_by_role("button", name="Take the tour")).to_be_focused()
 
 
-def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(shared_page):
-    page = shared_page
+def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(page):
     page.evaluate("localStorage.removeItem('flowers-tour')")
     page.get_by_role("button", name="Take the tour").click()
     expect(page.locator("#tour")).to_be_visible()
@@ -89,14 +103,15 @@ def test_the_keyboard_stays_within_it_and_escape_skips_it_for_good(shared_page):
     page.wait_for_function(SEEN)
 
 
-def test_axe_finds_nothing_serious_in_it_by_night(shared_page):
-    shared_page.evaluate("document.body.classList.add('dark')")
-    shared_page.get_by_role("button", name="Take the tour").click()
-    expect(shared_page.locator("#tour h2:visible")).to_be_visible()
-    assert findings(shared_page, "#tour") == []
-    shared_page.keyboard.press("Escape")
+def test_axe_finds_nothing_serious_in_it_by_night(page):
+    page.evaluate("document.body.classList.add('dark')")
+    page.get_by_role("button", name="Take the tour").click()
+    expect(page.locator("#tour h2:visible")).to_be_visible()
+    assert findings(page, "#tour") == []
+    page.keyboard.press("Escape")
 
 
+@pytest.mark.thorough  # test_scripts.py follows one
 def test_who_follows_a_link_is_not_kept_from_it(newcomer):
     page = newcomer(query="?tab=train")
     expect(page.locator("#train-start")).to_be_visible()

@@ -275,6 +275,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(bare, script):
     expect(page.locator("#train-resume")).to_be_hidden()
 
 
+@pytest.mark.thorough  # test_api.py has the line, tests/studio/test_train.py whose run is shown
 def test_who_comes_second_stands_in_line_and_finds_the_place_again(page, watched, script):
     watched.begin()
     script(lambda: start_preset(page, "quick"))
@@ -323,6 +324,7 @@ def test_the_line_moves_on_though_a_page_is_closed(line, studio):
     assert waiting.run.status().state == at_work.run.status().state == "stopped"
 
 
+@pytest.mark.thorough  # test_scripts.py asks for the title
 def test_the_title_follows_the_run_while_nobody_sees_the_page(page, watched):
     watched.run.set_status("queued", place=3)
     expect(page).to_have_title("In line: 3 · flowers")
@@ -352,6 +354,7 @@ def test_a_run_is_evaluated_on_the_photos_that_it_learnt_from(page, trained):
     expect(page.locator("#evaluate-source input")).to_have_value(re.compile("The garden"))
 
 
+@pytest.mark.thorough  # as what is evaluated
 def test_a_run_that_is_tried_answers_the_photo_that_is_shown(page, trained):
     open_tab(page, "Classify")
     page.get_by_role("button", name="daisy").first.click()
@@ -404,6 +407,7 @@ def compared(page, good_and_bad):
     return page
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py names one
 def test_a_run_is_named_and_annotated(page, good_and_bad):
     good, _ = good_and_bad
     choose(page, "train-run", good.name)
@@ -428,6 +432,7 @@ def test_runs_are_sorted_by_mouse_and_by_keyboard(compared):
     expect(rows(compared)).to_contain_text(["b-bad-run", "a-good-run"])
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py lays them over each other
 def test_curves_are_laid_over_each_other_and_their_numbers_told(compared):
     legend = compared.locator("#train-runs .legend").first
     for name in ("a-good-run", "b-bad-run"):
@@ -477,6 +482,7 @@ def test_every_preset_sets_the_controls(page):
         apply_preset(page, name)
 
 
+@pytest.mark.thorough  # test_scripts.py tells of both
 def test_of_two_cards_pressed_at_once_the_last_counts(page):
     apply_preset(page, "report")
     page.evaluate(
@@ -510,6 +516,7 @@ def phone(page):
     page.set_viewport_size(desk)
 
 
+@pytest.mark.thorough  # test_page.py has the tab on a phone by night before a run
 def test_on_a_phone_and_in_the_dark_everything_fits(phone, studio):
     finished_run(studio.runs / "c-phone-run", accuracy=0.6)
     page = phone
@@ -525,6 +532,7 @@ def test_on_a_phone_and_in_the_dark_everything_fits(phone, studio):
     page.locator("#dark").click()
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py tells it
 def test_a_download_of_weights_is_told_before_the_start(page):
     apply_preset(page, "report")
     expect(page.locator("#train-weights")).to_contain_text("downloads the ImageNet weights of ResNet18")
@@ -565,6 +573,7 @@ def cards_tell_how_long_they_take_once_measured(page, held, timeout: float | Non
     expect(page.locator("#train-preset")).not_to_contain_text("% right")
 
 
+@pytest.mark.thorough  # tests/studio/test_train.py has the cards' words
 @pytest.mark.usefixtures("script")  # it makes up what it measures
 def test_the_cards_tell_how_long_they_take_here_once_that_is_measured(page, unmeasured, held):
     cards_tell_how_long_they_take_once_measured(page, held)
@@ -621,6 +630,7 @@ def told(run: Run, kind: str) -> list[dict]:
     return [event for event in run.events() if event["kind"] == kind]
 
 
+@pytest.mark.thorough  # test_a_run_that_was_stopped_goes_on_where_it_was, and test_api.py stops a real one
 @pytest.mark.timeout(600)
 def test_stop_then_resume(bare, studio, held):
     page, steps = bare, HELD_AT + 1

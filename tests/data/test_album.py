@@ -81,6 +81,7 @@ def test_classes_of_any_name_are_classes_of_that_name(album):
     assert len({folder.casefold() for folder in folders}) == len(folders), "systems that ignore case keep them apart"
 
 
+@pytest.mark.thorough  # the test before has names of many kinds
 @given(st.lists(st.text(max_size=250), max_size=5))
 def test_whatever_is_typed_is_a_class_or_a_sentence(tmp_path_factory, names):
     album = Album(tmp_path_factory.mktemp("any") / "album")

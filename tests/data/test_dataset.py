@@ -492,12 +492,14 @@ def _scan_once(folder: Path) -> PhotoDataset:
     return scan(folder)
 
 
+@pytest.mark.thorough  # reading them takes long; tests/data/test_manifest.py has their list
 def test_the_reports_photos_are_all_there(report_set):
     assert report_set.counts == REPORT_COUNTS
     assert report_set.unreadable == ()
     assert report_set.digest == REPORT_DIGEST
 
 
+@pytest.mark.thorough  # tests/data/test_split.py has a split that is the same everywhere
 def test_the_reports_split_is_the_same_on_every_machine(report_set):
     split = report_set.split()
     assert (len(split.train), len(split.val)) == (2278, 570)
@@ -506,6 +508,7 @@ def test_the_reports_split_is_the_same_on_every_machine(report_set):
     assert digest(contents(report_set, split.val)) == REPORT_VALIDATION
 
 
+@pytest.mark.thorough  # tests/data/test_doctor.py has copies and conflicts
 def test_the_reports_copies_and_conflicts_are_known(report_set):
     findings, split = check(report_set), report_set.split()
     assert (len(findings.conflicts), len(findings.duplicates)) == (3, 13)

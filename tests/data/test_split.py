@@ -81,6 +81,12 @@ def test_frames_are_counted():
     assert sorted(["a10.jpg", "a2.jpg", "b1.jpg", "7.jpg"], key=natural) == ["7.jpg", "a2.jpg", "a10.jpg", "b1.jpg"]
 
 
+def test_the_split_is_the_same_on_every_machine():
+    photos, groups = photos_of({str(n): 1 for n in range(25)}, {str(n): 1 for n in range(25)})
+    numbers = [(0, 5), (0, 9), (0, 14), (0, 15), (0, 20), (1, 3), (1, 7), (1, 14), (1, 17), (1, 19)]
+    assert held(photos, groups) == [f"{label}/{number} 0.jpg" for label, number in numbers]
+
+
 # Folds
 
 

@@ -52,7 +52,7 @@ def test_somebody_elses_work_of_that_name_is_left_alone(hub, whole):
     assert hub.files["model me/mine"] == {"model.bin": b"precious"}
 
 
-def test_a_space_is_this_studio_with_that_checkpoint_and_nothing_else(hub, whole, tmp_path):
+def test_a_space_is_this_studio_with_that_checkpoint_and_nothing_else(hub, whole):
     url = push_space(whole, "me/studio", TOKEN, endpoint=hub.url)
     assert url == f"{hub.url}/spaces/me/studio"
     assert hub.repos["space me/studio"]["sdk"] == "gradio"
@@ -63,7 +63,12 @@ def test_a_space_is_this_studio_with_that_checkpoint_and_nothing_else(hub, whole
     assert not any("__pycache__" in name or name.endswith((".pyi", ".jpg", ".png")) for name in files)
     card = SpaceCard(files["README.md"].decode())
     assert (card.data.sdk, card.data.app_file, card.data.title) == ("gradio", "app.py", "studio")
-    folder = unpack(files, tmp_path / "space")
+
+
+@pytest.mark.thorough  # tests/test_imports.py: what is in flowers needs nothing else
+def test_a_space_that_is_unpacked_is_a_studio(hub, whole, tmp_path):
+    push_space(whole, "me/studio", TOKEN, endpoint=hub.url)
+    folder = unpack(hub.files["space me/studio"], tmp_path / "space")
     script = "from flowers.studio import app, common; app.build(); print(*dict(common.checkpoint_choices()).values())"
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "2026-01-31-mine", done.stderr

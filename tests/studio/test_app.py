@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from flowers.paths import PROJECT
-from flowers.studio.app import build
+from flowers.studio.app import LOOK_SECONDS, build, in_line
 
 # The app as `python app.py` starts it, in a process whose `import torch` never ends.
 ENDLESS_TORCH = """
@@ -69,3 +69,20 @@ def test_whoever_may_have_to_wait_in_a_line_is_told_the_place():
             lines.setdefault(event.concurrency_id, []).append(event)
     assert {"answers", "reasons", "several", "finder", "hub", "compute", "photos", "fetch", "augment"} <= lines.keys()
     assert [name for name, line in lines.items() if any(event.show_progress == "hidden" for event in line)] == []
+
+
+def test_where_nobody_asks_anything_the_studio_rests(monkeypatch):
+    slept = []
+
+    async def wait_for_events():
+        queue = in_line(build())._queue
+
+        async def sleep(seconds):
+            slept.append(seconds)
+            queue.stopped = len(slept) == 3
+
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        await queue.start_processing()
+
+    asyncio.run(wait_for_events())
+    assert slept == [LOOK_SECONDS] * 3

@@ -3,7 +3,10 @@
 import base64
 import contextlib
 import io
+import json
 import os
+import shutil
+import zipfile
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -17,7 +20,7 @@ from flowers.data.album import Album
 from flowers.data.dataset import scan
 from flowers.errors import DataError, UsageError
 from flowers.paths import albums_dir, cache_dir
-from flowers.studio import common, photos
+from flowers.studio import app, common, photos
 from flowers.studio.visitors import COOKIE
 from tests.data.test_dataset import picture
 
@@ -42,6 +45,12 @@ def mine(garden) -> Album:
     album = common.my_album()
     album.add_set(scan(garden))
     return album
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    picture(seed, 120).save(file, "PNG")
+    return file.getvalue()
 
 
 def show(which: str, label: str = "", part: str = "all", number: int = 0) -> dict:
@@ -93,6 +102,15 @@ def test_my_photos_are_offered_only_where_there_are_some(garden):
     assert common.my_album().folder.parent == albums_dir()
 
 
+def test_what_is_chosen_elsewhere_gives_way_once_it_is_removed(garden):
+    common.my_album().add_set(scan(garden))
+    assert "value" not in common.refresh_choices(None, common.ALBUM)[1]
+    assert "value" not in app._refresh_training(common.ALBUM)
+    shutil.rmtree(common.my_album().folder)
+    assert common.refresh_choices(None, common.ALBUM)[1]["value"] == common.default_choice()
+    assert app._refresh_training(common.ALBUM)["value"] == common.default_choice()
+
+
 def test_a_burst_from_anybody_is_photos_or_a_sentence(mine):
     file = io.BytesIO()
     picture(5, 64).save(file, "JPEG")
@@ -140,3 +158,43 @@ def test_what_cannot_be_fetched_is_a_sentence(monkeypatch):
     message, sets = photos._fetch("flowers5", quiet)
     assert PROBLEM in message and "Kaggle: no network" in message and sets == gr.skip()
     assert PROBLEM in photos._fetch("/etc", quiet)[0]
+
+
+def words_of(answer: tuple) -> str:
+    """What a change has said."""
+    return str(answer[0])
+
+
+def test_what_is_sound_beside_a_broken_archive_is_not_lost(tmp_path):
+    (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 not a zip")
+    with zipfile.ZipFile(tmp_path / "sound.zip", "w") as archive:
+        archive.writestr("rose/1.png", png(1))
+    said = words_of(photos._add([str(tmp_path / name) for name in ("broken.zip", "sound.zip")], "", "", quiet))
+    assert PROBLEM in said and "broken" in said and "Added 1 photo" in said
+    assert {name: len(found) for name, found in common.my_album().classes.items()} == {"rose": 1}
+
+
+def test_the_folders_of_what_was_dropped_are_the_classes_and_a_split_is_put_together(tmp_path):
+    places = [f"set/{part}/{name}/{seed}.png" for seed, (part, name) in enumerate(
+        (part, name) for part in ("train", "valid") for name in ("mug", "cup"))]  # fmt: skip
+    files = []
+    for seed in range(len(places)):
+        (tmp_path / f"{seed}.png").write_bytes(png(seed))
+        files.append(str(tmp_path / f"{seed}.png"))
+    said = words_of(photos._add(files, "", json.dumps(places), quiet))
+    assert "Added 4 photos." in said and "The parts of its split are put together" in said
+    assert {name: len(found) for name, found in common.my_album().classes.items()} == {"mug": 2, "cup": 2}
+
+
+def test_photos_without_a_class_or_folder_wait_for_its_name(tmp_path):
+    (tmp_path / "1.png").write_bytes(png(1))
+    assert "Type its name" in words_of(photos._add([str(tmp_path / "1.png")], " ", "[]", quiet))
+    assert common.my_album().classes == {}
+
+
+def test_a_copy_that_is_left_out_comes_back_when_that_is_undone(mine):
+    one = scan(mine.folder).photos[0].path
+    said = words_of(photos._leave_out([one], photos.ALBUM, quiet))
+    assert "Left out 1 photo." in said and len(mine) == 39
+    photos._undo()
+    assert len(mine) == 40

@@ -115,6 +115,7 @@ def test_features_are_the_networks_own_photo_by_photo(garden, taught):
     torch.testing.assert_close(inputs[[7, 30]], expected, atol=2e-3, rtol=1e-3)
 
 
+@pytest.mark.thorough  # test_cli.py has a tiny one in its place
 @pytest.mark.usefixtures("small_network")
 def test_without_imagenet_weights_the_bundled_checkpoint_serves_and_it_says_so(garden, tmp_path, monkeypatch):
     def offline(*_args, **_kwargs):

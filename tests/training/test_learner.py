@@ -389,6 +389,7 @@ def test_one_that_goes_on_does_as_if_it_had_never_stopped(learner, tmp_path, rec
     assert_goes_on(learner(recipe), learner(recipe), tmp_path)
 
 
+@pytest.mark.thorough  # the test before has the tiny network
 def test_resnet18_goes_on_as_if_it_had_never_stopped(tmp_path):
     torch.manual_seed(0)
     net, chosen = BACKBONES["resnet18"].build(5), BACKBONES["resnet18"]

@@ -46,6 +46,7 @@ def an_earlier_run(monkeypatch, tmp_path):
     )
 
 
+@pytest.mark.thorough  # tests/training/test_queue.py has the line
 @pytest.mark.usefixtures("tiny_network", "tiny_network_in_children", "an_earlier_run")
 def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, tmp_path):
     recipe = TINY.replace(init="earlier")

@@ -82,6 +82,7 @@ def test_who_leaves_the_line_never_begins_and_the_others_move_up():
     threads[0].end()
     wait_until(lambda: began == ["a", "c"])
     threads[2].end()
+    assert not list(runs_dir().glob("*/ticket"))
 
 
 def test_nobody_waits_for_a_run_whose_process_was_killed(monkeypatch):

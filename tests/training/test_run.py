@@ -616,6 +616,7 @@ def test_a_process_that_was_killed_is_gone_on_from(undisturbed, garden, tmp_path
     assert without_the_clock(run.events()) == without_the_clock(undisturbed[0].events())
 
 
+@pytest.mark.thorough  # test_cli.py has the signal, tests here what is left of a stop
 @pytest.mark.usefixtures("tiny_network", "impatient")
 def test_ctrl_c_stops_after_the_batch_and_resume_completes(garden, tmp_path, held, capsys):
     run = Run(tmp_path / "run")

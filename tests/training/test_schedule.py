@@ -169,6 +169,7 @@ def test_pictures_grow_from_the_first_size_to_the_last(epochs, first, last, size
         (Recipe(epochs=3, first_size=224), [224, 224, 224]),
         (Recipe(epochs=3, first_size=1024), [224, 224, 224]),
         (Recipe(epochs=4, first_size=128), [128, 160, 192, 224]),
+        (Recipe(epochs=6, first_size=128), [128, 128, 160, 160, 192, 224]),  # never larger than it is time for
         (Recipe(epochs=2, first_size=128), [128, 224]),
         (Recipe(epochs=3, first_size=100), [96, 160, 224]),
         (Recipe(epochs=2, first_size=1), [32, 224]),
