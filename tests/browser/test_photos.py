@@ -293,6 +293,7 @@ def test_the_camera_is_not_left_on(page):
 @pytest.mark.thorough  # tests/data/test_archive.py has them all
 def test_hostile_zips_end_in_a_sentence(empty, tmp_path):
     page = empty
+    name_no_class(page)
     for number, (files, sentence) in enumerate(
         [
             ({"1.png": b"x"}, "holds no class folders"),

@@ -311,6 +311,26 @@ def test_the_title_is_asked_for_while_nobody_sees_the_page(blank):
     assert told(page) == [["hidden_title", ["mine"]]]
 
 
+# Evaluate: the matrix by keyboard
+
+
+def test_arrow_keys_lead_to_the_next_number_in_their_direction(blank):
+    """Past cells without one; a single number is in the page's tab order."""
+    filled = {(0, 0), (0, 2), (1, 1), (2, 0), (2, 2)}
+    cells = [[f"<td>{f'<button tabindex=-1>{y}{x}</button>' * ((y, x) in filled)}" for x in range(3)] for y in range(3)]
+    rows = "".join(f"<tr>{''.join(row)}" for row in cells)
+    page = blank(f'<div id="results"><table class="matrix"><tbody>{rows}</tbody></table></div>')
+    play(page, "#results", "results.js")
+    page.locator("button").first.focus()
+    ways = {"ArrowRight": "02", "ArrowDown": "22", "ArrowLeft": "20", "ArrowUp": "00", "End": "22", "Home": "00"}
+    for key, expected in ways.items():
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.textContent") == expected
+        assert page.locator("button[tabindex='0']").all_inner_texts() == [expected]
+    page.keyboard.press("ArrowUp")  # there is none
+    assert page.evaluate("document.activeElement.textContent") == "00"
+
+
 # The address
 
 
