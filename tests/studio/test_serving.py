@@ -1,6 +1,7 @@
 """How the studio ends when it cannot be served; tests/browser/test_page.py tries it with a port that is taken."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,8 @@ def proxies(monkeypatch):
 
 class Unserved:
     """A page of Gradio's for which there is no port."""
+
+    _queue = SimpleNamespace()  # which is told how often to look for events
 
     def queue(self, **limits) -> "Unserved":
         return self
