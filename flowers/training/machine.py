@@ -108,11 +108,12 @@ def choose_machine(
 def assume_machine(recipe: Recipe, device: torch.device, net: nn.Module) -> Machine:
     """What to look at photos with where that takes seconds, so that trials would take longer than they save.
 
-    As ``choose_machine`` last found here within a day, else PyTorch's usual way; timed by one look.
+    As ``choose_machine`` last found here within a day, else what is fastest on most; timed by one look.
     """
     if known := _remembered(recipe, device):
         return replace(known, why=f"{_shown(known)}, as measured here before.")
-    precision, memory_format = _kinds(recipe, device)[0]
+    kinds = _kinds(recipe, device)
+    precision, memory_format = next((kind for kind in kinds if kind == (kinds[0][0], "channels_last")), kinds[0])
     plain = Machine(device.type, precision, memory_format, _thread_counts(recipe, device, 1)[0], math.inf, math.inf, "")
     chosen = backbone(recipe.backbone)
     shape = _shape(TRIAL_PHOTOS, chosen.size if chosen.one_size else SIDE)
