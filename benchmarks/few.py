@@ -195,8 +195,9 @@ def _pace(photos: Photos) -> float:
     from flowers.training.train import train
 
     kept = os.environ["FLOWERS_CACHE"]
-    with _as_folder(photos, photos.drawn(50 // len(photos.classes), 0)) as folder:
-        os.environ["FLOWERS_CACHE"] = str(folder.parent / f"{folder.name}-cache")
+    drawn = photos.drawn(50 // len(photos.classes), 0)
+    with _as_folder(photos, drawn) as folder, tempfile.TemporaryDirectory(prefix="flowers-cache-") as cache:
+        os.environ["FLOWERS_CACHE"] = cache
         dataset, moments = scan(folder), {}
         for event in train(preset("auto").replace(backbone=BACKBONE), dataset):
             if event.kind == "probing":

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import os
+import time
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from torch import nn
 from flowers.cores import available_cores
 from flowers.errors import UsageError
 from flowers.models.backbones import BACKBONES
+from flowers.paths import cache_dir
 from flowers.recipe import Recipe
 from flowers.training import machine as module
-from flowers.training.machine import Machine, choose_machine, pick_device, should_compile
+from flowers.training.machine import Machine, assume_machine, choose_machine, pick_device, should_compile
 
 CPU = torch.device("cpu")
 AUTO = Recipe()
@@ -352,3 +354,46 @@ def test_autocast_computes_in_the_precision_chosen(precision, dtype):
 def test_the_memory_format_by_torchs_name():
     for name, expected in (("channels_last", torch.channels_last), ("contiguous", torch.contiguous_format)):
         assert Machine("cpu", "float32", name, 1, 1.0, 1.0, "").torch_format is expected
+
+
+# Work of seconds, for which trials would take longer than they save
+
+
+def test_work_of_seconds_takes_what_was_measured_here_before(laps):
+    tried = laps(lambda machine: {"bfloat16": 1.0, "float32": 2.0}[machine.precision])
+    measured = choose_machine(AUTO, CPU, Net(), None)
+    tried.clear()
+    assumed = assume_machine(AUTO, CPU, Net())
+    assert tried == []
+    assert dataclasses.replace(assumed, why="") == dataclasses.replace(measured, why="")
+    assert assumed.why.endswith("as measured here before.")
+
+
+def test_where_nothing_was_measured_one_look_is_timed(laps):
+    tried = laps(lambda machine: 2.0)
+    assumed = assume_machine(AUTO, CPU, Net())
+    assert (assumed.precision, assumed.memory_format, assumed.looking) == ("float32", "channels_last", 2.0)
+    assert len(tried) == 2 and assumed.learning > assumed.looking
+
+
+@pytest.mark.parametrize("other", [{"backbone": "resnet34"}, {"precision": "float32"}, {"threads": 1}, {"frozen": 3}])
+def test_what_was_measured_for_another_wish_is_not_taken(laps, other):
+    tried = laps(lambda machine: 1.0)
+    choose_machine(AUTO, CPU, Net(), None)
+    tried.clear()
+    assume_machine(AUTO.replace(**other), CPU, Net())
+    assert tried
+
+
+@pytest.mark.parametrize("age", [module.REMEMBERED_SECONDS + 60, 0])
+def test_a_measurement_of_yesterday_or_a_damaged_one_is_not_taken(laps, age):
+    tried = laps(lambda machine: 1.0)
+    choose_machine(AUTO, CPU, Net(), None)
+    [file] = (cache_dir() / "machines").iterdir()
+    if age:
+        os.utime(file, (time.time() - age,) * 2)
+    else:
+        file.write_text('{"device": "cpu"}')
+    tried.clear()
+    assume_machine(AUTO, CPU, Net())
+    assert tried
