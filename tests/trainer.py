@@ -73,7 +73,7 @@ def hold() -> None:
 def pretend_to_measure(file: Path, recipes: dict[str, dict]) -> None:
     from flowers.files import write_json
 
-    write_json(file, dict.fromkeys(recipes, [0.1, 0.1]))
+    write_json(file, dict.fromkeys(recipes, (0.1, 0.1)))
 
 
 def pretend_to_search(file: Path) -> None:

@@ -24,5 +24,5 @@ if __name__ == "__main__":
     process.module = train.module = presets.module = other_module
     warm.is_possible = lambda: False  # most trainings here are none, and not worth loading torch for
     presets._file().parent.mkdir(parents=True, exist_ok=True)
-    write_json(presets._file(), dict.fromkeys(PRESETS, [SECONDS_A_PHOTO] * 2))
+    write_json(presets._file(), dict.fromkeys(PRESETS, (SECONDS_A_PHOTO,) * 2))
     main()
