@@ -142,7 +142,8 @@ def test_a_long_run_makes_way_for_short_ones_and_goes_on_after_them():
     assert long.steps == steps
     short[0].end()
     wait_until(lambda: long.steps > steps)
-    assert {place for place, _ in long.places} <= {1, 2, 3}
+    # Who has just got the turn counts twice for an instant: it holds the lock before its ticket says so.
+    assert {place for place, _ in long.places} <= {1, 2, 3, 4}
     long.end()
     assert not queue.is_taken()
 
