@@ -476,31 +476,40 @@ KNOBS: dict[str, Knob] = {
     for field in dataclasses.fields(Recipe)
 }
 
+# More of the network, ten epochs instead of four, the end at full size. A step more than ``fast`` in every respect,
+# and nothing that needs long runs to pay.
+BALANCED = Recipe(
+    frozen=2,  # edges, colours and textures serve any photo; all above may learn
+    norms="frozen",  # ImageNet's statistics rest on a million photos, a batch's on 32
+    epochs=11,  # the probe and ten
+    learning_rate=0.005,  # below ``fast``: twice the steps go as far, and more of the network is at stake
+    schedule="cosine",
+    warmup=0.1,
+    weight_decay=1e-4,  # Bag of Tricks; norms and biases are spared
+    probe="on",  # LP-FT: a last layer that answers well sends no noise back
+    stage_decay=0.5,  # early stages change least: fastai's discriminative rates
+    label_smoothing=0.1,  # torchvision's recipe
+    ema=0.15,
+    first_size=160,  # coarse things first, in half the time
+    crop_min_area=0.35,  # a flower is rarely in a twelfth of its photo
+    rotation=15,
+    saturation=0,  # colour tells a rose from a tulip: only light and contrast change
+    hue=0,
+    shear=0,
+    zoom=0,
+)
+
 PRESETS: dict[str, Recipe] = {
     # The last layer as well as the photos allow, in seconds; then, where they are enough to tell whether it pays, the
     # later stages, as ``balanced`` does it.
-    "auto": Recipe(
+    "auto": dataclasses.replace(
+        BALANCED,
         backbone="efficientnet_lite0",  # the best features of the light networks, and its weights come along
-        frozen=2,
-        norms="frozen",
         epochs=6,
         learning_rate=0.01,  # EfficientNet-Lite0's best of three: benchmarks/accuracy.md
-        schedule="cosine",
-        warmup=0.1,
-        weight_decay=1e-4,
         probe="folds",
         balance="on",
-        stage_decay=0.5,
-        label_smoothing=0.1,
-        ema=0.15,
         mirror_answers="on",
-        first_size=160,
-        crop_min_area=0.35,
-        rotation=15,
-        saturation=0,
-        hue=0,
-        shear=0,
-        zoom=0,
     ),
     # The report itself: 25 epochs of SGD on a ResNet18, five augmentations.
     "report": Recipe(),
@@ -527,28 +536,7 @@ PRESETS: dict[str, Recipe] = {
         shear=0,
         zoom=0,
     ),
-    # More of the network, ten epochs instead of four, the end at full size. A step more than ``fast`` in every respect,
-    # and nothing that needs long runs to pay.
-    "balanced": Recipe(
-        frozen=2,  # edges, colours and textures serve any photo; all above may learn
-        norms="frozen",  # ImageNet's statistics rest on a million photos, a batch's on 32
-        epochs=11,  # the probe and ten
-        learning_rate=0.005,  # below ``fast``: twice the steps go as far, and more of the network is at stake
-        schedule="cosine",
-        warmup=0.1,
-        weight_decay=1e-4,  # Bag of Tricks; norms and biases are spared
-        probe="on",  # LP-FT: a last layer that answers well sends no noise back
-        stage_decay=0.5,  # early stages change least: fastai's discriminative rates
-        label_smoothing=0.1,  # torchvision's recipe
-        ema=0.15,
-        first_size=160,  # coarse things first, in half the time
-        crop_min_area=0.35,  # a flower is rarely in a twelfth of its photo
-        rotation=15,
-        saturation=0,  # colour tells a rose from a tulip: only light and contrast change
-        hue=0,
-        shear=0,
-        zoom=0,
-    ),
+    "balanced": BALANCED,
     # The longest: thirty epochs of the whole network, which can take more noise in its photos and labels.
     "best": Recipe(
         norms="frozen",

@@ -80,9 +80,9 @@ def calibrate(
     """Fit a saved checkpoint's calibration and write it into its folder.
 
     Of a checkpoint that was judged by folds, by these, and no photo is looked at. Else the split is the one the
-    checkpoint was trained with. At most ``learned`` of the photos it learned from and
-    ``held_back`` of the others are looked at, evenly from all classes: it costs what answering them costs.
-    ``progress`` gets (photos looked at, in all).
+    checkpoint was trained with. At most ``learned`` of the photos it learned from and ``held_back`` of the others are
+    looked at, evenly from all classes: it costs what answering them costs. ``progress`` gets (photos looked at, in
+    all).
 
     Raises CheckpointError when the photos are not of the checkpoint's classes, or it does not answer in numbers,
     UsageError when they are not those it was trained on, DataError when fewer than LEAST are held back, DecodeError
@@ -128,15 +128,16 @@ def calibrate(
 def calibrate_by_folds(folded: OutOfFold) -> Calibration:
     """The calibration of a checkpoint that learned from all photos, where each is asked as if it were new.
 
-    It is as like those learned from as it is like the photos of other folds. The temperature stays
-    1: the last layer has its own, see training/last_layer.py.
+    It is as like those learned from as it is like the photos of other folds. The temperature stays 1: the
+    last layer has its own, see training/last_layer.py.
     """
     features, folds = folded.features.astype(np.float32), folded.folds[folded.featured]
-    bank = fit_bank(features[: BANK_BYTES // features.shape[1]])
+    kept = evenly(len(features), BANK_BYTES // features.shape[1])
+    bank = fit_bank(features[kept])
     similarity = np.empty(len(features), np.float32)
     for fold in np.unique(folds):
-        others = features[folds != fold][: BANK_BYTES // features.shape[1]]
-        similarity[folds == fold] = fit_bank(others).similarity(features[folds == fold])
+        others = replace(bank, bank=bank.bank[folds[kept] != fold])
+        similarity[folds == fold] = others.similarity(features[folds == fold])
     seen = Seen(folded.scores[folded.featured], features, folded.labels[folded.featured], similarity)
     enough = len(features) >= PER_CLASS * folded.scores.shape[1]
     neighbours = _scaled(bank, seen) if enough else None
@@ -322,8 +323,12 @@ def look(
 def spread(dataset: PhotoDataset, indices: Sequence[int], most: int) -> list[int]:
     """At most ``most`` of these photos, each class in its share, evenly spaced: no chance involved."""
     by_class = sorted(indices, key=lambda index: dataset.photos[index].label)
-    places = np.linspace(0, len(by_class) - 1, min(most, len(by_class))).round().astype(int)
-    return [by_class[place] for place in places]
+    return [by_class[place] for place in evenly(len(by_class), most)]
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most ``most`` of ``count`` places, int64, evenly spaced."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def report_text(checkpoint: Checkpoint, calibration: Calibration) -> str:

@@ -220,8 +220,7 @@ def evaluate(
     indices = _indices(dataset, split, split_of or classifier.checkpoint)
     batches = batches_of(indices, BATCH, least=1)
     same_set = classifier.checkpoint.photos.get("digest") == dataset.digest
-    folded = read_out_of_fold(classifier.checkpoint.folder) if same_set else None
-    by_folds = folded is not None and split == "val" and not views
+    folded = read_out_of_fold(classifier.checkpoint.folder) if same_set and split == "val" and not views else None
     loader = PhotoLoader(dataset, classifier.preprocessing, workers)
 
     def pictures() -> Iterator:
@@ -233,7 +232,7 @@ def evaluate(
             yield from loader.augmented(batches, recipe, epoch=recipe.epochs + view)
 
     def answers() -> Iterator[np.ndarray]:
-        if by_folds:
+        if folded:
             marks = marks_of([dataset.photos[index].sha256 for index in indices])
             yield classifier.calibration.confidences(folded.scores_of(marks))
         else:
@@ -261,7 +260,7 @@ def evaluate(
     if not views and fitted.sum() >= FOLDS:
         labels = np.array([item.label for item in outcomes])[fitted]
         judged[fitted] = cross_fitted(np.log(np.maximum(judged[fitted], TINY)), labels)
-    learned_from_all = classifier.checkpoint.folds > 0
+    by_folds, learned_from_all = folded is not None, classifier.checkpoint.folds > 0
     held_out = same_set and split == "val" and _is_part(indices, dataset, classifier.checkpoint)
     return Evaluation(
         checkpoint=classifier.checkpoint.name,

@@ -145,7 +145,7 @@ def _stats(story: Story) -> list[tuple[str, str]]:
 def _best_of(story: Story) -> str:
     if story.best_epoch is None:
         return say("train.best")
-    if story.folds and not story.best_epoch:
+    if story.best_by_folds:
         return say("train.best_by_folds", folds=story.folds)
     return say("train.best_in", epoch=story.best_epoch + 1)
 

@@ -551,7 +551,7 @@ def _parts_of(run: Run, now: Status) -> dict[str, Any]:
         "stop": {"visible": now.active, "interactive": now.state != "stopping", "value": _stop_word(now)},
         "resume": {"visible": unfinished},
         "done": {"visible": usable},
-        "more": {"visible": done and usable and not (story.folds and not story.best_epoch)},
+        "more": {"visible": done and usable and not story.best_by_folds},
         "title": {"value": run.title, "interactive": True},
         "note": {"value": run.note},
         "clock": {"value": TICK_SECONDS if now.active else IDLE_SECONDS},

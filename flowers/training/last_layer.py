@@ -57,9 +57,7 @@ class Views:
 
     def __init__(self, views: Tensor, labels: Tensor, classes: int, balanced: bool = True) -> None:
         self.views, self.labels, self.classes = views, labels, classes
-        counts = torch.bincount(labels, minlength=classes)
-        weights = len(labels) / (classes * counts.clamp(min=1)) if balanced else torch.ones(classes)
-        self.weights = weights[labels]
+        self.weights = (class_weights(labels, classes) if balanced else torch.ones(classes))[labels]
         # The middle moves the bias alone, the scale makes a penalty mean the same for every network.
         self.middle = views.mean((0, 1))
         rows = (views - self.middle).flatten(0, 1)
@@ -105,6 +103,11 @@ class Views:
         for own, offset in zip(weight.detach(), bias.detach(), strict=True):
             own = (own if self.span is None else own @ self.span.T) / self.scale
             yield Layer(own, offset - own @ self.middle)
+
+
+def class_weights(labels: Tensor, classes: int) -> Tensor:
+    """What makes every class count the same, float32 (classes,): 1 for one of average size."""
+    return len(labels) / (classes * torch.bincount(labels, minlength=classes))
 
 
 @dataclass(frozen=True)

@@ -169,10 +169,10 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
     Raises UsageError when ``run`` has no checkpoint, or one that learned from all its photos, for epochs out of range,
     and as ``start``.
     """
-    if not run.has_checkpoint():
-        raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
     from flowers.models.checkpoint import read_checkpoint
 
+    if not run.has_checkpoint():
+        raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
     if read_checkpoint(run.folder / "best").folds:
         raise UsageError(
             f"The run {run.title} has learned all that its last layer can from these photos: add some, or start a new "

@@ -24,6 +24,11 @@ def enough(recipe: Recipe, photos: int) -> Recipe:
     return recipe.replace(epochs=1) if recipe.probe == "folds" and photos < TELLING else recipe
 
 
+def folds_alone(recipe: Recipe) -> bool:
+    """Whether the last layer, judged by folds, is all that a recipe trains."""
+    return recipe.probe == "folds" and recipe.epochs == 1
+
+
 def learning_rate(recipe: Recipe, done: float) -> float:
     """The learning rate when ``done`` epochs are done, a fraction in the midst of one.
 

@@ -69,6 +69,11 @@ class Story:
         return min(1.0, (self.epoch + self.step / self.steps) / self.epochs)
 
     @property
+    def best_by_folds(self) -> bool:
+        """Whether the best accuracy is that which folds told."""
+        return self.folds > 0 and self.best_epoch == 0
+
+    @property
     def all_by_folds(self) -> bool:
         """Whether folds alone judge it: no photo is held back for good."""
         return self.folds > 0 and self.epochs == 1

@@ -41,7 +41,15 @@ from flowers.training.learner import Learner, freeze
 from flowers.training.machine import Machine, assume_machine, choose_machine, pick_device, should_compile
 from flowers.training.mixing import Mixer
 from flowers.training.run import Position, Run, TrainingState, pack_state
-from flowers.training.schedule import SIZE_STEP, enough, learning_rate, momentum, picture_size, probe_epochs
+from flowers.training.schedule import (
+    SIZE_STEP,
+    enough,
+    folds_alone,
+    learning_rate,
+    momentum,
+    picture_size,
+    probe_epochs,
+)
 from flowers.training.seen import Seen
 from flowers.training.team import Team, share_norms
 
@@ -159,7 +167,8 @@ def prepare(
         _restore(training.learner, state)
         clock.before = state.position.seconds
     if recipe.balance == "on":
-        training.learner.class_weights = _class_weights(dataset, split).to(team.device)
+        labels = torch.tensor([dataset.photos[index].label for index in split.train])
+        training.learner.class_weights = last_layer.class_weights(labels, len(dataset.classes)).to(team.device)
     training.learner.begin(compiled=should_compile(recipe, team.device, sum(training.predicted())))
     return training
 
@@ -216,15 +225,13 @@ class Training:
             notes=[*self.dataset.notes, *flattery(self.dataset, self.split, self.all_learned), *self._balance()],
             predicted=[round(seconds, 3) for seconds in self.predicted()],
             seconds=self.clock.seconds(),
-            checking=0.0
-            if self.recipe.epochs == 1 and self.recipe.probe == "folds"
-            else round(checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size), 3),
+            checking=0.0 if folds_alone(self.recipe) else round(self._checking(), 3),
         )
 
     @property
     def all_learned(self) -> bool:
         """Whether no photo is held back for good: folds judge, and nothing comes after them."""
-        return self.recipe.probe == "folds" and self.recipe.epochs == 1 and not self.dataset.held_back
+        return folds_alone(self.recipe) and not self.dataset.held_back
 
     def _balance(self) -> list[str]:
         """A sentence where classes of different sizes are made to count the same."""
@@ -237,6 +244,9 @@ class Training:
         """Seconds that each epoch should take on this machine, from what a trial step took; its validation included."""
         return epoch_seconds(self.recipe, self.machine, self.split, self.loader.preprocessing, self.team.size)
 
+    def _checking(self) -> float:
+        return checking_seconds(self.machine, self.split, self.loader.preprocessing, self.team.size)
+
     def _size(self, epoch: int) -> int:
         return picture_size(self.recipe, epoch, self.loader.preprocessing.size)
 
@@ -246,8 +256,7 @@ class Training:
         found = yield from self._features(self.split.train)
         if found is None:
             return
-        # Cloned, for what inference mode has made cannot be learned from.
-        seen, labels = found[0][:, 0].to(self.team.device).clone(), found[1].to(self.team.device).clone()
+        seen, labels = found[0][:, 0].to(self.team.device), found[1].to(self.team.device)
         smoothing = self.recipe.label_smoothing
         loss, accuracy = probe.fit(learner.head, seen, labels, smoothing, learner.class_weights)
         self._set_head(learner.head.state_dict())
@@ -262,7 +271,7 @@ class Training:
         found = yield from self._features(everyone, mirrored=True)
         if found is None:
             return
-        views, labels = (part.clone() for part in found)
+        views, labels = found
         parts = self._folds(everyone)
         seen = last_layer.Views(views, labels, len(dataset.classes), self.recipe.balance == "on")
         with _one_thread(views.numel() < SMALL):
@@ -276,7 +285,7 @@ class Training:
             self.clock.seconds(),
         )  # fmt: skip
         if not dataset.held_back:
-            self.judged = self._out_of_fold(views, folded.scores, parts)
+            self.judged = self._out_of_fold(views, labels, folded.scores, parts)
             if self.recipe.epochs > 1:
                 self.handover = self._hand_over(seen, folded)
 
@@ -287,18 +296,19 @@ class Training:
         parts = deal(self.dataset.photos, groups, last_layer.FOLDS)
         return [[places[index] for index in epoch_order(part, 0, number)] for number, part in enumerate(parts)]
 
-    def _out_of_fold(self, views: torch.Tensor, scores: torch.Tensor, parts: list[list[int]]) -> OutOfFold:
-        photos = self.dataset.photos
-        fold = torch.zeros(len(photos), dtype=torch.int64)
+    def _out_of_fold(
+        self, views: torch.Tensor, labels: torch.Tensor, scores: torch.Tensor, parts: list[list[int]]
+    ) -> OutOfFold:
+        folds = torch.zeros_like(labels)
         for number, part in enumerate(parts):
-            fold[part] = number
-        featured = spread([photo.label for photo in photos], last_layer.KEPT)
+            folds[part] = number
+        featured = torch.tensor(spread(labels.tolist(), last_layer.KEPT))
         return OutOfFold(
-            marks=marks_of([photo.sha256 for photo in photos]),
-            labels=torch.tensor([photo.label for photo in photos]).numpy(),
-            folds=fold.numpy(),
+            marks=marks_of([photo.sha256 for photo in self.dataset.photos]),
+            labels=labels.numpy(),
+            folds=folds.numpy(),
             scores=scores.numpy(),
-            featured=torch.tensor(featured).numpy(),
+            featured=featured.numpy(),
             features=views[featured].mean(1).half().numpy(),
         )
 
@@ -331,8 +341,7 @@ class Training:
                 position.seen = 0
                 return None
         if before:
-            new = {photos[index].sha256: seen for index, seen in rows.items()}
-            before.keep({name: seen for name, seen in new.items() if name not in known})
+            before.keep({name: seen for i, seen in rows.items() if (name := photos[i].sha256) not in known})
         rows = dict(self.team.gather(list(rows.items())))
         return torch.stack([rows[i] for i in indices]), torch.tensor([photos[i].label for i in indices])
 
@@ -578,14 +587,6 @@ def _least(team: Team) -> int:
     return max(2, team.size)
 
 
-def _class_weights(dataset: PhotoDataset, split: Split) -> torch.Tensor:
-    """What makes every class of the training part count the same, float32 (classes,): 1 for one of average size."""
-    counts = torch.bincount(
-        torch.tensor([dataset.photos[i].label for i in split.train]), minlength=len(dataset.classes)
-    )
-    return len(split.train) / (len(counts) * counts)
-
-
 def _steps(recipe: Recipe, split: Split, team: Team) -> int:
     """How many a whole run takes."""
     return len(batches_of(split.train, recipe.batch_size, _least(team))) * (recipe.epochs - probe_epochs(recipe))
@@ -626,7 +627,7 @@ def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:
 
 
 def _machine(recipe: Recipe, team: Team, net: nn.Module, state: TrainingState | None) -> Machine:
-    if recipe.epochs == 1 and recipe.probe == "folds" and team.size == 1:
+    if folds_alone(recipe) and team.size == 1:
         return assume_machine(recipe, team.device, net)
     return choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours)
 
