@@ -120,7 +120,10 @@ def tell(events: list[dict[str, Any]]) -> Story:
     steps = [event for event in events if event["kind"] == "step"]
     epochs = [event for event in events if event["kind"] == "epoch"]
     samples = [event for event in events if event["kind"] == "samples"]
-    folded = next((event for event in reversed(events) if event["kind"] == "folded"), None)
+    photos = start["train_photos"] + start["val_photos"]
+    # Folds of the training part alone chose the penalty; what judges then are the photos that the set holds back.
+    judges = (event for event in reversed(events) if event["kind"] == "folded" and event["photos"] == photos)
+    folded = next(judges, None)
     best = next((event for event in reversed(epochs) if event["best"]), None)
     epoch, step = _position(events, start)
     return Story(
@@ -138,7 +141,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
         seconds_left=0.0 if finished else seconds_left(start, _last_with_place(events)),
         machine=start["machine"],
         notes=start.get("notes", []),
-        photos=start["train_photos"] + start["val_photos"],
+        photos=photos,
         finished=finished,
         loss=_step_points(steps, start["steps"])
         + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]

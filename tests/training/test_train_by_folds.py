@@ -122,6 +122,8 @@ def test_photos_that_the_set_holds_back_stay_held_back(recipe, tmp_path, garden)
     assert (events[Started][0].train_photos, events[Started][0].val_photos) == (30, 10)
     assert events[Folded][0].photos == 30
     assert np.sum(events[Epoch][0].confusion) == 10
+    story = tell([event.to_dict() for kind in (Started, Folded, Epoch) for event in events[kind]])
+    assert (story.folds, story.judged, story.all_by_folds) == (0, 10, False)
     assert read_checkpoint(run.folder / "best").folds == 0
 
 
