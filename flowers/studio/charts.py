@@ -60,7 +60,12 @@ def line_chart(
 def number_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """The numbers of a chart as a ``plain_table`` called ``name`` that scrolls, for who cannot see it; all is text."""
     table = plain_table([escape(title) for title in head], [[escape(cell) for cell in row] for row in rows])
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{table}</div>'
+    return scrolling(name, table)
+
+
+def scrolling(name: str, content: str) -> str:
+    """``content``, which is HTML, in a region that scrolls, by the keyboard too, and is called ``name``."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{content}</div>'
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], label: str = "") -> str:

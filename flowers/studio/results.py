@@ -29,7 +29,7 @@ from flowers.evaluation.figures import (
 )
 from flowers.reason import Reason, overlay
 from flowers.studio import common
-from flowers.studio.charts import folded, plain_table
+from flowers.studio.charts import folded, plain_table, scrolling
 from flowers.studio.language import say, sentence
 
 SIDE = 320  # pixels at most of a photo among others
@@ -460,4 +460,5 @@ def _button(text: str, look: dict[str, Any], kind: str = "", more: str = "") -> 
 
 
 def _as_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return folded(say("evaluate.as_table"), f"<div>{plain_table(heads, rows)}</div>")
+    name = say("evaluate.as_table")
+    return folded(name, scrolling(name, plain_table(heads, rows)))

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from flowers.studio import classify, photos, theme, tour
 from flowers.studio.language import say
+from tests.browser.axe import findings
 from tests.browser.conftest import CAMERAS_ON, PATIENCE, WATCH_CAMERAS, say_yes
 from tests.browser.dropped import drop
 
@@ -70,6 +71,13 @@ def play(page: Page, selector: str, name: str, *given: dict) -> None:
 
 def told(page: Page) -> list:
     return page.evaluate("told")
+
+
+# As Gradio draws a message.
+TOAST = (
+    '<div class="toast-body" role="status"><div class="toast-header" role="button" tabindex="0"><span>Error</span>'
+    '<button type="button" aria-label="Close">×</button></div><div>No.</div></div>'
+)
 
 
 # Classify: what is put where, and the last answers
@@ -443,3 +451,13 @@ def test_who_follows_a_link_sees_no_tour_and_who_skips_it_has_seen_it(toured):
     page.keyboard.press("Escape")
     expect(page.locator("#tour")).to_be_hidden()
     page.wait_for_function("localStorage.getItem('flowers-tour') === 'seen'")
+
+
+# Accessibility
+
+
+def test_a_message_is_no_button_with_a_button_in_it(blank):
+    page = blank('<main id="tabs"><h1>Train</h1></main>', theme.HEAD)
+    page.evaluate("(toast) => document.querySelector('main').insertAdjacentHTML('beforeend', toast)", TOAST)
+    expect(page.locator(".toast-header")).to_have_attribute("role", "group")
+    assert findings(page, ".toast-body") == []

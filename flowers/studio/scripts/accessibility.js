@@ -23,6 +23,8 @@
     for (const code of document.querySelectorAll("pre:not([tabindex])")) {
       if (code.scrollWidth > code.clientWidth) code.tabIndex = 0;
     }
+    // A message's head is no button: it has one, to close it, and to a screen reader a button has nothing in it.
+    for (const head of document.querySelectorAll(".toast-header")) head.setAttribute("role", "group");
     for (const icon of document.querySelectorAll("footer img")) icon.alt = ""; // the words stand beside it
   };
 
