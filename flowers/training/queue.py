@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -84,14 +85,13 @@ def outlook(run: Run) -> tuple[int, float | None]:
 
     The second place is that of who comes when one has ended, or made way.
     """
-    line, taken = _line(), is_taken()
+    line, untold = _line(), is_held(_untold())
     mine = next((standing for standing in line if standing.run == run), None)
     if mine is None:
         return 1, None
     before = _before(mine, line)
     at_work = [standing for standing in line if standing.ticket.until is not None]
-    known = len(at_work) == taken  # the command line's runs have no ticket
-    return len(before) + 1 + taken, _total(mine, [*at_work, *before]) if known else None
+    return len(before) + 1 + len(at_work) + untold, None if untold else _total(mine, [*at_work, *before])
 
 
 def check_room(visitor: str = "") -> None:
@@ -130,11 +130,13 @@ def turn(run: Run, stopping: Callable[[], bool]) -> Iterator["Turn"]:
 @contextlib.contextmanager
 def at_once() -> Iterator["Kept"]:
     """For who does not stand in line, such as the command line: whoever does waits for the end of the block, too."""
-    lock = _lock()
-    _acquire(lock)
+    lock, untold = _lock(), FileLock(_untold(), thread_local=False)
+    if _acquire(lock):
+        _acquire(untold)
     try:
         yield Kept()
     finally:
+        untold.release()
         lock.release()
 
 
@@ -292,6 +294,15 @@ def _write(run: Run, ticket: Ticket) -> None:
 
 def _lock() -> FileLock:
     return FileLock(cache_dir() / "training.lock", thread_local=False)  # a generator may be closed by another thread
+
+
+def _untold() -> Path:
+    """What is locked, besides, by who has the turn without a ticket.
+
+    The first lock alone would not tell it from the first in line, who for an instant has the turn and still the ticket
+    of who waits.
+    """
+    return cache_dir() / "training-untold.lock"
 
 
 def _acquire(lock: FileLock) -> bool:
