@@ -118,6 +118,11 @@ def open_engine(checkpoint: Checkpoint, preprocessing: Preprocessing, engine: st
         raise UsageError(f"The engine {engine} cannot be used here ({_in_short(error)}): choose auto.") from error
 
 
+def measured(checkpoint: Checkpoint) -> Seconds:
+    """What ``prepare`` measured for a saved checkpoint, with these packages on this machine; {} before it has."""
+    return _remembered(_kept(checkpoint)).get("seconds", {})
+
+
 def _open(checkpoint: Checkpoint, preprocessing: Preprocessing, kept: Path, one: str, many: str, why: str) -> Network:
     def opened(name: str) -> Engine:
         return _eager(checkpoint, preprocessing) if name == "eager" else open_made(name, kept / name)

@@ -4,6 +4,7 @@
 fields of each by its name.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -11,13 +12,15 @@ from pathlib import Path
 
 from flowers.data.dataset import PhotoDataset, Split
 from flowers.data.preprocess import Preprocessing
+from flowers.errors import FlowersError
 from flowers.files import write_json
 from flowers.models.backbones import backbone
 from flowers.processes import give_way
 from flowers.recipe import Recipe
+from flowers.training import untouched
 from flowers.training.learner import freeze
 from flowers.training.machine import Machine, choose_machine, pick_device
-from flowers.training.schedule import TELLING, enough, picture_size, probe_epochs
+from flowers.training.schedule import TELLING, enough, picture_size, preprocessing_of, probe_epochs
 
 FITTING = 0.008  # seconds a photo that folds take beside looking: 0.8 for 100, 2.2 for 250 photos of five classes
 
@@ -51,13 +54,7 @@ def _trial(recipe: Recipe, classes: int) -> Machine:
     chosen = backbone(recipe.backbone)
     net = chosen.build(classes)  # of random weights: others take as long
     freeze(net, chosen, recipe)
-    return choose_machine(recipe, pick_device(recipe.device), net, None)
-
-
-def preprocessing_of(recipe: Recipe) -> Preprocessing:
-    """What a recipe's network wants photos to look like."""
-    chosen = backbone(recipe.backbone)
-    return Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std, mirror=recipe.mirror_answers == "on")
+    return untouched.fastest(recipe, choose_machine(recipe, pick_device(recipe.device), net, None))
 
 
 def epoch_seconds(
@@ -68,7 +65,7 @@ def epoch_seconds(
     def learning(epoch: int) -> float:
         if recipe.probe == "folds" and epoch == 0:  # all photos and their mirror images, and then sums of features
             photos = len(split.train) + len(split.val)
-            return machine.seconds(2 * photos, preprocessing.size, False) / processes + FITTING * photos
+            return machine.seconds_untouched(2 * photos, preprocessing.size) / processes + FITTING * photos
         size = picture_size(recipe, epoch, preprocessing.size)
         return machine.seconds(len(split.train), size, epoch >= probe_epochs(recipe)) / processes
 
@@ -88,7 +85,11 @@ def _measure(file: Path, recipes: dict[str, dict]) -> None:
     for name, fields in recipes.items():
         if os.getppid() != asked_by:
             return
-        paces[name] = seconds_a_photo(Recipe(**fields))
+        recipe = Recipe(**fields)
+        if recipe.probe == "folds":
+            with contextlib.suppress(FlowersError):  # it is PyTorch that looks, then
+                untouched.prepare(recipe)
+        paces[name] = seconds_a_photo(recipe)
     write_json(file, paces)
 
 

@@ -28,6 +28,7 @@ SIDE = 128  # pixels of a photo in the trials
 TRIAL_PHOTOS = 8  # in a step: few enough for a second in all, enough to keep every core busy
 TIMED_PHOTOS = 16  # in a step to predict from: what it costs however few they are would weigh too much with fewer
 LAPS = 2  # of every kind, after one that sets it up
+X86 = ("x86_64", "AMD64")
 LEARNING = 3  # times as long as a look: forward, and back for inputs and weights
 REMEMBERED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
@@ -44,6 +45,7 @@ class Machine:
     learning: float  # measured seconds a photo of a megapixel, forward and back
     looking: float  # the same, forward only
     why: str  # one sentence
+    untouched: float = 0.0  # as ``looking``, by what runs the network before its first step; 0: it is as any other look
 
     def autocast(self) -> torch.autocast:
         """Context of the forward pass: convolutions in ``precision``, sums and norms in float32."""
@@ -57,6 +59,10 @@ class Machine:
     def seconds(self, photos: int, size: int, learning: bool) -> float:
         """How long so many pictures of ``size`` × ``size`` pixels should take."""
         return photos * size**2 / 1e6 * (self.learning if learning else self.looking)
+
+    def seconds_untouched(self, photos: int, size: int) -> float:
+        """The same for looks of the network before its first step."""
+        return photos * size**2 / 1e6 * (self.untouched or self.looking)
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON."""
@@ -162,7 +168,7 @@ def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
     """(precision, memory format) worth a trial: all that is allowed, but for what is known to be slow."""
     precisions = ["float32", "bfloat16"] if recipe.precision == "auto" else [recipe.precision]
     formats = ["contiguous", "channels_last"] if recipe.memory_format == "auto" else [recipe.memory_format]
-    if device.type == "mps" and recipe.precision == "auto":
+    if recipe.precision == "auto" and (device.type == "mps" or (device.type == "cpu" and _has_slow_bfloat16())):
         precisions = ["float32"]
     kinds = [(precision, layout) for precision in precisions for layout in formats]
     if len(formats) == 1:
@@ -170,6 +176,11 @@ def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
     # The fast kernels of bfloat16, and of NVIDIA's GPUs, want channels_last.
     plain = None if device.type == "cuda" else "float32"
     return [(precision, layout) for precision, layout in kinds if layout == "channels_last" or precision == plain]
+
+
+def _has_slow_bfloat16() -> bool:
+    """Whether this CPU only imitates bfloat16: a single trial of what takes ten times as long would take a minute."""
+    return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2") and platform.machine() in X86
 
 
 def _thread_counts(recipe: Recipe, device: torch.device, neighbours: int) -> list[int]:

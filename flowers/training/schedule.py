@@ -1,7 +1,8 @@
-"""What changes on the way through a run: learning rate, momentum, picture size, the average. Pure functions."""
+"""What a recipe asks for on the way through a run: learning rate, momentum, pictures, the average. Pure functions."""
 
 import math
 
+from flowers.data.preprocess import Preprocessing
 from flowers.models.backbones import backbone
 from flowers.recipe import Recipe
 
@@ -27,6 +28,12 @@ def enough(recipe: Recipe, photos: int) -> Recipe:
 def folds_alone(recipe: Recipe) -> bool:
     """Whether the last layer, judged by folds, is all that a recipe trains."""
     return recipe.probe == "folds" and recipe.epochs == 1
+
+
+def preprocessing_of(recipe: Recipe) -> Preprocessing:
+    """What a recipe's network wants photos to look like."""
+    chosen = backbone(recipe.backbone)
+    return Preprocessing(chosen.size, chosen.resize, chosen.mean, chosen.std, mirror=recipe.mirror_answers == "on")
 
 
 def learning_rate(recipe: Recipe, done: float) -> float:

@@ -23,7 +23,7 @@ from flowers.models.backbones import Backbone, backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.models.out_of_fold import FILE, OutOfFold, marks_of
 from flowers.recipe import Recipe
-from flowers.training import last_layer, probe
+from flowers.training import last_layer, probe, untouched
 from flowers.training.events import (
     Epoch,
     Event,
@@ -36,7 +36,7 @@ from flowers.training.events import (
     Step,
     Validating,
 )
-from flowers.training.forecast import checking_seconds, epoch_seconds, preprocessing_of
+from flowers.training.forecast import checking_seconds, epoch_seconds
 from flowers.training.learner import Learner, freeze
 from flowers.training.machine import Machine, assume_machine, choose_machine, pick_device, should_compile
 from flowers.training.mixing import Mixer
@@ -48,6 +48,7 @@ from flowers.training.schedule import (
     learning_rate,
     momentum,
     picture_size,
+    preprocessing_of,
     probe_epochs,
 )
 from flowers.training.seen import Seen
@@ -349,19 +350,22 @@ class Training:
         """What reaches the last layer, float32 (views, F), of this process's part of the photos, batch by batch."""
         if not indices:
             return
-        learner = self.learner
-        net = learner.copy_to_ask(learner.net)
         at_once = FOLDS_BATCH if mirrored and self.machine.device == "cpu" else LOOK_BATCH
         shares = self.team.share(batches_of(indices, at_once * self.team.size, _least(self.team)))
         pictures = self.loader.clean(shares, self._size(self.position.epoch))
-        looked = probe.features(
-            partial(self._ask, net),
-            net.get_submodule(learner.chosen.head),
-            _with_mirrored(pictures) if mirrored else pictures,
-        )
+        looked = self._looked(_with_mirrored(pictures) if mirrored else pictures)
         views = zip(*[looked] * (2 if mirrored else 1), strict=True)  # of each batch, those that follow each other
         for share, batch in zip(shares, views, strict=True):
             yield dict(zip(share, torch.stack([inputs.cpu() for inputs, _ in batch], 1), strict=True))
+
+    def _looked(self, pictures: Iterator[Batch]) -> Iterator[Batch]:
+        """What reaches the last layer, float32 (N, F), and the labels."""
+        if self.machine.untouched:
+            look = untouched.eyes(self.recipe)
+            return ((look(pixels), labels) for pixels, labels in pictures)
+        learner = self.learner
+        net = learner.copy_to_ask(learner.net)
+        return probe.features(partial(self._ask, net), net.get_submodule(learner.chosen.head), pictures)
 
     def _seen_before(self, mirrored: bool) -> Seen | None:
         """Where features of these weights are kept; None for weights that few runs begin with."""
@@ -628,8 +632,10 @@ def _saved_state(run: Run, dataset: PhotoDataset) -> TrainingState | None:
 
 def _machine(recipe: Recipe, team: Team, net: nn.Module, state: TrainingState | None) -> Machine:
     if folds_alone(recipe) and team.size == 1:
-        return assume_machine(recipe, team.device, net)
-    return choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours)
+        machine = assume_machine(recipe, team.device, net)
+    else:
+        machine = choose_machine(recipe, team.device, net, _machine_before(state), team.neighbours)
+    return untouched.fastest(recipe, machine) if team.size == 1 else machine
 
 
 def _machine_before(state: TrainingState | None) -> Machine | None:

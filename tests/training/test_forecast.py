@@ -7,7 +7,7 @@ from flowers.data.preprocess import Preprocessing
 from flowers.models.backbones import BACKBONES
 from flowers.recipe import PRESETS, Recipe
 from flowers.training import machine
-from flowers.training.forecast import epoch_seconds, forecast, preprocessing_of
+from flowers.training.forecast import epoch_seconds, forecast
 from flowers.training.machine import Machine
 from flowers.training.train import train
 from tests.conftest import TINY
@@ -32,11 +32,6 @@ def test_a_probe_only_looks_and_small_pictures_take_less():
     recipe = Recipe(epochs=3, probe="on", first_size=64)
     small = 0.64**2
     assert epoch_seconds(recipe, MEASURED, SPLIT, HUNDRED) == pytest.approx([3 * small + 1, 30 * small + 1, 31])
-
-
-def test_only_mirrored_answers_change_what_a_network_wants():
-    assert preprocessing_of(Recipe()) == Preprocessing()
-    assert preprocessing_of(Recipe(mirror_answers="on")) == Preprocessing(mirror=True)
 
 
 @pytest.mark.usefixtures("tiny_network")

@@ -35,10 +35,14 @@ class Net(nn.Module):
 
 @pytest.fixture(autouse=True)
 def four_threads(monkeypatch):
-    """A machine of four cores, of which torch takes one. The threads that compute here stay as they are."""
+    """A machine of four cores with bfloat16 units, of which torch takes one core.
+
+    The threads that compute here stay as they are.
+    """
     now = [1]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(module, "available_cores", lambda: THREADS)
+    monkeypatch.setattr(module, "_has_slow_bfloat16", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: now.__setitem__(0, count))
 
@@ -309,6 +313,15 @@ def test_a_gpu_tries_channels_last_in_both_precisions():
     assert module._kinds(AUTO.replace(memory_format="contiguous"), device) == [
         ("float32", "contiguous"), ("bfloat16", "contiguous")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("units", "slow"), [("AVX2", True), ("AVX512", False)])
+def test_a_cpu_that_imitates_bfloat16_tries_it_only_when_asked(monkeypatch, units, slow):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: units)
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    assert {precision for precision, _ in module._kinds(AUTO, CPU)} == {"float32", *(() if slow else ["bfloat16"])}
+    assert {precision for precision, _ in module._kinds(AUTO.replace(precision="bfloat16"), CPU)} == {"bfloat16"}
 
 
 def test_apples_gpu_computes_in_float32():

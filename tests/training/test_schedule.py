@@ -7,6 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from flowers.data.preprocess import Preprocessing
 from flowers.recipe import PRESETS, Recipe
 from flowers.training.schedule import (
     SIZE_STEP,
@@ -14,6 +15,7 @@ from flowers.training.schedule import (
     learning_rate,
     momentum,
     picture_size,
+    preprocessing_of,
     probe_epochs,
 )
 
@@ -224,3 +226,8 @@ def test_fast_keeps_what_was_measured_with_it():
     """A decay of 0.98 a step, but for the first ones, on the report's photos: in four epochs of 72 steps."""
     for step in range(288):
         assert average_decay(PRESETS["fast"], step, 288) == min(0.98, (1 + step) / (10 + step))
+
+
+def test_only_mirrored_answers_change_what_a_network_wants():
+    assert preprocessing_of(Recipe()) == Preprocessing()
+    assert preprocessing_of(Recipe(mirror_answers="on")) == Preprocessing(mirror=True)
