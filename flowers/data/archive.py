@@ -46,6 +46,10 @@ BROKEN = (
 _ENDING = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
 
 
+class _Unsound(DataError):
+    """The archive itself is at fault, not a limit and not the disk: another one beside it may be sound."""
+
+
 class Member(NamedTuple):
     """One entry of an archive."""
 
@@ -110,14 +114,20 @@ def extract_all(
 ) -> Path:
     """As ``extract``, and each archive inside is unpacked, too: into a folder of its name, in its place.
 
-    What lies in those in turn stays packed. All together keep within ``max_files`` and ``max_bytes``.
+    What lies in those in turn stays packed, and so does one that cannot be unpacked, as long as there is anything else:
+    a file among the others, that is no photo. All together keep within ``max_files`` and ``max_bytes``.
     """
     extract(archive, folder, max_files=max_files, max_bytes=max_bytes, max_ratio=max_ratio, progress=progress)
     files, written = _count(folder)
     for inner in sorted(path for path in folder.rglob("*") if path.is_file() and is_archive(path.name)):
         place = _free_folder(inner)
         limits = {"max_files": max_files - files, "max_bytes": max_bytes - written, "max_ratio": max_ratio}
-        more, larger = _count(extract(inner, place, **limits))
+        try:
+            more, larger = _count(extract(inner, place, **limits))
+        except _Unsound:
+            if files == 1 + len(inner.relative_to(folder).parents[:-1]):  # the folders that it lies in, and itself
+                raise
+            continue
         inner.unlink()
         files, written = files + more, written + larger
     return folder
@@ -160,7 +170,7 @@ def _write_all(members: Iterator[Member], folder: Path, archive: str, size: int,
         if progress:
             progress(member.position(), size)
     if files == 0:
-        raise DataError(f"{archive} holds no files: put the class folders with their photos into it.")
+        raise _Unsound(f"{archive} holds no files: put the class folders with their photos into it.")
 
 
 def _write(member: Member, path: Path, room: float, archive: str) -> int:
@@ -170,7 +180,7 @@ def _write(member: Member, path: Path, room: float, archive: str) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         target = open(path, "xb")  # x: whatever is there already stays  # noqa: SIM115
     except (FileExistsError, NotADirectoryError) as error:  # one name for a file and for a folder
-        raise DataError(f"{archive} uses the name {member.name!r} twice: make the archive again.") from error
+        raise _Unsound(f"{archive} uses the name {member.name!r} twice: make the archive again.") from error
     with target, member.open() as source:
         while chunk := source.read(CHUNK):
             written += len(chunk)
@@ -188,7 +198,7 @@ def safe_parts(name: str, archive: str) -> tuple[str, ...]:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     outside = name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match(r"[A-Za-z]:([/\\]|$)", name)
     if outside or len(parts) > MAX_DEPTH:
-        raise DataError(f"{archive} holds {name[:80]!r}, which is not a path to unpack safely: make the archive again.")
+        raise _Unsound(f"{archive} holds {name[:80]!r}, which is not a path to unpack safely: make the archive again.")
     return tuple(map(_safe_name, parts))
 
 
@@ -246,9 +256,9 @@ def _zip_members(file: IO[bytes], archive: str, max_files: int) -> Iterator[Memb
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _not_plain(archive, info.filename)
             if info.flag_bits & 0x41:  # encrypted, strongly encrypted
-                raise DataError(f"{archive} is protected by a password: make it again without one.")
+                raise _Unsound(f"{archive} is protected by a password: make it again without one.")
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DataError(f"{archive} is packed with an unusual method: make it again as an ordinary zip.")
+                raise _Unsound(f"{archive} is packed with an unusual method: make it again as an ordinary zip.")
             opener = None if name.endswith("/") else functools.partial(source.open, info)
             end = info.header_offset + info.compress_size
             yield Member(name, info.compress_size, opener, lambda end=end: end)
@@ -364,7 +374,7 @@ def _tar_members(file: IO[bytes], archive: str, budget: float) -> Iterator[Membe
 
 
 def _broken(archive: str) -> DataError:
-    return DataError(f"{archive} is broken or not a zip or tar archive: make or download it again.")
+    return _Unsound(f"{archive} is broken or not a zip or tar archive: make or download it again.")
 
 
 def _too_many(archive: str, max_files: int) -> DataError:
@@ -379,6 +389,6 @@ def _too_large(archive: str, name: str) -> DataError:
 
 
 def _not_plain(archive: str, name: str) -> DataError:
-    return DataError(
+    return _Unsound(
         f"{archive} holds {name[:80]!r}, a link or a device and not a plain file: make it again without it."
     )

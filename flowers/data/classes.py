@@ -44,6 +44,7 @@ _DOCUMENTS = frozenset(
         "parquet arrow cfg names data log doc docx xls xlsx ods odt rtf bib sql sh bat",
     )
 )
+_PACKED = (".zip", ".tar", ".tgz", ".gz")
 _PARTS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), VAL),
@@ -88,11 +89,7 @@ def read_layout(root: Path) -> Layout:
             raise DataError(_about_parts(root, [folder.name for folder in folders]))
     names = class_names(root, [folder.name for folder in folders])
     own = {names[folder.name] for folder in folders if folder.name in given}
-    loose = _own_photos(root) if folders else []
-    notes = [
-        *_about_depth(root, folders),
-        *([f"Photos beside the folders are left out: {len(loose):,}."] if loose else []),
-    ]
+    notes = [*_about_depth(root, folders), *(_about_loose(_own_photos(root)) if folders else [])]
     return _layout([(names[folder.name], files_in(folder)) for folder in folders], own, notes)
 
 
@@ -382,6 +379,19 @@ def _about_depth(root: Path, folders: list[Path]) -> list[str]:
     return [
         f"All photos in the folders inside {deep[0].name} are taken for one class: to tell them apart, name each "
         f"folder in {CLASS_NAMES}, as in {example}."
+    ]
+
+
+def _about_loose(files: list[Path]) -> list[str]:
+    """What stands beside the folders: photos, and archives from an archive that could not be unpacked with it."""
+    packed = [path for path in files if path.suffix.lower() in _PACKED]
+    return [
+        *(f"{path.name} could not be unpacked and is left out: make it again." for path in packed),
+        *(
+            [f"Photos beside the folders are left out: {len(files) - len(packed):,}."]
+            if len(files) > len(packed)
+            else []
+        ),
     ]
 
 

@@ -375,9 +375,16 @@ def test_archives_are_unpacked_no_deeper(put_all):
     assert put_all(zipped({"a.zip": zipped({"b.zip": innermost})})) == {"a/b.zip": innermost}
 
 
-def test_a_broken_archive_inside_is_named(put_all):
+@pytest.mark.parametrize("place", ["roses.zip", "deep/er/roses.zip"])
+def test_a_broken_archive_inside_is_named_where_there_is_nothing_else(put_all, place):
     with pytest.raises(DataError, match=r"roses\.zip is broken"):
-        put_all(zipped({"roses.zip": b"PK\x03\x04 no", "x.jpg": b"3"}))
+        put_all(zipped({place: b"PK\x03\x04 no"}))
+
+
+def test_a_broken_archive_inside_costs_the_others_nothing(put_all):
+    broken = b"PK\x03\x04 no"
+    inside = {"roses.zip": broken, "tulips.zip": zipped({"1.jpg": b"1"}), "x.jpg": b"3"}
+    assert put_all(zipped(inside)) == {"roses.zip": broken, "tulips/1.jpg": b"1", "x.jpg": b"3"}
 
 
 def test_all_together_keep_within_the_limits(put_all):

@@ -37,6 +37,14 @@ def said(root: Path) -> str:
     return " ".join(read_layout(root).notes)
 
 
+def test_an_archive_that_stayed_packed_is_named(tmp_path):
+    put(tmp_path, "rose/1-3.jpg", "tulip/1-2.jpg", "daisies.zip", "other.png")
+    assert counts(tmp_path) == {"rose": 3, "tulip": 2}
+    assert said(tmp_path) == (
+        "daisies.zip could not be unpacked and is left out: make it again. Photos beside the folders are left out: 1."
+    )
+
+
 def test_class_folders_need_no_word(tmp_path):
     put(tmp_path, "rose/1-3.jpg", "tulip/deep/er/1-2.jpg", "notes.txt")
     assert counts(tmp_path) == {"rose": 3, "tulip": 2}
