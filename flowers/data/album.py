@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from flowers.data.classes import (
     is_litter,
     read_layout,
 )
-from flowers.data.dataset import HELD_BACK, PhotoDataset, forget
+from flowers.data.dataset import HELD_BACK, NO_SPLIT, PhotoDataset, forget, named_held_back
 from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.download import Progress, storage_error
 from flowers.data.metadata import without_place
@@ -99,6 +99,7 @@ class Album:
         self._own = self.folder / ".album"
         self._bin = self._own / "bin"
         self._steps_file = self._own / "steps.json"
+        self._held_back_file = self._own / "held-back.json"
 
     @property
     def classes(self) -> dict[str, list[str]]:
@@ -185,8 +186,12 @@ class Album:
     def add_set(self, dataset: PhotoDataset, without: Iterable[str] = (), *, progress: Progress | None = None) -> Added:
         """Copy a photo set into the album, except the photos ``without`` (their paths in the set). One step to undo."""
         left_out = set(without)
-        photos = [photo for photo in dataset.photos if photo.path not in left_out]
-        return self._add([(_checked(dataset.classes[p.label]), dataset.root / p.path) for p in photos], progress)
+        kept = [index for index, photo in enumerate(dataset.photos) if photo.path not in left_out]
+        paths = [dataset.root / photo.path for photo in dataset.photos]
+        held_back = {paths[index] for index in kept if index in dataset.held_back}
+        classes = [_checked(name) for name in dataset.classes]
+        photos = [(classes[dataset.photos[index].label], paths[index]) for index in kept]
+        return self._add(photos, progress, held_back)
 
     def rename(self, old: str, new: str) -> str:
         """Give a class another name; returns it as it is kept."""
@@ -280,37 +285,48 @@ class Album:
                         archive.write(places[photo], f"{folder}/{photo}")
             if told := {folder: name for folder, name in folders.items() if folder != name}:
                 archive.writestr(CLASS_NAMES, json.dumps(told, ensure_ascii=False))
+            held_back = named_held_back(self.folder)
+            paths = (f"{folder}/{photo}" for folder, name in folders.items() for photo in classes[name])
+            if kept := [path for path in paths if path in held_back]:
+                archive.writestr(HELD_BACK, "".join(f"{path}\n" for path in kept))
         return Path(file)
 
     # Adding
 
     def _add_layout(self, root: Path, title: str, into: str, progress: Progress | None) -> Added:
-        layout = read_layout(class_root(root))
+        root = class_root(root)
+        layout = read_layout(root)
         found = [(_checked(name), path) for name, paths in layout.classes.items() for path in paths]
         if not found and not into:
             raise DataError(
                 f"{title} holds no class folders: put one folder for each class into it, with that class's photos "
                 "inside, or type the name of the one class first."
             )
+        held_back = layout.held_back or {root / path for path in named_held_back(root)}
+        added = self._add(found or [(_checked(into), path) for path in files_in(root)], progress, held_back)
         notes = layout.notes
-        if layout.held_back:
-            notes = ("The parts of its split are put together, and lots are drawn.",)
-        added = self._add(found or [(_checked(into), path) for path in files_in(root)], progress)
+        if held_back and not named_held_back(self.folder):
+            notes = (NO_SPLIT,)
         return added._replace(notes=notes)
 
-    def _add(self, photos: Sequence[tuple[str, Source]], progress: Progress | None) -> Added:
-        """``photos``: class name and source of each. They are decoded before the lock is taken: that may last."""
+    def _add(
+        self, photos: Sequence[tuple[str, Source]], progress: Progress | None, held_back: Container[Source] = ()
+    ) -> Added:
+        """``photos``: class name and source of each. They are decoded before the lock is taken: that may last.
+
+        Those of ``held_back`` are never learned from, as long as every class has such and others.
+        """
         names = list(dict.fromkeys(name for name, _ in photos))
         _check_room(self._names(), names)
         self._make()
         refused, ready, seen, room = [], [], set(), MAX_ALBUM_BYTES - self.nbytes
         room = min(room, shutil.disk_usage(self.folder).free - SPARE_BYTES)
-        places, known = MAX_PHOTOS - len(self), 0
+        places, known, checked_on = MAX_PHOTOS - len(self), 0, []
         held = {_hash_of(photo) for photo in self._paths()}
         deadline = time.monotonic() + READ_SECONDS
         with self._storing(), self._room() as waiting, _pool() as pool:
             checked = ahead(pool, lambda item: _accept(item[1]), photos, 2 * THREADS)
-            for done, ((name, _), (file_name, content, reason)) in enumerate(zip(photos, checked, strict=True), 1):
+            for done, ((name, source), (file_name, content, reason)) in enumerate(zip(photos, checked, strict=True), 1):
                 digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
                 if progress:
                     progress(done, len(photos))
@@ -328,6 +344,8 @@ class Album:
                     path = Path(waiting) / _file_name(file_name, digest, content)
                     path.write_bytes(content)
                     ready.append((name, path))
+                    if source in held_back:
+                        checked_on.append(path.name)
                 if time.monotonic() >= deadline:
                     pool.shutdown(wait=False, cancel_futures=True)
                     refused += [
@@ -336,6 +354,7 @@ class Album:
                     ]
                     break
             with self._locked():
+                write_json(self._held_back_file, sorted({*self._held_back(), *checked_on}))
                 return self._take_in(ready, names, refused, known)
 
     def _take_in(self, ready: list, names: Sequence[str], refused: list[Refused], known: int) -> Added:
@@ -373,6 +392,7 @@ class Album:
         self._make()
         with self._storing(), FileLock(self._own / "lock"):
             yield
+            self._write_held_back()
             self.touch()
 
     @contextlib.contextmanager
@@ -434,6 +454,25 @@ class Album:
     def _move(self, moved: Iterable[Sequence[str]]) -> None:
         for source, target in moved:
             os.replace(self.folder / source, self.folder / target)
+
+    # The split that photos came with
+
+    def _held_back(self) -> set[str]:
+        """File names of photos that came to be checked on, of whatever class they are now."""
+        try:
+            return set(json.loads(self._held_back_file.read_text()))
+        except (OSError, ValueError, TypeError):  # none, as a rule
+            return set()
+
+    def _write_held_back(self) -> None:
+        """As a photo set says it: by paths. Not where some class would have all of its photos on one side."""
+        came, sides = self._held_back(), {}
+        for path in self._paths().values() if came else ():
+            sides.setdefault(path.parent, ([], []))[path.name in came].append(self._relative(path))
+        if sides and all(all(both) for both in sides.values()):
+            write_whole(self.folder / HELD_BACK, "".join(f"{path}\n" for _, held in sides.values() for path in held))
+        else:
+            (self.folder / HELD_BACK).unlink(missing_ok=True)
 
     # The steps
 

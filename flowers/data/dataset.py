@@ -26,6 +26,7 @@ from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 HELD_BACK = "held-back.txt"  # in a set's folder: the paths of the photos to check on, one a line, if not drawn by lot
+NO_SPLIT = "The split of these photos lacks some class on one side: lots are drawn instead."
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a photo of 120 megapixels: 0.5 GB, lossless WebP up to 1.9 GB
 FACTS_AHEAD = 64
 _INDEX_VERSION = 3  # part of the index cache's name: bump when what fingerprint.py computes or the reasons change
@@ -201,21 +202,25 @@ def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> Phot
     given = frozenset(index for index, photo in enumerate(photos) if photo.path in held_back)
     sides = ({photo.label for i, photo in enumerate(photos) if (i in given) == side} for side in (True, False))
     if given and any(len(side) < len(dataset.classes) for side in sides):
-        given, said = frozenset(), "The split of these photos lacks some class on one side: lots are drawn instead."
-        dataset = replace(dataset, notes=(*dataset.notes, said))
+        given, dataset = frozenset(), replace(dataset, notes=(*dataset.notes, NO_SPLIT))
     return replace(dataset, held_back=_held_back(dataset) or given)
+
+
+def named_held_back(root: Path) -> set[str]:
+    """The paths of photos that the file HELD_BACK in a set's folder names; none where there is no such file."""
+    try:
+        with open(root / HELD_BACK, "rb") as file:
+            text = read_text(file.read(MAX_BYTES))
+    except FileNotFoundError:
+        return set()
+    return {with_slashes(line.strip().strip('"')) for line in text.splitlines()} - {""}
 
 
 def _held_back(dataset: PhotoDataset) -> frozenset[int]:
     """The photos that the file HELD_BACK names; none where there is no such file."""
     places = {photo.path: index for index, photo in enumerate(dataset.photos)}
     example = f"write the path of one photo in each line, such as {dataset.photos[0].path}."
-    try:
-        with open(dataset.root / HELD_BACK, "rb") as file:
-            text = read_text(file.read(MAX_BYTES))
-    except FileNotFoundError:
-        return frozenset()
-    named = {with_slashes(line.strip().strip('"')) for line in text.splitlines()} - {""}
+    named = named_held_back(dataset.root)
     if unknown := named - places.keys() - {item.path for item in dataset.unreadable}:
         raise DataError(f"{HELD_BACK} names {min(unknown)}, which is no photo of the set: {example}")
     return frozenset(places[path] for path in named & places.keys())

@@ -94,7 +94,7 @@ def test_a_dropped_split_is_understood_and_said(photos_page, tmp_path):
     fill(tmp_path / "set" / "valid", {"mug": [25], "cup": [26]})
     drop(photos_page, "#photos-files", tmp_path / "set")
     expect(said(photos_page)).to_contain_text("Added 6 photos.")
-    expect(said(photos_page)).to_contain_text("The parts of its split are put together")
+    expect(said(photos_page)).to_contain_text("those in valid are held back")
     expect(photos_page.locator("#photos-bars li").filter(has_text="mug").locator(".share")).to_have_text("3")
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import threading
 import time
 import zipfile
@@ -17,7 +18,7 @@ from PIL import Image
 from flowers.data import album as module
 from flowers.data.album import Album, drop_unused
 from flowers.data.classes import CLASS_NAMES
-from flowers.data.dataset import open_dataset
+from flowers.data.dataset import HELD_BACK, open_dataset, scan
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import albums_dir
 
@@ -290,11 +291,64 @@ def test_what_a_zip_was_taken_for_is_told(album, tmp_path):
     split = {f"{part}/{name}/{part}.png": photo(seed) for seed, (part, name) in enumerate(
         [("train", "rose"), ("train", "tulip"), ("valid", "rose"), ("valid", "tulip")])}  # fmt: skip
     added = album.add_zip(zipped(tmp_path / "split.zip", split))
-    assert added.count == 4 and added.notes == ("The parts of its split are put together, and lots are drawn.",)
+    assert added.count == 4
+    assert added.notes == ("The photos in train are learned from, those in valid are held back.",)
     table = {"photos/a.png": photo(5), "photos/b.png": photo(6), "labels.csv": b"file,label\na.png,fir\nb.png,oak"}
     added = album.add_zip(zipped(tmp_path / "table.zip", table))
     assert added.notes == () and added.count == 2, "a label a photo is no table of labels"
     assert album.classes.keys() == {"photos", "rose", "tulip"}
+
+
+def splitted(tmp_path, *classes: str) -> Path:
+    """A zip of two photos of each class to learn from, and one that is held back."""
+    parts = [("train", 0), ("train", 1), ("valid", 2)]
+    files = {
+        f"{part}/{name}/{number}.png": photo(10 * at + number)
+        for at, name in enumerate(classes)
+        for part, number in parts
+    }
+    return zipped(tmp_path / f"{'-'.join(classes)}.zip", files)
+
+
+def held_back(album) -> list[str]:
+    """Of the set that the album is: class and number of each photo held back."""
+    dataset = scan(album.folder)
+    names = [dataset.photos[index].path for index in sorted(dataset.held_back)]
+    return [re.sub(r"-\w+\.png", "", name) for name in names]
+
+
+def test_a_split_that_photos_come_with_is_kept_whatever_is_done_with_them(album, tmp_path):
+    album.add_zip(splitted(tmp_path, "rose", "tulip"))
+    assert held_back(album) == ["rose/2", "tulip/2"]
+    album.rename("rose", "rosa")
+    album.add("tulip", [("new.png", photo(50))])
+    album.move([next(name for name in album.classes["tulip"] if name.startswith("2-"))], "rosa")
+    assert held_back(album) == [], "of the tulips none is left"
+    album.undo()
+    assert held_back(album) == ["rose/2", "tulip/2"]
+    album.add_class("daisy")
+    assert (album.folder / HELD_BACK).exists(), "an empty class is none yet"
+    album.add("daisy", [("1.png", photo(51))])
+    assert not (album.folder / HELD_BACK).exists()
+    album.remove_class("daisy")
+    assert held_back(album) == ["rose/2", "tulip/2"]
+
+
+def test_a_split_that_lacks_a_class_of_the_album_is_told_to_be_none(album, tmp_path):
+    album.add("daisy", [("1.png", photo(51)), ("2.png", photo(52))])
+    added = album.add_zip(splitted(tmp_path, "rose", "tulip"))
+    assert added.notes == ("The split of these photos lacks some class on one side: lots are drawn instead.",)
+    assert held_back(album) == []
+
+
+def test_a_split_leaves_with_the_album_and_comes_back(album, tmp_path):
+    album.add_zip(splitted(tmp_path, "rose", "tulip"))
+    other = Album(tmp_path / "other")
+    other.add_zip(album.export(tmp_path / "exported.zip"))
+    assert held_back(other) == held_back(album) == ["rose/2", "tulip/2"]
+    third = Album(tmp_path / "third")
+    third.add_set(scan(album.folder))
+    assert held_back(third) == ["rose/2", "tulip/2"]
 
 
 @pytest.mark.parametrize(

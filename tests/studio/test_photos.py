@@ -174,7 +174,7 @@ def test_what_is_sound_beside_a_broken_archive_is_not_lost(tmp_path):
     assert {name: len(found) for name, found in common.my_album().classes.items()} == {"rose": 1}
 
 
-def test_the_folders_of_what_was_dropped_are_the_classes_and_a_split_is_put_together(tmp_path):
+def test_the_folders_of_what_was_dropped_are_the_classes_and_a_split_is_kept(tmp_path):
     places = [f"set/{part}/{name}/{seed}.png" for seed, (part, name) in enumerate(
         (part, name) for part in ("train", "valid") for name in ("mug", "cup"))]  # fmt: skip
     files = []
@@ -182,7 +182,7 @@ def test_the_folders_of_what_was_dropped_are_the_classes_and_a_split_is_put_toge
         (tmp_path / f"{seed}.png").write_bytes(png(seed))
         files.append(str(tmp_path / f"{seed}.png"))
     said = words_of(photos._add(files, "", json.dumps(places), quiet))
-    assert "Added 4 photos." in said and "The parts of its split are put together" in said
+    assert "Added 4 photos." in said and "those in valid are held back" in said
     assert {name: len(found) for name, found in common.my_album().classes.items()} == {"mug": 2, "cup": 2}
 
 
