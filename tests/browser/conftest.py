@@ -118,7 +118,7 @@ def studio(tmp_path_factory, hub, painted_garden) -> Iterator[Studio]:
 @contextlib.contextmanager
 def running_app(command: list[str], environment: dict[str, str], home: Path) -> Iterator[Studio]:
     """The app, started by this command of Python's, on a free port; what it prints is in ``home/app.log``."""
-    port = _free_port()
+    port = free_port()
     with open(home / "app.log", "wb") as output:
         process = subprocess.Popen(
             [sys.executable, *command, "--port", str(port), "--mcp"],
@@ -393,7 +393,7 @@ def pytest_runtest_makereport(item):
                 page.screenshot(path=path, full_page=True, timeout=5_000)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
