@@ -239,6 +239,15 @@ class Recipe:
         high=0.5,
         unit="of the run",
     )
+    start_share: float = _knob(
+        0.0,
+        "Training",
+        "Start kept",
+        "The weights that answer lie between those that the steps began with and those that learned: this part of the "
+        "way back; 0: not at all.",
+        low=0,
+        high=0.9,
+    )
     patience: int = _knob(
         0,
         "Training",
@@ -505,8 +514,9 @@ PRESETS: dict[str, Recipe] = {
     "auto": dataclasses.replace(
         BALANCED,
         backbone="efficientnet_lite0",  # the best features of the light networks, and its weights come along
-        epochs=6,
-        learning_rate=0.01,  # EfficientNet-Lite0's best of three: benchmarks/accuracy.md
+        epochs=3,
+        learning_rate=0.001,
+        start_share=0.5,  # so that little is forgotten: with it two epochs do more than ten without
         probe="folds",
         balance="on",
         mirror_answers="on",

@@ -347,6 +347,12 @@ def averaged(word: Word) -> str:
     return chart([(word("network"), raw), (word("average"), smooth)], word("steps"), word("accuracy"))
 
 
+def between(word: Word) -> str:
+    """Accuracy on the way from what the network began with to what it learned: a hill."""
+    line = [(k / 40, 0.55 + 0.06 * k / 40 + 1.2 * k / 40 * (1 - k / 40)) for k in range(41)]
+    return chart([(word("network"), line)], word("learned"), word("accuracy"))
+
+
 def chance(word: Word) -> str:
     def run(seed: int) -> list[tuple[float, float]]:
         rng = random.Random(seed)
@@ -611,6 +617,7 @@ PICTURES: dict[str, Callable[[Word], str]] = {
     "balance": weighed,
     "label_smoothing": spread,
     "ema": averaged,
+    "start_share": between,
     "patience": waiting,
     "mirror_answers": answered,
     "first_size": sharpening,

@@ -1,5 +1,6 @@
 """The network that learns: its optimizer, its running average, and all that resuming needs of them."""
 
+import copy
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ from flowers.models.backbones import Backbone
 from flowers.models.folding import fold_batch_norm
 from flowers.recipe import Recipe
 from flowers.training.machine import Machine
-from flowers.training.schedule import average_decay
+from flowers.training.schedule import average_decay, folds_alone
 from flowers.training.team import Team
 
 
@@ -20,7 +21,7 @@ class Learner:
     """A network in training. ``net`` learns; ``answering`` is what a checkpoint keeps, and validation asks a copy of.
 
     The two are the same unless the recipe averages the weights (an exponential moving average, Polyak and Juditsky
-    1992).
+    1992), or keeps a share of those that the steps began with (WiSE-FT: Wortsman et al. 2022, arXiv 2109.01903).
     """
 
     def __init__(
@@ -37,16 +38,32 @@ class Learner:
         self.head: nn.Linear = net.get_submodule(chosen.head)
         self.optimizer = new_optimizer(parameter_groups(net, chosen, recipe), recipe, team.device)
         self.average = self._new_average()
+        self.start: dict[str, Tensor] | None = None  # weights that the steps began with, where a share of them is kept
         self._forward: nn.Module | None = None
         self.class_weights: Tensor | None = None  # float32 (classes,), of each class's loss; None: 1
 
     @property
     def answering(self) -> nn.Module:
         """The network that answers."""
+        return self._learned if self.start is None else self._between(self.start, self._learned)
+
+    @property
+    def _learned(self) -> nn.Module:
         return self.average.module if self.average else self.net
+
+    def _between(self, start: dict[str, Tensor], end: nn.Module) -> nn.Module:
+        """A network whose weights are ``start_share`` of the way back from ``end``."""
+        made = copy.deepcopy(end)
+        with torch.no_grad():
+            for name, value in made.state_dict().items():
+                if value.is_floating_point():
+                    value.lerp_(start[name], self.recipe.start_share)
+        return made
 
     def begin(self, compiled: bool = False) -> None:
         """Make ready for steps, after the weights are in place."""
+        if self.start is None:
+            self._remember_start()
         self._forward = self.team.wrap(torch.compile(self.net) if compiled else self.net)
 
     def begin_epoch(self) -> None:
@@ -104,8 +121,9 @@ class Learner:
         return photos.contiguous(memory_format=self.machine.torch_format)
 
     def start_averaging(self) -> None:
-        """Let the average begin here, as when the last layer was set in one go."""
+        """Let the average begin here, as when the last layer was set in one go, and the steps."""
         self.average = self._new_average()
+        self._remember_start()
 
     def weights(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
@@ -117,13 +135,17 @@ class Learner:
         if self.average:
             state["net"] = self.net.state_dict()
             state["averaged"] = int(self.average.n_averaged)
+        if self.start is not None:
+            state |= {"start": self.start, "learned": self._learned.state_dict()}
         return state
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on from ``weights`` and ``state``."""
-        self.net.load_state_dict(state.get("net", weights))
+        learned = state.get("learned", weights)
+        self.start = state.get("start")
+        self.net.load_state_dict(state.get("net", learned))
         if self.average:
-            self.average.module.load_state_dict(weights)
+            self.average.module.load_state_dict(learned)
             self.average.n_averaged.fill_(state.get("averaged", 0))
         self.optimizer.load_state_dict(state["optimizer"])
         # Fused steps go through memory as it lies: what a file had in plain order must lie as its parameter does.
@@ -131,6 +153,10 @@ class Learner:
             for name, value in values.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     values[name] = torch.empty_like(parameter).copy_(value)
+
+    def _remember_start(self) -> None:
+        if self.recipe.start_share and not folds_alone(self.recipe):
+            self.start = {name: value.detach().clone() for name, value in self.net.state_dict().items()}
 
     def _new_average(self) -> AveragedModel | None:
         if not self.recipe.ema:

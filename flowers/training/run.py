@@ -432,6 +432,10 @@ def _when(event: Mapping[str, Any]) -> tuple[int, int]:
     return event["epoch"], event["step"]
 
 
+# Of ``Learner.state``, by name, besides an optimizer's: what learns, what it began with, and its average.
+WEIGHTS = ("net", "start", "learned")
+
+
 def pack_state(
     position: Position, digest: str, machine: dict[str, Any], learner: dict[str, Any]
 ) -> dict[str, str | bytes]:
@@ -450,7 +454,8 @@ def pack_state(
                 tensors[f"optimizer.{parameter}.{name}"] = value
             elif value is not None:
                 scalars[f"{parameter}.{name}"] = value
-    tensors |= {f"net.{name}": value for name, value in learner.get("net", {}).items()}
+    for kind in WEIGHTS:
+        tensors |= {f"{kind}.{name}": value for name, value in learner.get(kind, {}).items()}
     described = {
         "position": asdict(position),
         "digest": digest,
@@ -475,11 +480,11 @@ def _unpack_state(folder: Path) -> TrainingState:
         for key, value in described["scalars"].items():
             parameter, name = key.split(".", 1)
             optimizer.setdefault(int(parameter), {})[name] = value
-        net = {}
+        weights: dict[str, dict[str, Any]] = {}
         for key, value in load_file(folder / "training.safetensors").items():
             kind, name = key.split(".", 1)
-            if kind == "net":
-                net[name] = value
+            if kind in WEIGHTS:
+                weights.setdefault(kind, {})[name] = value
             else:
                 parameter, name = name.split(".", 1)
                 optimizer.setdefault(int(parameter), {})[name] = value
@@ -489,7 +494,7 @@ def _unpack_state(folder: Path) -> TrainingState:
             digest=described["digest"],
             machine=described["machine"],
             weights=load_weights(folder),
-            learner=learner | ({"net": net, "averaged": described["averaged"]} if net else {}),
+            learner=learner | weights | ({"averaged": described["averaged"]} if "net" in weights else {}),
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(

@@ -379,8 +379,20 @@ ADAMW = EVERYTHING.replace(optimizer="adamw", norm_decay="on")
         TINY.replace(optimizer="nesterov"),
         ADAMW,
         ADAMW.replace(memory_format="contiguous"),
+        TINY.replace(start_share=0.5),
+        EVERYTHING.replace(start_share=0.5),
     ],
-    ids=["plain", "no momentum", "everything", "contiguous", "nesterov", "adamw", "adamw contiguous"],
+    ids=[
+        "plain",
+        "no momentum",
+        "everything",
+        "contiguous",
+        "nesterov",
+        "adamw",
+        "adamw contiguous",
+        "start kept",
+        "start kept, averaged",
+    ],
 )
 def test_one_that_goes_on_does_as_if_it_had_never_stopped(learner, tmp_path, recipe):
     """Bit for bit, also where momentum moves; and whatever the order of numbers in memory: in a file it is the plain
@@ -406,6 +418,42 @@ def assert_goes_on(made: Learner, again: Learner, tmp_path: Path) -> None:
         assert torch.equal(again.net.state_dict()[name], tensor), name
     for name, tensor in made.weights().items():
         assert torch.equal(again.weights()[name], tensor), name
+
+
+# The share of the start
+
+
+@pytest.mark.parametrize("ema", [0, 0.5])
+def test_what_answers_lies_between_the_start_and_what_was_learned(learner, ema):
+    made, whole = learner(TINY.replace(ema=ema, start_share=0.25)), learner(TINY.replace(ema=ema))
+    start = {name: value.clone() for name, value in made.net.state_dict().items()}
+    assert all(torch.equal(value, start[name]) for name, value in made.weights().items())
+    learn(made, 3)
+    learn(whole, 3)
+    end = whole.weights()
+    moved = [name for name, value in end.items() if not torch.equal(value, start[name])]
+    assert len(moved) > 10
+    for name, value in made.weights().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, start[name] * 0.25 + end[name] * 0.75)
+        else:
+            assert torch.equal(value, end[name])
+
+
+def test_a_start_of_another_last_layer_is_that_of_the_steps(learner):
+    made = learner(TINY.replace(start_share=0.5))
+    with torch.no_grad():
+        made.head.weight.fill_(2.0)
+    made.start_averaging()
+    with torch.no_grad():
+        made.head.weight.fill_(1.0)
+    assert torch.equal(made.weights()["fc.weight"], torch.full_like(made.head.weight, 1.5))
+
+
+def test_a_last_layer_alone_has_no_start_to_keep(learner):
+    made = learner(TINY.replace(start_share=0.5, probe="folds", epochs=1))
+    assert made.answering is made.net
+    assert "start" not in made.state()
 
 
 def test_weights_of_another_network_are_refused(learner, tmp_path):

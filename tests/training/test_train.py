@@ -40,7 +40,7 @@ STEPS = 4  # of 8 photos in an epoch of 30
 # All that a run can be made of, but for its starting weights: see ``everything``.
 EVERYTHING = TINY.replace(
     epochs=3, probe="on", frozen=2, learning_rate=0.001, schedule="cosine", warmup=0.3,
-    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.3, first_size=32,
+    weight_decay=1e-3, stage_decay=0.5, label_smoothing=0.1, ema=0.3, start_share=0.4, first_size=32,
     policy="trivial", erasing=0.5, mixup=0.4, cutmix=1,
 )  # fmt: skip
 # Without augmentation the 30 photos can be learned by heart.
