@@ -314,13 +314,13 @@ class Training:
         )
 
     def _hand_over(self, seen: last_layer.Views, folded: last_layer.Folded) -> tuple[last_layer.Layer, float]:
-        """What the later epochs begin with: the layer that the photos held back had no part in; and what they must
-        exceed to be kept, for the layer that is there has learned from more photos.
+        """What the later epochs begin with, the layer that the photos held back had no part in; and its accuracy on
+        these, which they must exceed to be kept.
         """
         train, val = list(self.split.train), list(self.split.val)
         layer = seen.fit([train], folded.penalty)[0].cooled(folded.temperature)
         accuracy = float((layer.scores(seen.views[val]).argmax(1) == seen.labels[val]).float().mean())
-        return layer, accuracy + 0.5 * math.sqrt(accuracy * (1 - accuracy) / len(val))
+        return layer, accuracy
 
     def _features(self, indices: Sequence[int], mirrored: bool = False) -> Iterator[Probing]:
         """Tells its progress; returns what reaches the last layer, float32 (N, views, F), and the labels, int64 (N,).
