@@ -197,6 +197,9 @@ def _pace(photos: Photos) -> float:
     kept = os.environ["FLOWERS_CACHE"]
     drawn = photos.drawn(50 // len(photos.classes), 0)
     with _as_folder(photos, drawn) as folder, tempfile.TemporaryDirectory(prefix="flowers-cache-") as cache:
+        for name in ("untouched", "engines-v2"):  # what the studio finds out once for a machine
+            if (Path(kept) / name).is_dir():
+                shutil.copytree(Path(kept) / name, Path(cache) / name, copy_function=shutil.copy2)
         os.environ["FLOWERS_CACHE"] = cache
         dataset, moments = scan(folder), {}
         for event in train(preset("auto").replace(backbone=BACKBONE), dataset):

@@ -15,10 +15,11 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from filelock import FileLock
@@ -74,7 +75,7 @@ class Added(NamedTuple):
     refused: tuple[Refused, ...] = ()
     photos: tuple[str, ...] = ()  # the file names under which the added ones are in the album
     known: int = 0  # photos that were in the album already, byte for byte, and stay where they are
-    notes: tuple[str, ...] = ()  # how a folder or a zip was understood, a sentence each
+    notes: tuple[str, ...] = ()  # how a folder or a zip was understood, a sentence each; see ``Album.apart``
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Album:
         self._bin = self._own / "bin"
         self._steps_file = self._own / "steps.json"
         self._held_back_file = self._own / "held-back.json"
+        self._apart_file = self._own / "apart.json"
 
     @property
     def classes(self) -> dict[str, list[str]]:
@@ -125,6 +127,18 @@ class Album:
         if found := self._paths().get(photo):
             return found
         raise UsageError(f"{photo} is not among your photos any more: reload the page.")
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """Of photos that were added last from folders inside a class's folder: the name of that folder.
+
+        They are of the class; were the folders inside the classes, they would be of these: see ``tell_apart``.
+        """
+        try:
+            told = json.loads(self._apart_file.read_text())
+        except (OSError, ValueError):  # none, as a rule
+            return {}
+        return {photo: told[photo] for photo in self._paths() if photo in told}
 
     def touch(self) -> None:
         """Note that the album is in use: see ``drop_unused``."""
@@ -221,6 +235,25 @@ class Album:
                 self._move(moved)
             return len(wanted)
 
+    def tell_apart(self) -> int:
+        """Make the folders of ``apart`` classes; how many photos were moved. One step to undo."""
+        with self._locked():
+            wanted, names, places = self.apart, self._names(), self._paths()
+            _check_room(names, wanted.values())
+            moved, before, left = [], dict(names), {places[photo].parent for photo in wanted}
+            for photo, name in wanted.items():
+                moved.append([self._relative(places[photo]), f"{self._folder_of(_checked(name), names)}/{photo}"])
+            moved = [[source, target] for source, target in moved if source != target]
+            self._record("apart", {"count": len(moved)}, moved, before)
+            self._move(moved)
+            for folder in left:
+                if not self._files(folder.name):
+                    shutil.rmtree(folder)
+                    del names[folder.name]
+            self._write_names(names)
+            self._apart_file.unlink(missing_ok=True)
+            return len(moved)
+
     def remove(self, photos: Iterable[str]) -> int:
         """Put photos into the bin; how many were in the album."""
         with self._locked():
@@ -303,25 +336,35 @@ class Album:
                 "inside, or type the name of the one class first."
             )
         held_back = layout.held_back or {root / path for path in named_held_back(root)}
-        added = self._add(found or [(_checked(into), path) for path in files_in(root)], progress, held_back)
+        photos = found or [(_checked(into), path) for path in files_in(root)]
+        added = self._add(photos, progress, held_back, layout.apart)
         notes = layout.notes
         if held_back and not named_held_back(self.folder):
             notes = (NO_SPLIT,)
+        if self.apart:  # nobody has to write a file here
+            around = next(iter(layout.apart)).relative_to(root).parts[0]
+            said = f"All photos in the folders inside {around} are taken for one class."
+            notes = (said, *(note for note in notes if CLASS_NAMES not in note))
         return added._replace(notes=notes)
 
     def _add(
-        self, photos: Sequence[tuple[str, Source]], progress: Progress | None, held_back: Container[Source] = ()
+        self,
+        photos: Sequence[tuple[str, Source]],
+        progress: Progress | None,
+        held_back: Container[Source] = (),
+        apart: Mapping[Source, str] = MappingProxyType({}),
     ) -> Added:
         """``photos``: class name and source of each. They are decoded before the lock is taken: that may last.
 
-        Those of ``held_back`` are never learned from, as long as every class has such and others.
+        Those of ``held_back`` are never learned from, as long as every class has such and others. ``apart``: as
+        ``Layout`` has it.
         """
         names = list(dict.fromkeys(name for name, _ in photos))
         _check_room(self._names(), names)
         self._make()
         refused, ready, seen, room = [], [], set(), MAX_ALBUM_BYTES - self.nbytes
         room = min(room, shutil.disk_usage(self.folder).free - SPARE_BYTES)
-        places, known, checked_on = MAX_PHOTOS - len(self), 0, []
+        places, known, checked_on, inside = MAX_PHOTOS - len(self), 0, [], {}
         held = {_hash_of(photo) for photo in self._paths()}
         deadline = time.monotonic() + READ_SECONDS
         with self._storing(), self._room() as waiting, _pool() as pool:
@@ -346,6 +389,8 @@ class Album:
                     ready.append((name, path))
                     if source in held_back:
                         checked_on.append(path.name)
+                    if source in apart:
+                        inside[path.name] = apart[source]
                 if time.monotonic() >= deadline:
                     pool.shutdown(wait=False, cancel_futures=True)
                     refused += [
@@ -355,6 +400,7 @@ class Album:
                     break
             with self._locked():
                 write_json(self._held_back_file, sorted({*self._held_back(), *checked_on}))
+                write_json(self._apart_file, inside)
                 return self._take_in(ready, names, refused, known)
 
     def _take_in(self, ready: list, names: Sequence[str], refused: list[Refused], known: int) -> Added:

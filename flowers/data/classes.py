@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flowers.data.labels import labels_beside, tables
@@ -68,6 +68,8 @@ class Layout:
     classes: dict[str, tuple[Path, ...]]  # the files of each class, sorted; classes sorted by name
     held_back: frozenset[Path] = frozenset()  # files of the classes that are to be checked on; none: draw lots
     notes: tuple[str, ...] = ()  # what was understood, a sentence each
+    # Of files in folders that each hold several: what they would be of, were these the classes. The other reading.
+    apart: dict[Path, str] = field(default_factory=dict)
 
 
 def read_layout(root: Path) -> Layout:
@@ -89,8 +91,11 @@ def read_layout(root: Path) -> Layout:
             raise DataError(_about_parts(root, [folder.name for folder in folders]))
     names = class_names(root, [folder.name for folder in folders])
     own = {names[folder.name] for folder in folders if folder.name in given}
-    notes = [*_about_depth(root, folders), *(_about_loose(_own_photos(root)) if folders else [])]
-    return _layout([(names[folder.name], files_in(folder)) for folder in folders], own, notes)
+    deep = _holding_several(folders)
+    notes = [*_about_depth(deep), *(_about_loose(_own_photos(root)) if folders else [])]
+    layout = _layout([(names[folder.name], files_in(folder)) for folder in folders], own, notes)
+    inside = [path for folder in deep for path in subfolders(folder)]
+    return replace(layout, apart={file: clean_name(path.name) or UNNAMED for path in inside for file in files_in(path)})
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -367,14 +372,18 @@ def _about_parts(root: Path, parts: list[str]) -> str:
     )
 
 
-def _about_depth(root: Path, folders: list[Path]) -> list[str]:
-    """A word about folders of folders: each may be a class, or hold several."""
+def _holding_several(folders: list[Path]) -> list[Path]:
+    """Folders of folders, each of which may be a class, or hold several."""
     inside = {folder: subfolders(folder) for folder in folders}
     deep = [folder for folder, inner in inside.items() if len(inner) > 1 and not _own_photos(folder)]
     names = {re.sub(r"\d+", "", path.name.casefold()) for folder in deep for path in inside[folder]}
-    if len(names) < 2:  # years, or sessions 1, 2 and 3
+    return deep if len(names) > 1 else []  # not years, or sessions 1, 2 and 3
+
+
+def _about_depth(deep: list[Path]) -> list[str]:
+    if not deep:
         return []
-    first = inside[deep[0]][0]
+    first = subfolders(deep[0])[0]
     example = json.dumps({f"{deep[0].name}/{first.name}": first.name}, ensure_ascii=False)
     return [
         f"All photos in the folders inside {deep[0].name} are taken for one class: to tell them apart, name each "

@@ -111,7 +111,9 @@ def build() -> PhotosTab:
                         padding=False, elem_id="photos-camera",
                     )  # fmt: skip
             message = gr.HTML(elem_id="photos-message", container=False, padding=False)
-            undo = gr.Button(visible=False, size="sm", elem_id="photos-undo")
+            with gr.Row(elem_id="photos-last"):
+                apart = gr.Button(visible=False, size="sm", elem_id="photos-apart", min_width=0)
+                undo = gr.Button(visible=False, size="sm", elem_id="photos-undo", min_width=0)
             found = gr.HTML(elem_id="photos-findings", container=False, padding=False)
             with gr.Column(visible=False, elem_id="photos-leave") as leaving:
                 leave_hint = gr.HTML(container=False, padding=False)
@@ -145,7 +147,7 @@ def build() -> PhotosTab:
     ticked = gr.JSON(visible=False)  # what the browser says is ticked
     looked = [which, label, part, number]
     view = [
-        facts, fetching, bars, train, owner, adding, undo, edited, into, to, label, filters, part, acting,
+        facts, fetching, bars, train, owner, adding, apart, undo, edited, into, to, label, filters, part, acting,
         contact, pager, back, place, forth, doctor, number, waiting,
     ]  # fmt: skip
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
@@ -187,6 +189,7 @@ def build() -> PhotosTab:
     show(new_name.submit(_rename, [edited, new_name], [*changed, new_name, edited], **quiet).then)
     show(drop_class.click(_remove_class, edited, [*changed, edited], **quiet).then)
     show(undo.click(_undo, None, changed, **quiet).then)
+    show(apart.click(_tell_apart, None, changed, **quiet).then)
     show(move.click(_move, [ticked, to], changed, js=TICKED % "photos-sheet", **quiet).then)
     show(remove.click(_remove, ticked, changed, js=TICKED % "photos-sheet", **quiet).then)
     export.click(_export, None, [message, download], show_progress_on=message, **working)
@@ -318,6 +321,7 @@ def _view(
         gr.update(visible=dataset is not None and len(held) < len(dataset)),
         gr.update(visible=mine),
         gr.update(visible=mine),
+        _offer_apart(mine),
         gr.update(value=_undo_words(step), visible=step is not None),
         gr.update(choices=names),
         gr.update(choices=names),
@@ -340,7 +344,7 @@ def _view(
 def _nothing(problem: str) -> tuple:
     hidden = gr.update(visible=False)
     return (
-        problem, hidden, "", hidden, hidden, hidden, *[gr.skip()] * 5, hidden,
+        problem, hidden, "", hidden, hidden, hidden, hidden, *[gr.skip()] * 5, hidden,
         gr.skip(), hidden, "", hidden, gr.skip(), gr.skip(), gr.skip(), hidden, 0, False,
     )  # fmt: skip
 
@@ -378,6 +382,12 @@ def _facts(which: str, root: Path | None, classes: dict[str, list[str]], split: 
         if root is None:
             classes, count = known.classes, known.count
     return sheet.facts_html(title, [(say(f"photos.{what}"), text) for what, text in rows], len(classes), count)
+
+
+def _offer_apart(mine: bool) -> dict:
+    """The button for the other reading of folders that hold folders."""
+    classes = set(my_album().apart.values()) if mine else set()
+    return gr.update(visible=bool(classes), value=say("photos.tell_apart", n=len(classes)))
 
 
 def _undo_words(step: Step | None) -> str:
@@ -534,6 +544,10 @@ def _remove_class(name: str | None) -> tuple:
         return say("photos.removed_class", photos=photos_in_words(album.remove_class(name)), name=name)
 
     return *_change(change), None
+
+
+def _tell_apart() -> tuple:
+    return _change(lambda album: say("photos.told_apart", photos=photos_in_words(album.tell_apart())))
 
 
 def _undo() -> tuple:

@@ -88,6 +88,18 @@ def test_folders_dropped_side_by_side_are_the_classes(photos_page, tmp_path):
     expect(photos_page.locator("#photos-bars li").filter(has_text="fir").locator(".share")).to_have_text("3")
 
 
+@pytest.mark.thorough  # tests/studio/test_photos.py asks, too
+def test_folders_inside_folders_become_classes_at_a_click(photos_page, tmp_path):
+    fill(tmp_path / "set" / "cup", {"red": [31, 32], "blue": [33, 34]})
+    fill(tmp_path / "set", {"jug": [35, 36]})
+    drop(photos_page, "#photos-files", tmp_path / "set")
+    expect(photos_page.locator("#photos-bars li").filter(has_text="cup").locator(".share")).to_have_text("4")
+    photos_page.get_by_role("button", name="Make the folders inside 2 classes").click()
+    expect(said(photos_page)).to_contain_text("4 photos moved to the classes of their folders.")
+    expect(photos_page.locator("#photos-bars li").filter(has_text="red").locator(".share")).to_have_text("2")
+    expect(photos_page.locator("#photos-apart")).to_have_count(0)
+
+
 @pytest.mark.thorough  # tests/studio/test_photos.py puts one together
 def test_a_dropped_split_is_understood_and_said(photos_page, tmp_path):
     fill(tmp_path / "set" / "train", {"mug": [21, 22], "cup": [23, 24]})

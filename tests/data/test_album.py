@@ -351,6 +351,36 @@ def test_a_split_leaves_with_the_album_and_comes_back(album, tmp_path):
     assert held_back(third) == ["rose/2", "tulip/2"]
 
 
+def test_folders_inside_folders_may_be_told_apart_afterwards(album, tmp_path):
+    places = ["cups/red/1.png", "cups/red/2.png", "cups/blue/3.png", "cups/blue/4.png", "mugs/5.png", "mugs/6.png"]
+    added = album.add_zip(zipped(tmp_path / "set.zip", {place: photo(n) for n, place in enumerate(places)}))
+    assert added.notes == ("All photos in the folders inside cups are taken for one class.",)
+    assert sizes(album) == {"cups": 4, "mugs": 2}
+    assert sorted(album.apart.values()) == ["blue", "blue", "red", "red"]
+    assert album.tell_apart() == 4
+    assert sizes(album) == {"blue": 2, "mugs": 2, "red": 2}
+    assert album.apart == {}
+    assert album.undo().kind == "apart"
+    assert sizes(album) == {"cups": 4, "mugs": 2}
+
+
+def test_what_was_removed_or_moved_meanwhile_is_no_obstacle_to_telling_apart(album, tmp_path):
+    places = ["cups/red/1.png", "cups/red/2.png", "cups/blue/3.png", "cups/green/4.png", "mugs/5.png", "mugs/6.png"]
+    album.add_zip(zipped(tmp_path / "set.zip", {place: photo(n) for n, place in enumerate(places)}))
+    at = {name: place for place in album.classes["cups"] for name in [place[0]]}
+    album.remove([at["3"]])
+    album.move([at["1"]], "red")
+    album.add_class("green")
+    assert album.tell_apart() == 2
+    assert sizes(album) == {"green": 1, "mugs": 2, "red": 2}
+    album.add("mugs", [("7.png", photo(70))])
+    assert album.apart == {}
+
+
+def sizes(album) -> dict[str, int]:
+    return {name: len(photos) for name, photos in album.classes.items()}
+
+
 @pytest.mark.parametrize(
     ("places", "classes"),
     [

@@ -187,6 +187,9 @@ def test_sessions_inside_classes_need_no_word(tmp_path, session):
 def test_versions_of_one_set_side_by_side_get_a_word(tmp_path):
     put(tmp_path, *(f"{kind}/{name}/1-2.jpg" for kind in ("colour", "grey") for name in ("healthy", "rust")))
     assert counts(tmp_path) == {"colour": 4, "grey": 4} and "inside colour are taken for one class" in said(tmp_path)
+    apart = read_layout(tmp_path).apart
+    assert {path.parent.name: name for path, name in apart.items()} == {name: name for name in set(apart.values())}
+    assert len(apart) == 8
 
 
 # Names of files

@@ -55,8 +55,8 @@ def png(seed: int) -> bytes:
 
 def show(which: str, label: str = "", part: str = "all", number: int = 0) -> dict:
     """The tab's updates by name."""
-    names = """facts fetching bars train owner adding undo edited into to label filters part acting contact pager back
-        place forth doctor number waiting"""
+    names = """facts fetching bars train owner adding apart undo edited into to label filters part acting contact pager
+        back place forth doctor number waiting"""
     return dict(zip(names.split(), photos._show(which, label, part, number), strict=True))
 
 
@@ -172,6 +172,21 @@ def test_what_is_sound_beside_a_broken_archive_is_not_lost(tmp_path):
     said = words_of(photos._add([str(tmp_path / name) for name in ("broken.zip", "sound.zip")], "", "", quiet))
     assert PROBLEM in said and "broken" in said and "Added 1 photo" in said
     assert {name: len(found) for name, found in common.my_album().classes.items()} == {"rose": 1}
+
+
+def test_folders_inside_folders_are_offered_as_classes(tmp_path):
+    places = [f"set/{place}/{seed}.png" for seed, place in enumerate(
+        ("cups/red", "cups/blue", "mugs", "mugs"))]  # fmt: skip
+    for seed in range(len(places)):
+        (tmp_path / f"{seed}.png").write_bytes(png(seed))
+    files = [str(tmp_path / f"{seed}.png") for seed in range(len(places))]
+    said = words_of(photos._add(files, "", json.dumps(places), quiet))
+    assert "All photos in the folders inside cups are taken for one class." in said and "class-names" not in said
+    offered = show(common.ALBUM)["apart"]
+    assert (offered["visible"], offered["value"]) == (True, "Make the folders inside 2 classes")
+    assert "2 photos" in words_of(photos._tell_apart())
+    assert {name: len(found) for name, found in common.my_album().classes.items()} == {"blue": 1, "mugs": 2, "red": 1}
+    assert not show(common.ALBUM)["apart"]["visible"]
 
 
 def test_the_folders_of_what_was_dropped_are_the_classes_and_a_split_is_kept(tmp_path):
