@@ -82,7 +82,7 @@ class Added(NamedTuple):
 class Step:
     """One change that can be undone."""
 
-    kind: str  # "add", "class", "move", "remove", "remove class", "rename"
+    kind: str  # "add", "class", "move", "remove", "remove class", "rename", "apart"
     about: dict[str, Any]  # what to tell about it: ``count`` photos, ``name`` and ``new`` of classes
     moved: list[list[str]]  # [from, to] of files, relative to the album; what was added came from ""
     classes: dict[str, str]  # folder -> class name, as before
@@ -239,7 +239,9 @@ class Album:
         """Make the folders of ``apart`` classes; how many photos were moved. One step to undo."""
         with self._locked():
             wanted, names, places = self.apart, self._names(), self._paths()
-            _check_room(names, wanted.values())
+            if not wanted:  # done already, in another tab
+                return 0
+            _check_room(names, map(_checked, wanted.values()))
             moved, before, left = [], dict(names), {places[photo].parent for photo in wanted}
             for photo, name in wanted.items():
                 moved.append([self._relative(places[photo]), f"{self._folder_of(_checked(name), names)}/{photo}"])
@@ -282,13 +284,14 @@ class Album:
             steps = self._steps()
             if not steps:
                 return None
-            step = steps.pop()
+            step, added = steps.pop(), set()
             for folder in step.classes:
                 (self.folder / folder).mkdir(exist_ok=True)
             for source, target in reversed(step.moved):
                 path = self.folder / target
                 if not source:
                     path.unlink(missing_ok=True)
+                    added.add(path.name)
                 elif path.exists():
                     os.replace(path, self.folder / source)
             names = self._names()
@@ -298,6 +301,8 @@ class Album:
                     del names[folder]
             self._write_names(names | step.classes)
             self._write_steps(steps)
+            if came := self._held_back() & added:
+                write_json(self._held_back_file, sorted(self._held_back() - came))
             return step
 
     # Out of the album
@@ -312,16 +317,17 @@ class Album:
         for name in classes:
             folders[_free_folder(name, folders)] = name
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # photos do not get smaller
+            held_back = {place.rpartition("/")[2] for place in named_held_back(self.folder)}
+            kept = []
             for folder, name in folders.items():
                 for photo in classes[name]:
                     with contextlib.suppress(FileNotFoundError, KeyError):  # moved or removed meanwhile, in another tab
                         archive.write(places[photo], f"{folder}/{photo}")
+                        kept += [f"{folder}/{photo}\n"] if photo in held_back else []
             if told := {folder: name for folder, name in folders.items() if folder != name}:
                 archive.writestr(CLASS_NAMES, json.dumps(told, ensure_ascii=False))
-            held_back = named_held_back(self.folder)
-            paths = (f"{folder}/{photo}" for folder, name in folders.items() for photo in classes[name])
-            if kept := [path for path in paths if path in held_back]:
-                archive.writestr(HELD_BACK, "".join(f"{path}\n" for path in kept))
+            if kept:
+                archive.writestr(HELD_BACK, "".join(kept))
         return Path(file)
 
     # Adding
@@ -341,7 +347,7 @@ class Album:
         notes = layout.notes
         if held_back and not named_held_back(self.folder):
             notes = (NO_SPLIT,)
-        if self.apart:  # nobody has to write a file here
+        if layout.apart and self.apart:  # nobody has to write a file here
             around = next(iter(layout.apart)).relative_to(root).parts[0]
             said = f"All photos in the folders inside {around} are taken for one class."
             notes = (said, *(note for note in notes if CLASS_NAMES not in note))
@@ -437,8 +443,10 @@ class Album:
     def _locked(self) -> Iterator[None]:
         self._make()
         with self._storing(), FileLock(self._own / "lock"):
-            yield
-            self._write_held_back()
+            try:
+                yield
+            finally:
+                self._write_held_back()
             self.touch()
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from flowers.data.classes import is_litter
+from flowers.data.classes import is_document, is_litter
 from flowers.data.download import Progress, storage_error
 from flowers.data.text import OEM, likeliest
 from flowers.errors import DataError
@@ -119,17 +119,19 @@ def extract_all(
     """
     extract(archive, folder, max_files=max_files, max_bytes=max_bytes, max_ratio=max_ratio, progress=progress)
     files, written = _count(folder)
+    broken: _Unsound | None = None
     for inner in sorted(path for path in folder.rglob("*") if path.is_file() and is_archive(path.name)):
         place = _free_folder(inner)
         limits = {"max_files": max_files - files, "max_bytes": max_bytes - written, "max_ratio": max_ratio}
         try:
             more, larger = _count(extract(inner, place, **limits))
-        except _Unsound:
-            if files == 1 + len(inner.relative_to(folder).parents[:-1]):  # the folders that it lies in, and itself
-                raise
+        except _Unsound as error:
+            broken = error
             continue
         inner.unlink()
         files, written = files + more, written + larger
+    if broken and all(is_archive(path.name) or is_document(path.name) for path in folder.rglob("*") if path.is_file()):
+        raise broken
     return folder
 
 

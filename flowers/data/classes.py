@@ -44,7 +44,7 @@ _DOCUMENTS = frozenset(
         "parquet arrow cfg names data log doc docx xls xlsx ods odt rtf bib sql sh bat",
     )
 )
-_PACKED = (".zip", ".tar", ".tgz", ".gz")
+_PACKED = re.compile(r".*\.(zip|tar|tgz|tar\.gz)", re.IGNORECASE)
 _PARTS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), VAL),
@@ -126,6 +126,11 @@ def is_litter(name: str) -> bool:
     return bool(_LITTER.fullmatch(name.lower())) or name in ("RECYCLER", "RECYCLED")
 
 
+def is_document(name: str) -> bool:
+    """Whether a file of this name stands beside photos and is none."""
+    return Path(name).suffix.lower() in _DOCUMENTS
+
+
 def clean_name(name: str) -> str:
     """A class name as it is kept: composed Unicode in one line, without control and direction-changing characters.
 
@@ -168,7 +173,7 @@ def _given_names(root: Path) -> dict[str, str]:
         with open(Path(root) / CLASS_NAMES, "rb") as file:
             given = json.loads(read_text(file.read(MAX_BYTES)))
         given = {folder: clean_name(name) for folder, name in given.items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return {}
     except (ValueError, AttributeError, TypeError, RecursionError):
         example = '{"folder-1": "AC/DC"}'
@@ -392,10 +397,10 @@ def _about_depth(deep: list[Path]) -> list[str]:
 
 
 def _about_loose(files: list[Path]) -> list[str]:
-    """What stands beside the folders: photos, and archives from an archive that could not be unpacked with it."""
-    packed = [path for path in files if path.suffix.lower() in _PACKED]
+    """What stands beside the folders: photos, and archives, of which one from an archive may be a broken one."""
+    packed = [path for path in files if _PACKED.fullmatch(path.name)]
     return [
-        *(f"{path.name} could not be unpacked and is left out: make it again." for path in packed),
+        *(f"{path.name} is an archive and is left out: unpack it, or make it again." for path in packed),
         *(
             [f"Photos beside the folders are left out: {len(files) - len(packed):,}."]
             if len(files) > len(packed)

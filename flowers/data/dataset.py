@@ -206,12 +206,17 @@ def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> Phot
     return replace(dataset, held_back=_held_back(dataset) or given)
 
 
+def is_album(root: Path) -> bool:
+    """Whether a set's folder is that of an ``album.Album``."""
+    return (root / ".album").is_dir()
+
+
 def named_held_back(root: Path) -> set[str]:
     """The paths of photos that the file HELD_BACK in a set's folder names; none where there is no such file."""
     try:
         with open(root / HELD_BACK, "rb") as file:
             text = read_text(file.read(MAX_BYTES))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return set()
     return {with_slashes(line.strip().strip('"')) for line in text.splitlines()} - {""}
 
@@ -221,6 +226,8 @@ def _held_back(dataset: PhotoDataset) -> frozenset[int]:
     places = {photo.path: index for index, photo in enumerate(dataset.photos)}
     example = f"write the path of one photo in each line, such as {dataset.photos[0].path}."
     named = named_held_back(dataset.root)
+    if is_album(dataset.root):  # whose photos somebody may be moving
+        named &= places.keys()
     if unknown := named - places.keys() - {item.path for item in dataset.unreadable}:
         raise DataError(f"{HELD_BACK} names {min(unknown)}, which is no photo of the set: {example}")
     return frozenset(places[path] for path in named & places.keys())

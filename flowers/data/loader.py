@@ -7,6 +7,7 @@ what is decoded is shared, and nothing has to be forked, pickled or squeezed thr
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Thread
 
 import numpy as np
@@ -76,15 +77,19 @@ class PhotoLoader:
             )
         return f"{len(indices):,} photos, {_bytes_in_words(self._copies.nbytes)}, {self._copies.where}."
 
-    def clean(self, batches: Sequence[Sequence[int]], size: int | None = None) -> Iterator[Batch]:
+    def clean(
+        self, batches: Sequence[Sequence[int]], size: int | None = None, resize: int | None = None
+    ) -> Iterator[Batch]:
         """The given batches, each photo as every answer sees it: no chance involved.
 
         ``size`` is the side of the pictures in pixels: the network's own, or less for the same part of the photo at
-        lower resolution.
+        lower resolution. ``resize`` is the photo's short side before the middle is cut out: the network's own, less for
+        a larger part of the photo, or more for a closer look at its middle.
         """
+        wants = replace(self.preprocessing, resize=resize or self.preprocessing.resize)
 
         def pixels(batch: Sequence[int]) -> torch.Tensor:
-            frames = (self.preprocessing.frame(Image.fromarray(self._copy(index)), size) for index in batch)
+            frames = (wants.frame(Image.fromarray(self._copy(index)), size) for index in batch)
             stacked = torch.stack([to_pixels(frame) for frame in frames])
             return (stacked.pin_memory() if self.device.type == "cuda" else stacked).to(self.device, non_blocking=True)
 

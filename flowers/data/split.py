@@ -64,7 +64,8 @@ def deal(photos: Sequence[Picture], groups: Sequence[Group], count: int, seed: i
     """Photos dealt into ``count`` parts: indices in ascending order, as many of each class, each group whole.
 
     Fewer parts where a class has fewer groups, down to 2. A class that is all one series is cut into stretches in the
-    order of the paths, copies of one file together; where it is all one file, one part has none of it.
+    order of the paths, copies of one file together; where it is all one file, one part has none of it. No part is
+    empty.
     """
     own: dict[int, list[Group]] = {}
     for group in groups:
@@ -87,7 +88,7 @@ def deal(photos: Sequence[Picture], groups: Sequence[Group], count: int, seed: i
         part = min(range(count), key=lambda part: (held[part][label], held[part].total()))
         parts[part].extend(group)
         held[part].update(photos[i].label for i in group)
-    return [sorted(part) for part in parts]
+    return [sorted(part) for part in parts if part]
 
 
 def held_out(parts: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], list[int]]]:

@@ -20,7 +20,7 @@ from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
 from flowers.training import queue
-from flowers.training.schedule import TELLING
+from flowers.training.schedule import TELLING, distances
 
 BEGINNING = 2.0  # seconds of a run beside looking and learning: a process, the photos' copies, the first weights
 MEASURED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
@@ -97,7 +97,7 @@ def seconds_of(name: str, source: str | None) -> float | None:
     if name not in paces or not count:
         return None
     few, many = paces[name]
-    return BEGINNING + count * (few if count < TELLING else many)
+    return BEGINNING + count * (few * distances(count) if count < TELLING else many)
 
 
 def expected(recipe: Recipe, name: str, source: str | None) -> float:

@@ -20,7 +20,7 @@ from flowers.recipe import Recipe
 from flowers.training import untouched
 from flowers.training.learner import freeze
 from flowers.training.machine import Machine, choose_machine, pick_device
-from flowers.training.schedule import TELLING, enough, picture_size, preprocessing_of, probe_epochs
+from flowers.training.schedule import TELLING, distances, enough, picture_size, preprocessing_of, probe_epochs
 
 FITTING = 0.008  # seconds a photo that folds take beside looking: 0.8 for 100, 2.2 for 250 photos of five classes
 
@@ -65,7 +65,8 @@ def epoch_seconds(
     def learning(epoch: int) -> float:
         if recipe.probe == "folds" and epoch == 0:  # all photos and their mirror images, and then sums of features
             photos = len(split.train) + len(split.val)
-            return machine.seconds_untouched(2 * photos, preprocessing.size) / processes + FITTING * photos
+            looks = 2 * photos * distances(photos)
+            return machine.seconds_untouched(looks, preprocessing.size) / processes + FITTING * looks / 2
         size = picture_size(recipe, epoch, preprocessing.size)
         return machine.seconds(len(split.train), size, epoch >= probe_epochs(recipe)) / processes
 

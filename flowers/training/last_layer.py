@@ -23,6 +23,7 @@ TELLING = 25  # photos: fewer say nothing about penalties
 COMPARED = 2000  # photos, at most, by which the penalties are compared
 SHARES = (0.2, 0.4, 0.6, 0.8)  # of what a fold learns from: the learning curve, besides all of it
 SCORES_AT_ONCE = 20_000_000  # numbers: 80 MB
+WEIGHTS_AT_ONCE = 1_250_000  # numbers: 1 GB, for L-BFGS remembers two hundred times as many
 ITERATIONS, GRADIENT = 200, 1e-5  # the steps end at either
 TEMPERATURES = tuple(2 ** (step / 4) for step in range(-20, 9))
 USUAL, SAID = 0.5, 20  # the temperature that a layer held down by PENALTIES wants as a rule; photos
@@ -52,11 +53,14 @@ class Layer:
 class Views:
     """What a network sees of labelled photos: ``views`` float32 (N, V, F), ``labels`` int64 (N,).
 
-    ``balanced``: each of the ``classes`` counts the same, however few its photos are.
+    ``balanced``: each of the ``classes`` counts the same, however few its photos are. An answer is made of the first
+    ``asked`` views; the others are there to learn from.
     """
 
-    def __init__(self, views: Tensor, labels: Tensor, classes: int, balanced: bool = True) -> None:
-        self.views, self.labels, self.classes = views, labels, classes
+    def __init__(
+        self, views: Tensor, labels: Tensor, classes: int, balanced: bool = True, asked: int | None = None
+    ) -> None:
+        self.asked, self.labels, self.classes = views[:, :asked], labels, classes
         self.weights = (class_weights(labels, classes) if balanced else torch.ones(classes))[labels]
         # The middle moves the bias alone, the scale makes a penalty mean the same for every network.
         self.middle = views.mean((0, 1))
@@ -71,7 +75,9 @@ class Views:
         """For each part of the photos the layer with the least summed cross-entropy of their views, and ``penalty`` / 2
         times its squares.
         """
-        at_once = max(1, SCORES_AT_ONCE // (self.rows.shape[0] * self.rows.shape[1] * self.classes))
+        photos, views, features = self.rows.shape
+        most = min(SCORES_AT_ONCE // (photos * views * self.classes), WEIGHTS_AT_ONCE // (features * self.classes))
+        at_once = max(1, most)
         batches = (parts[start : start + at_once] for start in range(0, len(parts), at_once))
         return [layer for batch in batches for layer in self._fit(batch, penalty)]
 
@@ -130,7 +136,7 @@ def fit_by_folds(seen: Views, parts: Sequence[Sequence[int]]) -> Folded:
     scores, right = torch.zeros(photos, seen.classes), [0] * (len(SHARES) + 1)
     for part, _ in folds:
         for number in range(len(right)):
-            answers = next(layers).scores(seen.views[part])
+            answers = next(layers).scores(seen.asked[part])
             right[number] += int((answers.argmax(1) == seen.labels[part]).sum())
         scores[part] = answers
     learned = [round(sum(map(len, some)) / len(folds)) for some in zip(*shares, strict=True)]
@@ -154,7 +160,7 @@ def choose_penalty(seen: Views, parts: Sequence[Sequence[int]]) -> float:
 
     def losses(penalty: float) -> Tensor:
         layers = seen.fit([others for _, others in folds], penalty)
-        scores = torch.cat([layer.scores(seen.views[part]) for layer, (part, _) in zip(layers, folds, strict=True)])
+        scores = torch.cat([layer.scores(seen.asked[part]) for layer, (part, _) in zip(layers, folds, strict=True)])
         return min(_losses(scores, labels), key=lambda loss: float(loss.mean()))
 
     usual = losses(PENALTIES[0])

@@ -142,7 +142,9 @@ class Learner:
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Go on from ``weights`` and ``state``."""
         learned = state.get("learned", weights)
-        self.start = state.get("start")
+        self.start = None
+        if "start" in state:
+            self.start = {name: value.to(self.team.device) for name, value in state["start"].items()}
         self.net.load_state_dict(state.get("net", learned))
         if self.average:
             self.average.module.load_state_dict(learned)

@@ -180,7 +180,7 @@ def _kinds(recipe: Recipe, device: torch.device) -> list[tuple[str, str]]:
 
 def _has_slow_bfloat16() -> bool:
     """Whether this CPU only imitates bfloat16: a single trial of what takes ten times as long would take a minute."""
-    return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2") and platform.machine() in X86
+    return torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2") and platform.machine() in X86
 
 
 def _thread_counts(recipe: Recipe, device: torch.device, neighbours: int) -> list[int]:

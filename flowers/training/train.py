@@ -50,6 +50,7 @@ from flowers.training.schedule import (
     picture_size,
     preprocessing_of,
     probe_epochs,
+    resizes,
 )
 from flowers.training.seen import Seen
 from flowers.training.team import Team, share_norms
@@ -269,16 +270,17 @@ class Training:
         """
         position, dataset = self.position, self.dataset
         everyone = self.split.train if dataset.held_back else range(len(dataset))
-        found = yield from self._features(everyone, mirrored=True)
+        found = yield from self._features(everyone, resizes(self.recipe, len(everyone)))
         if found is None:
             return
         views, labels = found
         parts = self._folds(everyone)
-        seen = last_layer.Views(views, labels, len(dataset.classes), self.recipe.balance == "on")
+        asked = 2  # the photo as it is, and its mirror image
+        seen = last_layer.Views(views, labels, len(dataset.classes), self.recipe.balance == "on", asked)
         with _one_thread(views.numel() < SMALL):
             folded = last_layer.fit_by_folds(seen, parts)
         self._set_head(folded.layer.state())
-        answers = folded.layer.scores(views)
+        answers = folded.layer.scores(seen.asked)
         position.loss_sum = float(functional.cross_entropy(answers, labels, reduction="sum"))
         position.correct = int((answers.argmax(1) == labels).sum())
         yield Folded(
@@ -286,7 +288,7 @@ class Training:
             self.clock.seconds(),
         )  # fmt: skip
         if not dataset.held_back:
-            self.judged = self._out_of_fold(views, labels, folded.scores, parts)
+            self.judged = self._out_of_fold(seen.asked, labels, folded.scores, parts)
             if self.recipe.epochs > 1:
                 self.handover = self._hand_over(seen, folded)
 
@@ -319,22 +321,23 @@ class Training:
         """
         train, val = list(self.split.train), list(self.split.val)
         layer = seen.fit([train], folded.penalty)[0].cooled(folded.temperature)
-        accuracy = float((layer.scores(seen.views[val]).argmax(1) == seen.labels[val]).float().mean())
+        accuracy = float((layer.scores(seen.asked[val]).argmax(1) == seen.labels[val]).float().mean())
         return layer, accuracy
 
-    def _features(self, indices: Sequence[int], mirrored: bool = False) -> Iterator[Probing]:
+    def _features(self, indices: Sequence[int], resizes: Sequence[int] = ()) -> Iterator[Probing]:
         """Tells its progress; returns what reaches the last layer, float32 (N, views, F), and the labels, int64 (N,).
 
-        On the CPU; None where it was halted. ``mirrored``: of each photo's mirror image, too.
+        On the CPU; None where it was halted. A photo has one view, or two for each of ``resizes``: as
+        ``PhotoLoader.clean`` shows it, and mirrored.
         """
         position, photos = self.position, self.dataset.photos
-        before = self._seen_before(mirrored)
+        before = self._seen_before(resizes)
         known = before.find([photos[index].sha256 for index in indices]) if before else {}
         rows = {index: known[photos[index].sha256] for index in indices if photos[index].sha256 in known}
         position.seen = len(rows)
         if rows:
             yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
-        for looked in self._look([index for index in indices if index not in rows], mirrored):
+        for looked in self._look([index for index in indices if index not in rows], resizes):
             rows |= looked
             position.seen += int(self.team.sum(len(looked))[0])
             yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
@@ -346,34 +349,38 @@ class Training:
         rows = dict(self.team.gather(list(rows.items())))
         return torch.stack([rows[i] for i in indices]), torch.tensor([photos[i].label for i in indices])
 
-    def _look(self, indices: Sequence[int], mirrored: bool) -> Iterator[dict[int, torch.Tensor]]:
+    def _look(self, indices: Sequence[int], resizes: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
         """What reaches the last layer, float32 (views, F), of this process's part of the photos, batch by batch."""
         if not indices:
             return
-        at_once = FOLDS_BATCH if mirrored and self.machine.device == "cpu" else LOOK_BATCH
+        at_once = FOLDS_BATCH if resizes and self.machine.device == "cpu" else LOOK_BATCH
         shares = self.team.share(batches_of(indices, at_once * self.team.size, _least(self.team)))
-        pictures = self.loader.clean(shares, self._size(self.position.epoch))
-        looked = self._looked(_with_mirrored(pictures) if mirrored else pictures)
-        views = zip(*[looked] * (2 if mirrored else 1), strict=True)  # of each batch, those that follow each other
+        size = self._size(self.position.epoch)
+        shown = (self.loader.clean(shares, size, resize) for resize in resizes or (None,))
+        pictures = itertools.chain.from_iterable(zip(*shown, strict=True))  # of each batch, one after the other
+        looked = self._looked(_with_mirrored(pictures) if resizes else pictures)
+        views = zip(*[looked] * max(1, 2 * len(resizes)), strict=True)  # of each batch, those that follow each other
         for share, batch in zip(shares, views, strict=True):
             yield dict(zip(share, torch.stack([inputs.cpu() for inputs, _ in batch], 1), strict=True))
 
     def _looked(self, pictures: Iterator[Batch]) -> Iterator[Batch]:
         """What reaches the last layer, float32 (N, F), and the labels."""
         if self.machine.untouched:
-            look = untouched.eyes(self.recipe)
-            return ((look(pixels), labels) for pixels, labels in pictures)
+            with contextlib.suppress(CheckpointError, OSError):  # the cache is cleared or damaged: PyTorch looks
+                look = untouched.eyes(self.recipe)
+                return ((look(pixels), labels) for pixels, labels in pictures)
         learner = self.learner
         net = learner.copy_to_ask(learner.net)
         return probe.features(partial(self._ask, net), net.get_submodule(learner.chosen.head), pictures)
 
-    def _seen_before(self, mirrored: bool) -> Seen | None:
+    def _seen_before(self, resizes: Sequence[int]) -> Seen | None:
         """Where features of these weights are kept; None for weights that few runs begin with."""
         recipe, wants = self.recipe, self.loader.preprocessing
-        if recipe.init != "imagenet" or not mirrored or self.team.size > 1:
+        if recipe.init != "imagenet" or not resizes or self.team.size > 1:
             return None
         file = self.learner.chosen.weights_file
-        return Seen(f"{recipe.backbone} {file} {wants.size} {wants.resize} {self.machine.precision}")
+        precision = "float32" if self.machine.untouched else self.machine.precision
+        return Seen(f"{recipe.backbone} {file} {wants.size} {' '.join(map(str, resizes))} {precision}")
 
     def _set_head(self, weights: dict[str, torch.Tensor]) -> None:
         # Not every machine rounds alike, and from here on the team's weights must be the same.
@@ -443,7 +450,8 @@ class Training:
             confusion=_confusion(predictions, len(self.dataset.classes)),
         )
         yield Samples(position.epoch, [predictions[at] for at in spread([p.label for p in predictions], SAMPLES)])
-        self.judged = None
+        if not folds_alone(self.recipe):  # else nothing comes after it, and the last checkpoint is judged so, too
+            self.judged = None
         if self.handover:
             layer, position.bar = self.handover
             self._set_head(layer.state())
@@ -482,11 +490,9 @@ class Training:
         if not self.run:
             return
         self.position.seconds = self.clock.seconds()
-        files = None
+        files = {FILE: self.judged.to_bytes()} if self.judged else {}
         if which == "last":
-            files = pack_state(self.position, self.dataset.digest, self.machine.to_dict(), self.learner.state())
-        elif self.judged:
-            files = {FILE: self.judged.to_bytes()}
+            files |= pack_state(self.position, self.dataset.digest, self.machine.to_dict(), self.learner.state())
         self.run.save(which, self._describe(), self.learner.weights(), files)
 
     def _describe(self) -> Checkpoint:

@@ -4,6 +4,8 @@ A run by folds looks at each photo with it, and does little else: what answers p
 halves the run. So the untouched network is kept as a checkpoint of its own, in the cache, and tried once for a machine.
 """
 
+import contextlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +13,8 @@ import torch
 from torch import Tensor
 
 from flowers.data.preprocess import Preprocessing
-from flowers.inference import measured, open_network
+from flowers.errors import CheckpointError
+from flowers.inference import Seconds, measured, open_network
 from flowers.inference import prepare as try_engines
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -30,10 +33,10 @@ def prepare(recipe: Recipe) -> None:
     weights cannot be had, CheckpointError where the cache cannot be written.
     """
     checkpoint = _checkpoint(recipe)
-    if not checkpoint.folder.exists():
+    if not _is_kept(checkpoint):
         torch.manual_seed(0)
         save_checkpoint(checkpoint.folder, build_imagenet(recipe.backbone, len(CLASSES)).state_dict(), checkpoint)
-    if not measured(checkpoint):
+    if not _measured(checkpoint):
         try_engines(checkpoint)
 
 
@@ -46,10 +49,15 @@ def fastest(recipe: Recipe, machine: Machine) -> Machine:
     if not (free and recipe.probe == "folds" and recipe.init == "imagenet" and machine.device == "cpu"):
         return replace(machine, untouched=0.0)
     checkpoint = _checkpoint(recipe)
-    seconds = measured(checkpoint) if checkpoint.folder.exists() else {}
-    pixels = checkpoint.preprocessing["size"] ** 2 / 1e6
-    pace = min((found["many"] for found in seconds.values() if "many" in found), default=0.0) / pixels
-    return replace(machine, untouched=pace if pace < machine.looking else 0.0)
+    seconds = _measured(checkpoint) if _is_kept(checkpoint) else {}
+    if not seconds:
+        return replace(machine, untouched=0.0)
+    best, plain = min(found["many"] for found in seconds.values() if "many" in found), seconds["eager"]["many"]
+    if machine.precision == "float32":  # both have taken turns; how long they took then says little of now
+        pace = machine.looking * best / plain
+    else:
+        pace = best * 1e6 / checkpoint.preprocessing["size"] ** 2
+    return replace(machine, untouched=pace if best < plain and pace < machine.looking else 0.0)
 
 
 def eyes(recipe: Recipe) -> Callable[[Tensor], Tensor]:
@@ -60,6 +68,20 @@ def eyes(recipe: Recipe) -> Callable[[Tensor], Tensor]:
     checkpoint = read_checkpoint(_checkpoint(recipe).folder)
     look = open_network(checkpoint, Preprocessing.from_dict(checkpoint.preprocessing)).many
     return lambda pixels: torch.from_numpy(look(pixels.numpy())[1])
+
+
+def _is_kept(checkpoint: Checkpoint) -> bool:
+    """Whether the cache has it, as it would be written now."""
+    with contextlib.suppress(CheckpointError, OSError):
+        return read_checkpoint(checkpoint.folder).preprocessing == json.loads(json.dumps(checkpoint.preprocessing))
+    return False
+
+
+def _measured(checkpoint: Checkpoint) -> Seconds:
+    try:
+        return measured(checkpoint)
+    except OSError:  # another process has just cleared it away
+        return {}
 
 
 def _checkpoint(recipe: Recipe) -> Checkpoint:

@@ -40,8 +40,9 @@ def said(root: Path) -> str:
 def test_an_archive_that_stayed_packed_is_named(tmp_path):
     put(tmp_path, "rose/1-3.jpg", "tulip/1-2.jpg", "daisies.zip", "other.png")
     assert counts(tmp_path) == {"rose": 3, "tulip": 2}
-    assert said(tmp_path) == (
-        "daisies.zip could not be unpacked and is left out: make it again. Photos beside the folders are left out: 1."
+    assert read_layout(tmp_path).notes == (
+        "daisies.zip is an archive and is left out: unpack it, or make it again.",
+        "Photos beside the folders are left out: 1.",
     )
 
 

@@ -131,3 +131,10 @@ def test_a_picture_under_two_labels_is_in_one_fold():
 
 def test_each_fold_is_held_out_once():
     assert list(held_out([[1, 2], [3], [4]])) == [([1, 2], [3, 4]), ([3], [1, 2, 4]), ([4], [1, 2, 3])]
+
+
+def test_no_fold_is_empty():
+    """Two series of two files each, and copies of them, are four pieces."""
+    photos = [Photo(f"{label}/{n:02}.jpg", label, f"{label} {n % 2}", "") for label in (0, 1) for n in range(26)]
+    parts = deal(photos, [tuple(range(26)), tuple(range(26, 52))], 5)
+    assert all(parts) and sorted(itertools.chain(*parts)) == list(range(52))

@@ -12,11 +12,13 @@ from flowers.recipe import PRESETS, Recipe
 from flowers.training.schedule import (
     SIZE_STEP,
     average_decay,
+    distances,
     learning_rate,
     momentum,
     picture_size,
     preprocessing_of,
     probe_epochs,
+    resizes,
 )
 
 EPOCHS = st.integers(1, 60)
@@ -231,3 +233,10 @@ def test_fast_keeps_what_was_measured_with_it():
 def test_only_mirrored_answers_change_what_a_network_wants():
     assert preprocessing_of(Recipe()) == Preprocessing()
     assert preprocessing_of(Recipe(mirror_answers="on")) == Preprocessing(mirror=True)
+
+
+def test_few_photos_are_looked_at_from_three_distances_and_many_from_that_of_answers():
+    assert [distances(photos) for photos in (2, 50, 51, 75, 76, 100, 50_000)] == [3, 3, 2, 2, 1, 1, 1]
+    recipe = Recipe(backbone="efficientnet_lite0")
+    assert resizes(recipe, 10) == (256, 224, 346)
+    assert resizes(recipe, 1000) == (256,)

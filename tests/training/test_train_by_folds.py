@@ -72,6 +72,13 @@ def test_what_is_kept_to_be_judged_by_is_what_was_told(recipe, run, garden_set):
     assert kept.features.shape[0] == len(kept.featured) == 40
 
 
+def test_the_last_checkpoint_of_a_layer_alone_says_that_folds_judge_it(recipe, run, garden_set):
+    performed(recipe, garden_set, run)
+    best, last = (read_checkpoint(run.folder / which) for which in ("best", "last"))
+    assert last.folds == best.folds == 5
+    assert np.array_equal(read_out_of_fold(last.folder).scores, read_out_of_fold(best.folder).scores)
+
+
 def test_the_story_says_that_folds_judged(recipe, garden_set):
     events = [event.to_dict() for event in train(recipe, garden_set)]
     story = tell(events)
