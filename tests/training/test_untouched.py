@@ -47,7 +47,7 @@ def prepare(monkeypatch, **seconds: float) -> None:
 
 
 @pytest.fixture
-def measured(monkeypatch):
+def measured(monkeypatch, tiny_network):
     """It has been tried, and ONNX Runtime took as long as this machine would take for 4 milliseconds' work."""
     monkeypatch.setattr(module, "try_engines", lambda _: None)
     module.prepare(RECIPE)
