@@ -403,9 +403,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, help="photos a class; 0: all")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--contestants", nargs="+", default=["auto", "regression", "teachable"], choices=CONTESTANTS)
-    parser.add_argument(
-        "--more", action="store_true", help="keep the other results that are there"
-    )
+    parser.add_argument("--more", action="store_true", help="keep the other results that are there")
     parser.add_argument("--out", type=Path, default=FOLDER, help="results.json in it, and FOLDER.md beside it")
     return parser
 
