@@ -275,7 +275,7 @@ def _read(
 ) -> tuple:
     """Read the photos that have not been read yet, and show what is held back."""
     if not waiting:
-        return (gr.skip(),) * 22
+        return (gr.skip(),) * 23
     with contextlib.suppress(FlowersError):  # _show meets it again, and tells it
         scan(_root(which), _counting(progress, say("photos.adding")))
     return _show(which, label, part, number)

@@ -29,6 +29,7 @@ TRIAL_PHOTOS = 8  # in a step: few enough for a second in all, enough to keep ev
 TIMED_PHOTOS = 16  # in a step to predict from: what it costs however few they are would weigh too much with fewer
 LAPS = 2  # of every kind, after one that sets it up
 X86 = ("x86_64", "AMD64")
+BUSY = 1.5  # processes a core; what has just ended, a training here, still counts as one
 LEARNING = 3  # times as long as a look: forward, and back for inputs and weights
 REMEMBERED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
@@ -114,18 +115,27 @@ def choose_machine(
 def assume_machine(recipe: Recipe, device: torch.device, net: nn.Module) -> Machine:
     """What to look at photos with where that takes seconds, so that trials would take longer than they save.
 
-    As ``choose_machine`` last found here within a day, else what is fastest on most; timed by one look.
+    As ``choose_machine`` last found here within a day, else what is fastest on most; timed by one look. One thread
+    where others are at work, as a class is: several would wait for each other all the time.
     """
-    if known := _remembered(recipe, device):
+    busy = device.type == "cpu" and not recipe.threads and is_busy()
+    if not busy and (known := _remembered(recipe, device)):
         return replace(known, why=f"{_shown(known)}, as measured here before.")
     kinds = _kinds(recipe, device)
     precision, memory_format = next((kind for kind in kinds if kind == (kinds[0][0], "channels_last")), kinds[0])
-    plain = Machine(device.type, precision, memory_format, _thread_counts(recipe, device, 1)[0], math.inf, math.inf, "")
+    threads = 1 if busy else _thread_counts(recipe, device, 1)[0]
+    plain = Machine(device.type, precision, memory_format, threads, math.inf, math.inf, "")
     chosen = backbone(recipe.backbone)
     shape = _shape(TRIAL_PHOTOS, chosen.size if chosen.one_size else SIDE)
     with _left_as_it_was(net):
+        torch.set_num_threads(threads)
         looking = min(_lap(_look, plain, device, net.eval(), shape) for _ in range(2))  # the first sets the kernels up
     return replace(plain, looking=looking, learning=LEARNING * looking, why=f"{_shown(plain)}.")
+
+
+def is_busy() -> bool:
+    """Whether more has been wanting to compute in the last minute than there are cores."""
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > BUSY * available_cores()
 
 
 def should_compile(recipe: Recipe, device: torch.device, predicted: float) -> bool:

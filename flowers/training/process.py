@@ -274,7 +274,7 @@ def _record(
             finished = not event.stopped
         yield event
         with clock.stopped():
-            turn.make_way(heartbeat.tell_place)
+            turn.make_way(heartbeat.tell_place, heartbeat.seconds)
     return finished
 
 

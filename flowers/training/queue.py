@@ -146,10 +146,11 @@ class Kept:
     def expect(self, seconds: float) -> None:
         """The run has found out how long it will take."""
 
-    def make_way(self, tell: Tell) -> None:
+    def make_way(self, tell: Tell, left: float | None = None) -> None:
         """Let others go first, where that is fair. Returns when it is the run's turn again, or the run is to stop.
 
-        ``tell`` gets its place in line meanwhile.
+        ``tell`` gets its place in line meanwhile. ``left`` are the seconds that the run still needs: what is nearly
+        done goes on to its end, or on a slow day all would have begun and none be done.
         """
 
 
@@ -174,8 +175,9 @@ class Turn(Kept):
         if self._ticket.short:
             self._keep_for(SHORT_SECONDS)
 
-    def make_way(self, tell: Tell) -> None:
-        if time.time() < self._ticket.until or not self._is_wanted():
+    def make_way(self, tell: Tell, left: float | None = None) -> None:
+        nearly_done = left is not None and left <= SHORT_SECONDS
+        if nearly_done or time.time() < self._ticket.until or not self._is_wanted():
             return
         began = time.monotonic()
         self._put(replace(self._ticket, asked=time.time_ns(), until=None))

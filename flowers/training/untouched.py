@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from flowers.cores import available_threads
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError
 from flowers.inference import Seconds, measured, open_network
@@ -46,6 +47,7 @@ def fastest(recipe: Recipe, machine: Machine) -> Machine:
     That is sought where a run of ``recipe`` looks with it and leaves the choice to the machine, once it was prepared.
     """
     free = (recipe.precision, recipe.memory_format, recipe.threads) == ("auto", "auto", 0)
+    free &= machine.threads == available_threads()  # as many as the engines take
     if not (free and recipe.probe == "folds" and recipe.init == "imagenet" and machine.device == "cpu"):
         return replace(machine, untouched=0.0)
     checkpoint = _checkpoint(recipe)

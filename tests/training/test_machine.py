@@ -43,6 +43,7 @@ def four_threads(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(module, "available_cores", lambda: THREADS)
     monkeypatch.setattr(module, "_has_slow_bfloat16", lambda: False)
+    monkeypatch.setattr(module, "is_busy", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: now[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: now.__setitem__(0, count))
 
@@ -305,6 +306,24 @@ def test_auto_takes_the_best_there_is(monkeypatch, cuda, mps, processes, expecte
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert pick_device("auto").type == expected
     assert pick_device("cpu").type == "cpu", "asked for"
+
+
+def test_what_is_assumed_of_a_busy_machine_is_one_thread(laps, monkeypatch):
+    laps(lambda m: 1.0)
+    torch.set_num_threads(THREADS)
+    assert assume_machine(AUTO, CPU, Net()).threads == THREADS
+    choose_machine(AUTO, CPU, Net(), None)
+    monkeypatch.setattr(module, "is_busy", lambda: True)
+    assert assume_machine(AUTO, CPU, Net()).threads == 1
+    assert assume_machine(AUTO.replace(threads=2), CPU, Net()).threads == 2
+
+
+@pytest.mark.parametrize(("load", "busy"), [(2.0, False), (6.0, False), (6.1, True)])
+def test_a_machine_is_busy_when_more_would_compute_than_it_has_cores(monkeypatch, load, busy):
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert module.is_busy() is busy
 
 
 def test_a_gpu_tries_channels_last_in_both_precisions():

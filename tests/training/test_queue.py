@@ -1,6 +1,7 @@
 """Whose turn it is: first come, first served, whatever becomes of those who wait."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -134,6 +135,13 @@ def stands_in_line(name: str, seconds: float, began: list[str]) -> Waiting:
     thread = Waiting(asked_for(name, seconds), began)
     wait_until(thread.run_.is_locked)
     return thread
+
+
+def test_what_is_nearly_done_goes_on_to_its_end():
+    run = asked_for("slow", 50)
+    with queue.turn(run, lambda: False) as turn, FileLock(asked_for("short", 5).folder / "lock"):
+        turn._ticket = replace(turn._ticket, until=0.0)  # it took longer than it said
+        turn.make_way(lambda *_: pytest.fail("it has made way"), left=40)
 
 
 def test_a_long_run_makes_way_for_short_ones_and_goes_on_after_them():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from flowers import inference
+from flowers.cores import available_threads
 from flowers.data.dataset import Split, scan
 from flowers.engines import point_alike, trial_photos
 from flowers.errors import FlowersError
@@ -23,7 +24,7 @@ from tests.tiny import SIZE
 RECIPE = TINY.replace(
     epochs=1, probe="folds", init="imagenet", mirror_answers="on", precision="auto", memory_format="auto", threads=0
 )
-MACHINE = Machine("cpu", "float32", "channels_last", 1, learning=30.0, looking=10.0, why="")
+MACHINE = Machine("cpu", "float32", "channels_last", available_threads(), learning=30.0, looking=10.0, why="")
 PIXELS = SIZE**2 / 1e6  # megapixels of a photo
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -90,6 +91,7 @@ def test_who_asks_for_something_else_gets_that(asked):
 @pytest.mark.usefixtures("measured")
 def test_a_gpu_and_whatever_else_is_faster_looks_itself():
     assert pace(replace(MACHINE, device="cuda")) == 0
+    assert pace(replace(MACHINE, threads=MACHINE.threads + 1)) == 0
     assert pace(replace(MACHINE, precision="bfloat16", looking=0.1)) == 0
 
 
