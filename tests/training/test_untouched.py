@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from flowers import inference
-from flowers.cores import available_threads
 from flowers.data.dataset import Split, scan
 from flowers.engines import point_alike, trial_photos
 from flowers.errors import FlowersError
@@ -24,7 +23,7 @@ from tests.tiny import SIZE
 RECIPE = TINY.replace(
     epochs=1, probe="folds", init="imagenet", mirror_answers="on", precision="auto", memory_format="auto", threads=0
 )
-MACHINE = Machine("cpu", "float32", "channels_last", available_threads(), learning=30.0, looking=10.0, why="")
+MACHINE = Machine("cpu", "float32", "channels_last", 2, learning=30.0, looking=10.0, why="")
 PIXELS = SIZE**2 / 1e6  # megapixels of a photo
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
@@ -51,6 +50,7 @@ def prepare(monkeypatch, **seconds: float) -> None:
 def measured(monkeypatch, tiny_network):
     """It has been tried, and ONNX Runtime took as long as this machine would take for 4 milliseconds' work."""
     monkeypatch.setattr(module, "try_engines", lambda _: None)
+    monkeypatch.setattr(module, "available_threads", lambda: MACHINE.threads)
     module.prepare(RECIPE)
     monkeypatch.setattr(module, "measured", lambda _: {"eager": {"many": 10 * PIXELS}, "onnxruntime": {"many": 0.004}})
 
@@ -113,6 +113,7 @@ def test_a_run_looks_with_it_and_sees_what_pytorch_sees(garden, monkeypatch):
     monkeypatch.setattr(training.Seen, "keep", lambda _, features: kept.append(features))
     plain = [event for event in train(RECIPE, dataset) if isinstance(event, Folded)]
     prepare(monkeypatch, eager=0.008, onnxruntime=1e-9)
+    monkeypatch.setattr(module, "available_threads", torch.get_num_threads)
     monkeypatch.setattr(training.probe, "features", lambda *_: pytest.fail("PyTorch looked"))
     folded = [event for event in train(RECIPE, dataset) if isinstance(event, Folded)]
     before, now = (torch.cat(list(features.values())).numpy() for features in kept)
