@@ -208,7 +208,8 @@ def test_a_run_that_makes_way_says_so_and_its_clock_stands_still(run, monkeypatc
     monotonic, passed, said = time.monotonic, [0.0], []
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + passed[0])
 
-    def make_way(_turn, tell):
+    def make_way(_turn, tell, left):
+        assert left == run.status().seconds
         tell(2, 40.0)
         said.append(run.status())
         passed[0] += 100_000

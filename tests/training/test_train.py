@@ -729,6 +729,7 @@ def test_what_was_measured_at_the_beginning_is_kept(garden_set, tmp_path, monkey
 
         monkeypatch.setattr(machine, "_lap", lap)
 
+    monkeypatch.setattr(machine, "_has_slow_bfloat16", lambda: False)
     auto = TINY.replace(precision="auto", memory_format="auto", threads=0, epochs=1)
     prefer("bfloat16")
     through, stopped = (a_run(tmp_path / name, auto) for name in ("through", "stopped"))
