@@ -108,20 +108,22 @@ def report(rows: list[dict], facts: dict) -> str:
         "# Few photos",
         "",
         "Accuracy on photos held back, mean ± standard deviation over the draws; in brackets the expected calibration "
-        "error, in points. See `few.py` for who does what.",
+        "error, in points. See `few.py` for who does what. From which distances `auto` looks at few photos was chosen by "
+        "these flowers.",
     ]
     for name in dict.fromkeys(row["set"] for row in rows):
         mine = [row for row in rows if row["set"] == name]
         who = list(dict.fromkeys(row["who"] for row in mine))
         lines += ["", f"## {name}: {mine[0]['held_back']:,} photos held back", ""]
         cells = {(row["photos"], row["who"]): row for row in mine}
+        timed = who if any(row["seconds"] for row in mine) else []  # not where other work went on beside
         sizes = sorted({row["photos"] for row in mine}, key=lambda size: size or 1e9)
         lines.append(
             table(
-                ["photos a class", *who, *(f"{one}, s" for one in who)],
+                ["photos a class", *who, *(f"{one}, s" for one in timed)],
                 [
                     [size or "all", *(_right(cells.get((size, one))) for one in who)]
-                    + [_seconds(cells.get((size, one))) for one in who]
+                    + [_seconds(cells.get((size, one))) for one in timed]
                     for size in sizes
                 ],
             )
@@ -153,7 +155,7 @@ def _right(row: dict | None) -> str:
 
 
 def _seconds(row: dict | None) -> str:
-    return f"{row['seconds']:.1f}" if row else ""
+    return f"{row['seconds']:.1f}" if row and row["seconds"] else ""
 
 
 # The sets
