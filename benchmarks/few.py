@@ -108,8 +108,8 @@ def report(rows: list[dict], facts: dict) -> str:
         "# Few photos",
         "",
         "Accuracy on photos held back, mean ± standard deviation over the draws; in brackets the expected calibration "
-        "error, in points. See `few.py` for who does what. From which distances `auto` looks at few photos was chosen by "
-        "these flowers.",
+        "error, in points. See `few.py` for who does what. From which distances `auto` looks at few photos was "
+        "chosen by these flowers.",
     ]
     for name in dict.fromkeys(row["set"] for row in rows):
         mine = [row for row in rows if row["set"] == name]
