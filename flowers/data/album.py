@@ -34,7 +34,7 @@ from flowers.data.classes import (
     is_litter,
     read_layout,
 )
-from flowers.data.dataset import HELD_BACK, NO_SPLIT, PhotoDataset, forget, named_held_back
+from flowers.data.dataset import HELD_BACK, NO_SPLIT, OWN, PhotoDataset, forget, is_album, named_held_back
 from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.download import Progress, storage_error
 from flowers.data.metadata import without_place
@@ -97,7 +97,7 @@ class Album:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._own = self.folder / ".album"
+        self._own = self.folder / OWN
         self._bin = self._own / "bin"
         self._steps_file = self._own / "steps.json"
         self._held_back_file = self._own / "held-back.json"
@@ -238,14 +238,14 @@ class Album:
     def tell_apart(self) -> int:
         """Make the folders of ``apart`` classes; how many photos were moved. One step to undo."""
         with self._locked():
-            wanted, names, places = self.apart, self._names(), self._paths()
+            wanted = {photo: _checked(name) for photo, name in self.apart.items()}
             if not wanted:  # done already, in another tab
                 return 0
-            _check_room(names, map(_checked, wanted.values()))
-            moved, before, left = [], dict(names), {places[photo].parent for photo in wanted}
-            for photo, name in wanted.items():
-                moved.append([self._relative(places[photo]), f"{self._folder_of(_checked(name), names)}/{photo}"])
-            moved = [[source, target] for source, target in moved if source != target]
+            names, places = self._names(), self._paths()
+            _check_room(names, wanted.values())
+            before, left = dict(names), {places[photo].parent for photo in wanted}
+            targets = {photo: f"{self._folder_of(name, names)}/{photo}" for photo, name in wanted.items()}
+            moved = [[source, targets[p]] for p in wanted if (source := self._relative(places[p])) != targets[p]]
             self._record("apart", {"count": len(moved)}, moved, before)
             self._move(moved)
             for folder in left:
@@ -301,8 +301,8 @@ class Album:
                     del names[folder]
             self._write_names(names | step.classes)
             self._write_steps(steps)
-            if came := self._held_back() & added:
-                write_json(self._held_back_file, sorted(self._held_back() - came))
+            if (came := self._held_back()) & added:
+                write_json(self._held_back_file, sorted(came - added))
             return step
 
     # Out of the album
@@ -558,10 +558,10 @@ def drop_unused(folder: Path, seconds: float = KEPT_SECONDS) -> None:
     """Remove the albums in ``folder`` that have not been used in these ``seconds``, and what killed writers left."""
     for path in Path(folder).glob("*"):
         with contextlib.suppress(OSError):  # another process is at it
-            if (path / ".album").is_dir() and time.time() - path.stat().st_mtime >= seconds:
+            if is_album(path) and time.time() - path.stat().st_mtime >= seconds:
                 forget(path)
                 shutil.rmtree(path)
-            for left in (path / ".album").glob(f"{INCOMING}*"):
+            for left in (path / OWN).glob(f"{INCOMING}*"):
                 if time.time() - left.stat().st_mtime >= DAY:
                     shutil.rmtree(left)
 

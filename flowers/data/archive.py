@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from flowers.data.classes import is_document, is_litter
+from flowers.data.classes import ARCHIVE, is_archive, is_document, is_litter
 from flowers.data.download import Progress, storage_error
 from flowers.data.text import OEM, likeliest
 from flowers.errors import DataError
@@ -43,7 +43,6 @@ BROKEN = (
     NotImplementedError,
     ValueError,
 )
-_ENDING = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)
 
 
 class _Unsound(DataError):
@@ -135,11 +134,6 @@ def extract_all(
     return folder
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file of this name is one to unpack."""
-    return bool(_ENDING.search(name))
-
-
 def _count(folder: Path) -> tuple[int, int]:
     """Entries in a folder, and their bytes."""
     sizes = [path.stat().st_size for path in folder.rglob("*")]
@@ -148,7 +142,7 @@ def _count(folder: Path) -> tuple[int, int]:
 
 def _free_folder(archive: Path) -> Path:
     """Where an archive inside another is unpacked; what webcam trainers call rose-samples.zip are roses."""
-    name = _ENDING.sub("", archive.name).removesuffix("-samples") or archive.name
+    name = ARCHIVE.sub("", archive.name).removesuffix("-samples") or archive.name
     places = (archive.with_name(name if number == 1 else f"{name} ({number})") for number in itertools.count(1))
     return next(place for place in places if not place.exists())
 

@@ -44,7 +44,7 @@ _DOCUMENTS = frozenset(
         "parquet arrow cfg names data log doc docx xls xlsx ods odt rtf bib sql sh bat",
     )
 )
-_PACKED = re.compile(r".*\.(zip|tar|tgz|tar\.gz)", re.IGNORECASE)
+ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.gz)$", re.IGNORECASE)  # how the name of one ends
 _PARTS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), VAL),
@@ -124,6 +124,11 @@ def _words(name: str) -> list[str]:
 def is_litter(name: str) -> bool:
     """Whether a file or folder of this name is hidden or a system's own, and so no part of a photo set."""
     return bool(_LITTER.fullmatch(name.lower())) or name in ("RECYCLER", "RECYCLED")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of this name is one to unpack."""
+    return bool(ARCHIVE.search(name))
 
 
 def is_document(name: str) -> bool:
@@ -315,7 +320,7 @@ def _labelled(root: Path, folders: list[Path]) -> Layout | None:
     beside = [root, *sorted(aside)]
     if not any(map(tables, beside)):
         return None
-    photos = [path for path in files_in(root) if path.suffix.lower() not in _DOCUMENTS]
+    photos = [path for path in files_in(root) if not is_document(path.name)]
     may_be_classes = len(folders) > 1 and not all(_parts(folders).values())
     try:
         found = [labels for folder in beside if (labels := labels_beside(folder, root, photos))]
@@ -346,7 +351,7 @@ def _named_files(root: Path, folders: list[Path]) -> Layout | None:
     if not _is_heap(folders) or (len(folders) > 1 and not all(parts.values())):
         return None
     tests = [folder for folder, part in parts.items() if part == TEST]
-    photos = [path for path in files_in(root) if path.suffix.lower() not in _DOCUMENTS]
+    photos = [path for path in files_in(root) if not is_document(path.name)]
     photos = [path for path in photos if not any(path.is_relative_to(folder) for folder in tests)]
     classes: dict[str, list[Path]] = {}
     for path in photos:
@@ -398,29 +403,23 @@ def _about_depth(deep: list[Path]) -> list[str]:
 
 def _about_loose(files: list[Path]) -> list[str]:
     """What stands beside the folders: photos, and archives, of which one from an archive may be a broken one."""
-    packed = [path for path in files if _PACKED.fullmatch(path.name)]
-    return [
-        *(f"{path.name} is an archive and is left out: unpack it, or make it again." for path in packed),
-        *(
-            [f"Photos beside the folders are left out: {len(files) - len(packed):,}."]
-            if len(files) > len(packed)
-            else []
-        ),
-    ]
+    packed = [path for path in files if is_archive(path.name)]
+    notes = [f"{path.name} is an archive and is left out: unpack it, or make it again." for path in packed]
+    if loose := len(files) - len(packed):
+        notes.append(f"Photos beside the folders are left out: {loose:,}.")
+    return notes
 
 
 def _own_photos(folder: Path) -> list[Path]:
     return [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() not in _DOCUMENTS and not is_litter(path.name) and path.is_file()
+        path for path in folder.iterdir() if not is_document(path.name) and not is_litter(path.name) and path.is_file()
     ]
 
 
 def _holds_documents_alone(folder: Path) -> bool:
     files = _walk(folder)
     first = next(files, None)
-    return first is not None and all(path.suffix.lower() in _DOCUMENTS for path in (first, *files))
+    return first is not None and all(is_document(path.name) for path in (first, *files))
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -26,6 +26,7 @@ from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 HELD_BACK = "held-back.txt"  # in a set's folder: the paths of the photos to check on, one a line, if not drawn by lot
+OWN = ".album"  # in the folder of an album: what is kept beside its photos
 NO_SPLIT = "The split of these photos lacks some class on one side: lots are drawn instead."
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a photo of 120 megapixels: 0.5 GB, lossless WebP up to 1.9 GB
 FACTS_AHEAD = 64
@@ -208,7 +209,7 @@ def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> Phot
 
 def is_album(root: Path) -> bool:
     """Whether a set's folder is that of an ``album.Album``."""
-    return (root / ".album").is_dir()
+    return (root / OWN).is_dir()
 
 
 def named_held_back(root: Path) -> set[str]:

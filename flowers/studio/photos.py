@@ -19,7 +19,7 @@ from gradio.utils import get_upload_folder
 
 from flowers.data import album as albums
 from flowers.data.album import Added, Album, Step
-from flowers.data.archive import is_archive
+from flowers.data.classes import is_archive
 from flowers.data.dataset import PhotoDataset, listing, scan, scan_if_read
 from flowers.data.decode import MAX_BYTES
 from flowers.data.doctor import Findings, check

@@ -128,7 +128,6 @@ def assume_machine(recipe: Recipe, device: torch.device, net: nn.Module) -> Mach
     chosen = backbone(recipe.backbone)
     shape = _shape(TRIAL_PHOTOS, chosen.size if chosen.one_size else SIDE)
     with _left_as_it_was(net):
-        torch.set_num_threads(threads)
         looking = min(_lap(_look, plain, device, net.eval(), shape) for _ in range(2))  # the first sets the kernels up
     return replace(plain, looking=looking, learning=LEARNING * looking, why=f"{_shown(plain)}.")
 

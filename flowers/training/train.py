@@ -324,20 +324,20 @@ class Training:
         accuracy = float((layer.scores(seen.asked[val]).argmax(1) == seen.labels[val]).float().mean())
         return layer, accuracy
 
-    def _features(self, indices: Sequence[int], resizes: Sequence[int] = ()) -> Iterator[Probing]:
+    def _features(self, indices: Sequence[int], sides: Sequence[int] = ()) -> Iterator[Probing]:
         """Tells its progress; returns what reaches the last layer, float32 (N, views, F), and the labels, int64 (N,).
 
-        On the CPU; None where it was halted. A photo has one view, or two for each of ``resizes``: as
-        ``PhotoLoader.clean`` shows it, and mirrored.
+        On the CPU; None where it was halted. A photo has one view, or two for each of ``sides``: as
+        ``PhotoLoader.clean`` shows it with that ``resize``, and mirrored.
         """
         position, photos = self.position, self.dataset.photos
-        before = self._seen_before(resizes)
+        before = self._seen_before(sides)
         known = before.find([photos[index].sha256 for index in indices]) if before else {}
         rows = {index: known[photos[index].sha256] for index in indices if photos[index].sha256 in known}
         position.seen = len(rows)
         if rows:
             yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
-        for looked in self._look([index for index in indices if index not in rows], resizes):
+        for looked in self._look([index for index in indices if index not in rows], sides):
             rows |= looked
             position.seen += int(self.team.sum(len(looked))[0])
             yield Probing(position.epoch, position.seen, len(indices), self.clock.seconds())
@@ -349,17 +349,17 @@ class Training:
         rows = dict(self.team.gather(list(rows.items())))
         return torch.stack([rows[i] for i in indices]), torch.tensor([photos[i].label for i in indices])
 
-    def _look(self, indices: Sequence[int], resizes: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
+    def _look(self, indices: Sequence[int], sides: Sequence[int]) -> Iterator[dict[int, torch.Tensor]]:
         """What reaches the last layer, float32 (views, F), of this process's part of the photos, batch by batch."""
         if not indices:
             return
-        at_once = FOLDS_BATCH if resizes and self.machine.device == "cpu" else LOOK_BATCH
+        at_once = FOLDS_BATCH if sides and self.machine.device == "cpu" else LOOK_BATCH
         shares = self.team.share(batches_of(indices, at_once * self.team.size, _least(self.team)))
         size = self._size(self.position.epoch)
-        shown = (self.loader.clean(shares, size, resize) for resize in resizes or (None,))
+        shown = (self.loader.clean(shares, size, side) for side in sides or (None,))
         pictures = itertools.chain.from_iterable(zip(*shown, strict=True))  # of each batch, one after the other
-        looked = self._looked(_with_mirrored(pictures) if resizes else pictures)
-        views = zip(*[looked] * max(1, 2 * len(resizes)), strict=True)  # of each batch, those that follow each other
+        looked = self._looked(_with_mirrored(pictures) if sides else pictures)
+        views = zip(*[looked] * max(1, 2 * len(sides)), strict=True)  # of each batch, those that follow each other
         for share, batch in zip(shares, views, strict=True):
             yield dict(zip(share, torch.stack([inputs.cpu() for inputs, _ in batch], 1), strict=True))
 
@@ -373,14 +373,14 @@ class Training:
         net = learner.copy_to_ask(learner.net)
         return probe.features(partial(self._ask, net), net.get_submodule(learner.chosen.head), pictures)
 
-    def _seen_before(self, resizes: Sequence[int]) -> Seen | None:
+    def _seen_before(self, sides: Sequence[int]) -> Seen | None:
         """Where features of these weights are kept; None for weights that few runs begin with."""
         recipe, wants = self.recipe, self.loader.preprocessing
-        if recipe.init != "imagenet" or not resizes or self.team.size > 1:
+        if recipe.init != "imagenet" or not sides or self.team.size > 1:
             return None
         file = self.learner.chosen.weights_file
         precision = "float32" if self.machine.untouched else self.machine.precision
-        return Seen(f"{recipe.backbone} {file} {wants.size} {' '.join(map(str, resizes))} {precision}")
+        return Seen(f"{recipe.backbone} {file} {wants.size} {' '.join(map(str, sides))} {precision}")
 
     def _set_head(self, weights: dict[str, torch.Tensor]) -> None:
         # Not every machine rounds alike, and from here on the team's weights must be the same.

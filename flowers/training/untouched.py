@@ -5,7 +5,6 @@ halves the run. So the untouched network is kept as a checkpoint of its own, in 
 """
 
 import contextlib
-import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -74,8 +73,9 @@ def eyes(recipe: Recipe) -> Callable[[Tensor], Tensor]:
 
 def _is_kept(checkpoint: Checkpoint) -> bool:
     """Whether the cache has it, as it would be written now."""
-    with contextlib.suppress(CheckpointError, OSError):
-        return read_checkpoint(checkpoint.folder).preprocessing == json.loads(json.dumps(checkpoint.preprocessing))
+    with contextlib.suppress(CheckpointError, OSError, KeyError, TypeError):
+        kept = read_checkpoint(checkpoint.folder)
+        return Preprocessing.from_dict(kept.preprocessing) == Preprocessing.from_dict(checkpoint.preprocessing)
     return False
 
 
