@@ -188,7 +188,7 @@ def test_a_stop_ends_at_once_who_has_made_way():
     long = stands_in_line("long", 3600, began)
     wait_until(lambda: long.steps)
     short = stands_in_line("short", 5, began)
-    wait_until(lambda: long.places)
+    wait_until(lambda: began == ["long", "short"])
     long.run_.request_stop()
     long.join(DEADLINE)
     assert long.run_.status().state == "done"
