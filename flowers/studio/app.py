@@ -98,7 +98,19 @@ def build(opened: Callable[[], None] = lambda: None) -> gr.Blocks:
         evaluating_tab.select(common.refresh_choices, *2 * [[evaluating.checkpoint, evaluating.source]], **quiet)
         against = evaluating.against
         gr.on([page.load, evaluating_tab.select], evaluate.refresh_against, against, against, **quiet)
+    _tell_progress_once(page, training.parts["clock"])
     return page
+
+
+def _tell_progress_once(page: gr.Blocks, component: gr.Timer) -> None:
+    """Tell how events without shown progress come along to this component, instead of to all their outputs.
+
+    With every step of any event, Gradio's page (6.31) tells all outputs of all events that have been, and looks each of
+    them up in the whole page.
+    """
+    for event in page.fns.values():
+        if event.show_progress == "hidden":
+            event.show_progress_on = [component]
 
 
 def _connect_training(

@@ -1,4 +1,5 @@
-// What the other scripts share. Gradio draws a tab when it is first opened, and redraws parts as they change.
+// What the other scripts share. Gradio draws a tab when it is first opened, and redraws parts as they change. Where
+// another tab is chosen, it may make the buttons of the bar others by their words and attributes alone.
 const onDrawn = (() => {
   const calls = [];
   let waiting = false;
@@ -9,7 +10,7 @@ const onDrawn = (() => {
   new MutationObserver(() => {
     if (!waiting) requestAnimationFrame(run);
     waiting = true;
-  }).observe(document.documentElement, { childList: true, subtree: true });
+  }).observe(document.documentElement, { childList: true, subtree: true, attributeFilter: ["aria-selected"] });
   return (call) => {
     calls.push(call);
     call();
