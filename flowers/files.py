@@ -1,13 +1,19 @@
 """Files and folders that appear whole: written beside, synced, renamed. A kill leaves the old one or the new."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -27,6 +33,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, whole."""
     write_whole(path, json.dumps(value, indent=2) + "\n")
+
+
+def parse(kind: type[T], content: bytes) -> T:
+    """The dataclass of these fields that JSON holds; what else it holds is left out.
+
+    Raises ValueError for anything else, such as a field of another type, or half a character.
+    """
+    return _reader(kind).validate_json(content, strict=True)
+
+
+@functools.cache
+def _reader(kind: type[T]) -> "TypeAdapter[T]":
+    from pydantic import TypeAdapter  # a fifth of a second, and who only answers photos reads no such file
+
+    return TypeAdapter(kind)
 
 
 @contextlib.contextmanager

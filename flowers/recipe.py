@@ -470,7 +470,11 @@ class Recipe:
         return json.dumps(self.to_dict(), indent=2)
 
     def command_line(self, preset: str) -> str:
-        """The shortest options that give this recipe from ``preset``: ``--preset report --epochs 3``."""
+        """The shortest options that give this recipe from ``preset``: ``--preset report --epochs 3``.
+
+        From the report's for a preset that there no longer is.
+        """
+        preset = preset if preset in PRESETS else "report"
         base = PRESETS[preset].to_dict()
         changed = [
             f"--{name.replace('_', '-')} {shlex.quote(str(value))}"

@@ -50,7 +50,7 @@ class ScriptedRun:
         self._tell(
             Started(
                 self.epoch_now, self.step_now, self.epochs, STEPS, LEARNED, HELD_BACK, list(CLASSES), "cpu", "float32",
-                "On the CPU.", "", [], predicted, self.seconds, 10.0,
+                "On the CPU.", self.seconds, predicted=predicted, checking=10.0,
             )
         )  # fmt: skip
         return self

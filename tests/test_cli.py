@@ -1147,11 +1147,16 @@ with _stop_on_signal() as stopping:
 """
 
 
+def hear_hangups() -> None:
+    """In a child: as in a terminal, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("ignored", "stops"), [(False, "True"), (True, "False")], ids=["terminal", "nohup"])
 def test_a_terminal_that_closes_asks_for_a_stop_but_not_under_nohup(tmp_path, ignored, stops):
     said = tmp_path / "said.txt"
     program = [*(["nohup"] if ignored else []), sys.executable, "-c", HUNG_UP, str(said)]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=PROJECT, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, cwd=PROJECT, timeout=60, preexec_fn=hear_hangups)
     assert done.returncode == 0 and said.read_text() == stops
     assert done.stdout.strip() == "nobody reads this", "a file or a pipe is still there"
 
@@ -1159,7 +1164,7 @@ def test_a_terminal_that_closes_asks_for_a_stop_but_not_under_nohup(tmp_path, ig
 def test_what_is_written_to_a_terminal_that_closed_disturbs_nobody(tmp_path):
     ours, terminal = pty.openpty()
     program = [sys.executable, "-c", HUNG_UP, str(tmp_path / "said.txt")]
-    child = subprocess.Popen(program, stdout=terminal, stderr=terminal, cwd=PROJECT)
+    child = subprocess.Popen(program, stdout=terminal, stderr=terminal, cwd=PROJECT, preexec_fn=hear_hangups)
     os.close(terminal)
     os.close(ours)
     assert child.wait(60) == 0 and (tmp_path / "said.txt").read_text() == "True"

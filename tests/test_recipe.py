@@ -179,6 +179,10 @@ def test_the_command_line_of_a_preset_names_nothing_else(base):
     assert PRESETS[base].command_line(base) == f"--preset {base}"
 
 
+def test_from_a_preset_that_there_no_longer_is_the_command_line_starts_from_the_reports():
+    assert Recipe(epochs=3).command_line("gone") == "--preset report --epochs 3"
+
+
 def test_what_a_recipe_file_lacks_takes_its_default():
     assert Recipe.from_dict({"epochs": 3}) == Recipe(epochs=3)
 

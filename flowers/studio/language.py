@@ -11,10 +11,11 @@ import re
 import secrets
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+
+from starlette.requests import cookie_parser
 
 from flowers.data.sources import KNOWN
 from flowers.recipe import KNOBS, PRESET_HELP
@@ -126,12 +127,9 @@ def _parts(pieces: list[str], english: str) -> dict[str, str] | None:
 
 def chosen(headers: Mapping[str, str]) -> str:
     """The language of a visitor: by the cookie, or else the first of the browser's that there is; or else English."""
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:  # somebody else's, on the same host
-        cookies = {}
-    if COOKIE in cookies and cookies[COOKIE].value in LANGUAGES:
-        return cookies[COOKIE].value
+    kept = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    if kept in LANGUAGES:
+        return kept
     for wanted in headers.get("accept-language", "").split(","):
         for language in LANGUAGES:
             if wanted.strip().lower()[:2] == language[:2]:

@@ -9,7 +9,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.studio import common
 from flowers.studio.charts import Line, folded, line_chart, number_table, round_up
 from flowers.studio.common import escape
-from flowers.studio.language import say
+from flowers.studio.language import say, sentence
 from flowers.training.run import Run, Status
 from flowers.training.story import read_story, tell
 
@@ -21,6 +21,8 @@ COLUMNS = {
     "loss": False, "minutes": False, "note": False,
 }  # fmt: skip
 NEWEST = ""  # no column: as they come
+# What the table tells of a damaged run, besides its name and what is wrong.
+UNKNOWN = {"preset": "–", "network": "–"} | dict.fromkeys(("photos", "epochs", "accuracy", "loss", "minutes"))
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,12 @@ def _size(run: Run) -> int:
 
 def _row(run: Run) -> Row | None:
     try:
-        facts = _facts(run, _size(run))
-        return Row(run.name, run.title, note=run.note, **facts)
-    except FlowersError:  # damaged, or deleted this instant
-        return None
+        facts, note = _facts(run, _size(run)), run.note
+    except FlowersError as error:
+        if not (run.folder / "recipe.json").exists():  # deleted this instant
+            return None
+        facts, note = UNKNOWN, sentence(str(error))
+    return Row(run.name, run.title, note=note, **facts)
 
 
 @functools.lru_cache(maxsize=500)

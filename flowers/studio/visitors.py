@@ -6,8 +6,9 @@ It is no account: whoever clears the cookie starts anew, and nobody can take ano
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
+
+from starlette.requests import HTTPConnection
 
 COOKIE = "flowers_visitor"
 KEPT_SECONDS = 365 * 24 * 3600
@@ -39,7 +40,7 @@ class Remember:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/" or _known(scope):
+        if scope["type"] != "http" or scope["path"] != "/" or COOKIE in HTTPConnection(scope).cookies:
             await self.app(scope, receive, send)
             return
 
@@ -50,13 +51,6 @@ class Remember:
             await send(message)
 
         await self.app(scope, receive, with_cookie)
-
-
-def _known(scope: Scope) -> bool:
-    try:
-        return COOKIE in SimpleCookie(dict(scope["headers"]).get(b"cookie", b"").decode("latin-1"))
-    except CookieError:
-        return False
 
 
 def _reach(scope: Scope) -> str:

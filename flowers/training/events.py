@@ -1,7 +1,19 @@
 """What training says while it works. A terminal, the live plots and the tests all read this one stream."""
 
+import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Le
+
+from flowers.files import parse
+
+# What is read again is held to these: where a page counts up to a number, a damaged one would stop it for everybody.
+Epochs = Annotated[int, Ge(0), Le(100_000)]
+Count = Annotated[int, Ge(0), Le(1_000_000_000)]
+Positive = Annotated[int, Ge(1), Le(1_000_000_000)]
+Share = Annotated[float, Ge(0), Le(1.0001)]  # 0..1, but for how sums are rounded
+Seconds = Annotated[float, Ge(0), Le(1e10)]
 
 
 @dataclass(frozen=True)
@@ -20,21 +32,22 @@ class Started(Event):
     """Training begins, or goes on after having been stopped or killed: steps from here on count anew."""
 
     kind: ClassVar[str] = "started"
-    epoch: int  # 0-based; 0 unless resumed
-    step: int  # steps of that epoch already done
-    epochs: int
-    steps: int  # steps in an epoch
-    train_photos: int
-    val_photos: int
+    epoch: Epochs  # 0-based; 0 unless resumed
+    step: Count  # steps of that epoch already done
+    epochs: Epochs
+    steps: Positive  # steps in an epoch
+    train_photos: Count
+    val_photos: Count
     classes: list[str]
     device: str
     precision: str
     machine: str  # one sentence: what was chosen for this machine, and why
-    store: str  # one sentence: where the decoded photos are kept
-    left_out: list[str]  # a sentence for each file that could not be read
-    predicted: list[float]  # seconds that each epoch should take, its validation included
-    seconds: float  # training time before this start, and what getting ready took
-    checking: float = 0.0  # the validation's part of each of ``predicted``
+    seconds: Seconds  # training time before this start, and what getting ready took
+    # Older runs do not tell what follows.
+    store: str = ""  # one sentence: where the decoded photos are kept
+    left_out: list[str] = field(default_factory=list)  # a sentence for each file that could not be read
+    predicted: list[Seconds] = field(default_factory=list)  # that each epoch should take, its validation included
+    checking: Seconds = 0.0  # the validation's part of each of ``predicted``
     notes: list[str] = field(default_factory=list)  # a sentence each: how the photos were understood and divided
 
 
@@ -43,12 +56,12 @@ class Step(Event):
     """One batch was learned. Loss and accuracy are this batch's, before its step."""
 
     kind: ClassVar[str] = "step"
-    epoch: int
-    step: int  # 1-based within the epoch
+    epoch: Epochs
+    step: Count  # 1-based within the epoch
     loss: float
-    accuracy: float  # 0..1
+    accuracy: Share  # 0..1
     learning_rate: float
-    seconds: float  # training time so far, over all starts
+    seconds: Seconds  # training time so far, over all starts
 
 
 @dataclass(frozen=True)
@@ -56,10 +69,10 @@ class Probing(Event):
     """The untouched network looks at the photos that the last layer is then fitted to, in one go."""
 
     kind: ClassVar[str] = "probing"
-    epoch: int
-    done: int  # photos
-    total: int
-    seconds: float
+    epoch: Epochs
+    done: Count  # photos
+    total: Positive
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -67,13 +80,13 @@ class Folded(Event):
     """The last layer has been fitted to all photos; by layers that were fitted to a part of them it was judged."""
 
     kind: ClassVar[str] = "folded"
-    epoch: int
-    folds: int
-    photos: int
-    accuracy: float  # 0..1, of answers to photos that the layer had not been fitted to
+    epoch: Epochs
+    folds: Count
+    photos: Count
+    accuracy: Share  # 0..1, of answers to photos that the layer had not been fitted to
     penalty: float  # see last_layer.py
-    curve: list[tuple[int, float]]  # (photos learned from, accuracy of the others), rising in photos
-    seconds: float
+    curve: list[tuple[Count, Share]]  # (photos learned from, accuracy of the others), rising in photos
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -81,10 +94,10 @@ class Validating(Event):
     """The photos held back are being looked at."""
 
     kind: ClassVar[str] = "validating"
-    epoch: int
-    done: int  # photos
-    total: int
-    seconds: float
+    epoch: Epochs
+    done: Count  # photos
+    total: Positive
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -92,9 +105,9 @@ class Prediction:
     """What the network says of one validation photo."""
 
     photo: str  # its path within the set
-    label: int
-    predicted: int
-    confidence: float  # 0..1, of the predicted class
+    label: Count
+    predicted: Count
+    confidence: Share  # 0..1, of the predicted class
 
 
 @dataclass(frozen=True)
@@ -102,15 +115,15 @@ class Epoch(Event):
     """One pass over the training photos ended and was checked on the validation photos."""
 
     kind: ClassVar[str] = "epoch"
-    epoch: int  # 0-based
+    epoch: Epochs  # 0-based
     learning_rate: float
     train_loss: float  # mean over the epoch's augmented photos
-    train_accuracy: float  # 0..1
+    train_accuracy: Share  # 0..1
     val_loss: float  # on clean photos
-    val_accuracy: float
+    val_accuracy: Share
     best: bool  # the best so far, and therefore saved
-    seconds: float
-    confusion: list[list[int]] = field(default_factory=list)  # validation photos: a row a label, a column an answer
+    seconds: Seconds
+    confusion: list[list[Count]] = field(default_factory=list)  # validation photos: a row a label, a column an answer
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,7 @@ class Samples(Event):
     """The same few validation photos after every epoch, so that one can see the network learn."""
 
     kind: ClassVar[str] = "samples"
-    epoch: int
+    epoch: Epochs
     predictions: list[Prediction]
 
 
@@ -128,7 +141,23 @@ class Finished(Event):
 
     kind: ClassVar[str] = "finished"
     stopped: bool
-    epochs_done: int
-    best_epoch: int | None  # None when no epoch was finished
-    best_val_accuracy: float | None
-    seconds: float
+    epochs_done: Epochs
+    best_epoch: Epochs | None  # None when no epoch was finished
+    best_val_accuracy: Share | None
+    seconds: Seconds
+
+
+KINDS = {event.kind: event for event in (Started, Step, Probing, Folded, Validating, Epoch, Samples, Finished)}
+
+
+def read_event(line: bytes) -> dict[str, Any] | None:
+    """What ``to_dict`` gave, from its line of ``events.jsonl``.
+
+    None for what is no event: a line that a kill cut short, one that is damaged, or another version's.
+    """
+    try:
+        told = json.loads(line)
+        parse(KINDS[told["kind"]], line)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return told

@@ -12,7 +12,6 @@ and takes memory.
 
 import contextlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flowers.errors import UsageError
-from flowers.files import write_json
+from flowers.files import parse, write_json
 from flowers.paths import cache_dir, runs_dir
 from flowers.training.run import Run, Status, is_held
 
@@ -285,8 +284,8 @@ def _share(long: Standing) -> float:
 def _read(run: Run) -> Ticket | None:
     """The run's ticket; None where it has been called, or where there never was a whole one."""
     try:
-        return Ticket(**json.loads((run.folder / "ticket").read_text()))
-    except (OSError, ValueError, TypeError):
+        return parse(Ticket, (run.folder / "ticket").read_bytes())
+    except (OSError, ValueError):
         return None
 
 

@@ -24,16 +24,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 
+from flowers.data.classes import clean_name
 from flowers.errors import FlowersError, UsageError
-from flowers.files import recover_folder, remove_leftovers, write_json, write_whole
+from flowers.files import parse, recover_folder, remove_leftovers, write_json, write_whole
 from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
 from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
-from flowers.training.events import Event
+from flowers.training.events import Event, read_event
 
 try:
     import fcntl
@@ -43,9 +44,10 @@ except ImportError:  # Windows
 if TYPE_CHECKING:
     import torch
 
-STATES = ("queued", "running", "stopping", "stopped", "done", "failed", "interrupted")
+State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "interrupted"]
 ACTIVE = ("queued", "running", "stopping")
 QUEUED_SECONDS = 60  # a queued run whose process has not shown up by then never will
+T = TypeVar("T")
 MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
 
 
@@ -88,10 +90,29 @@ class TrainingState:
 
 
 @dataclass(frozen=True)
+class Wish:
+    """How a run was asked for: what ``data.json`` holds. Older runs lack what came later."""
+
+    source: str | None = None
+    preset: str = "report"
+    visitor: str = ""
+    continues: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What people call a run: what ``about.json`` holds."""
+
+    title: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Status:
     """How a run is doing; ``message`` is a sentence when there is something to say."""
 
-    state: str
+    state: State
     pid: int | None = None
     heartbeat: float = 0.0  # seconds since 1970
     message: str = ""
@@ -141,9 +162,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             run = cls(folder)
             run.set_status("queued")
-            asked = {"source": source, "preset": preset, "visitor": visitor, "continues": continues}
-            asked["seconds"] = seconds
-            write_json(folder / "data.json", asked)
+            write_json(folder / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
             write_whole(folder / "recipe.json", recipe.to_json())
         except OSError as error:
             raise FlowersError(
@@ -165,59 +184,58 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The run's recipe. Raises FlowersError when the file is damaged."""
-        return Recipe.from_dict(self._read_json("recipe.json"))
+        return Recipe.from_dict(self._read("recipe.json", dict[str, Any]))
 
     @property
     def source(self) -> str | None:
         """The photo set, as it was asked for."""
-        return self._read_json("data.json").get("source")
+        return self._wish().source
 
     @property
     def preset(self) -> str:
         """The preset the recipe was made from."""
-        return self._read_json("data.json").get("preset", "report")
+        return self._wish().preset
 
     @property
     def visitor(self) -> str:
         """Who asked for it, as the studio calls its visitors; empty for the command line."""
-        return self._read_json("data.json").get("visitor", "")
+        return self._wish().visitor
 
     @property
     def continues(self) -> str | None:
         """The name of the run whose best weights it began from to prolong it."""
-        return self._read_json("data.json").get("continues")
+        return self._wish().continues
 
     @property
     def expected_seconds(self) -> float | None:
         """How long it should take, as it was known when it was asked for."""
-        return self._read_json("data.json").get("seconds")
+        return self._wish().seconds
 
     # What people call it
 
     @property
     def title(self) -> str:
         """The name that somebody gave it, else the folder's."""
-        return self._about().get("title") or self.name
+        return self._about().title or self.name
 
     @property
     def note(self) -> str:
         """What somebody wrote about it; empty when nobody did."""
-        return self._about().get("note", "")
+        return self._about().note
 
     def describe(self, title: str, note: str) -> None:
         """Give it a name (empty: the folder's) and a note. Raises UsageError when one is too long."""
-        title, note = " ".join(title.split()), note.strip()
+        title, note = clean_name(title), "\n".join(map(clean_name, note.splitlines())).strip()
         for text, most, what in ((title, MAX_TITLE, "name"), (note, MAX_NOTE, "note")):
             if len(text) > most:
                 raise UsageError(f"The {what} has {len(text)} characters: shorten it to {most} or fewer.")
-        write_json(self.folder / "about.json", {"title": title, "note": note})
+        write_json(self.folder / "about.json", asdict(About(title, note)))
 
-    def _about(self) -> dict[str, str]:
+    def _about(self) -> About:
         try:
-            values = json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
-            return {name: value for name, value in values.items() if isinstance(value, str)}
-        except (OSError, ValueError, AttributeError):  # nobody described it yet, or the file is damaged
-            return {}
+            return parse(About, (self.folder / "about.json").read_bytes())
+        except (OSError, ValueError):  # nobody described it yet, or the file is damaged
+            return About()
 
     def delete(self) -> None:
         """Remove the folder with all it holds. Raises UsageError while it is at work or waits for its turn."""
@@ -240,8 +258,8 @@ class Run:
     def status(self) -> Status:
         """The state now. A process that was killed cannot say so: its run reads as interrupted."""
         try:
-            status = Status(**json.loads((self.folder / "status.json").read_text()))
-        except (OSError, ValueError, TypeError):
+            status = parse(Status, (self.folder / "status.json").read_bytes())
+        except (OSError, ValueError):
             return Status("interrupted", message="The run's status cannot be read: resume it.")
         if not status.active:
             return status
@@ -249,13 +267,12 @@ class Run:
             # At once, not at the process's next heartbeat.
             stopping = status.state == "running" and self.stop_requested()
             return replace(status, state="stopping") if stopping else status
-        if status.state == "queued" and time.time() - status.heartbeat < QUEUED_SECONDS:
+        if status.state == "queued" and abs(time.time() - status.heartbeat) < QUEUED_SECONDS:  # clocks jump
             return status
         return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
 
-    def set_status(self, state: str, message: str = "", place: int = 0, seconds: float | None = None) -> None:
+    def set_status(self, state: State, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""
-        assert state in STATES
         status = Status(state, os.getpid(), time.time(), message, place, seconds)
         write_json(self.folder / "status.json", asdict(status))
 
@@ -347,29 +364,24 @@ class Run:
         recover_folder(self.folder / "best")
         return (self.folder / "best").exists()
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _wish(self) -> Wish:
+        return self._read("data.json", Wish)
+
+    def _read(self, name: str, kind: type[T]) -> T:
         try:
-            values = json.loads((self.folder / name).read_text())
-            if not isinstance(values, dict):
-                raise ValueError("not an object")
-            return values
+            return parse(kind, (self.folder / name).read_bytes())
         except (OSError, ValueError) as error:
-            raise FlowersError(
-                f"The run {self.name} is damaged: its {name} cannot be read; start a new run."
-            ) from error
+            raise self._damaged(name) from error
+
+    def _damaged(self, name: str) -> FlowersError:
+        return FlowersError(f"The run {self.name} is damaged: its {name} cannot be read; start a new run.")
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         try:
             lines = (self.folder / "events.jsonl").read_bytes().splitlines()
         except OSError:
             return
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:  # cut short by a kill, or being written this instant
-                continue
-            if isinstance(event, dict) and "kind" in event:
-                yield event
+        yield from filter(None, map(read_event, lines))  # a line may be being written this instant
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:

@@ -5,11 +5,15 @@ import html
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from flowers.errors import UsageError
 from flowers.models.backbones import BACKBONES, Backbone
@@ -18,6 +22,7 @@ from flowers.recipe import KNOBS, PRESETS, Recipe, preset
 from flowers.studio import common, presets, progress, runs, train
 from flowers.studio.visitors import visitor
 from flowers.training import queue
+from flowers.training.events import Folded, Probing
 from flowers.training.process import MAKES_WAY
 from flowers.training.run import Run, Status
 from flowers.training.story import Story, read_story
@@ -561,3 +566,81 @@ def test_every_knob_has_a_control_that_holds_every_presets_value():
         for name, value in recipe.to_dict().items():
             choices = getattr(laid_out[name], "choices", None)
             assert choices is None or value in [choice for _, choice in choices], (name, value)
+
+
+# Whatever is in a run's files
+
+
+def test_a_damaged_run_is_a_row_that_says_so_and_costs_the_others_nothing():
+    finished_run(runs_dir() / "sound", accuracy=0.9)
+    run = finished_run(runs_dir() / "hurt")
+    (run.folder / "recipe.json").write_text("{")
+    sentence = "The run hurt is damaged: its recipe.json cannot be read; start a new run."
+    assert sentence in tick()["table"] and "90.00%" in tick()["table"]
+    assert {row.name: row.note for row in runs.rows(common.visible_runs(), "-photos")} == {
+        "sound": "",
+        "hurt": sentence,
+    }
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=[])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """The content of a file with a byte flipped, or with another value somewhere in its JSON."""
+    if draw(st.booleans()):
+        place = draw(st.integers(0, len(content) - 1))
+        return content[:place] + bytes([content[place] ^ draw(st.integers(1, 255))]) + content[place + 1 :]
+    lines = content.splitlines() if content.startswith(b'{"') else [content]  # one object a line, or one over many
+    number = draw(st.integers(0, len(lines) - 1))
+    lines[number] = json.dumps(other(draw, json.loads(lines[number]))).encode()
+    return b"\n".join(lines)
+
+
+def other(draw: st.DrawFn, value: Any) -> Any:
+    """The value with another one in its place, or somewhere within it."""
+    within = isinstance(value, list | dict) and value and draw(st.integers(0, 9))
+    if not within:
+        return draw(VALUES)
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = draw(st.sampled_from(keys))
+    if isinstance(value, dict) and draw(st.integers(0, 5)) == 0:
+        return {name: one for name, one in value.items() if name != key}
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[key] = other(draw, value[key])
+    return changed
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory) -> Path:
+    """The folder of a run with something of everything in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWERS_RUNS", str(tmp_path_factory.mktemp("runs")))
+        run = finished_run(runs_dir() / "told")
+        run.describe("A name", "A note")
+        for event in (Probing(0, 10, 40, 0.5), Folded(0, 5, 40, 0.8, 0.1, [(10, 0.5), (40, 0.8)], 1.0)):
+            run.append(event)
+        queue.join(run, 5.0)
+        run.set_status("done")
+        return run.folder
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "status.json", "data.json", "about.json", "recipe.json", "ticket"])
+@hypothesis.given(data=st.data())
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_a_file_of_a_run_everybody_has_their_page(told_run, name, data):
+    shutil.rmtree(runs_dir(), ignore_errors=True)
+    make_run("sound", age=5)
+    shutil.copytree(told_run, runs_dir() / "told")
+    (runs_dir() / "told" / name).write_bytes(data.draw(damaged((told_run / name).read_bytes())))
+    for story in (read_story, runs._facts, common._private_to):
+        getattr(story, "cache_clear", lambda: None)()
+    told = [tick(), tick("told", overlaid=("told", "sound"), order="accuracy"), tick("sound")]
+    json.dumps([str(one) for one in told]).encode()
+    assert all("sound" in one["table"] and "told" in one["table"] for one in told)
+    assert queue.waiting() is not None

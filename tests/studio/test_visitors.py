@@ -5,7 +5,11 @@ import asyncio
 import gradio as gr
 import pytest
 from gradio.context import LocalContext
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from flowers.studio.language import COOKIE as LANGUAGE
+from flowers.studio.language import chosen
 from flowers.studio.visitors import COOKIE, Remember, visitor
 
 
@@ -20,7 +24,7 @@ def answer(path: str = "/", cookie: str = "", scheme: str = "http") -> dict[byte
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "scheme": scheme, "headers": [(b"cookie", cookie.encode())]}
+    scope = {"type": "http", "path": path, "scheme": scheme, "headers": [(b"cookie", cookie.encode("latin-1"))]}
     asyncio.run(Remember(page)(scope, None, send))
     return dict(sent[0]["headers"])
 
@@ -30,6 +34,18 @@ def test_every_browser_gets_another_cookie_once():
     assert first != second and b"HttpOnly" in first and b"Secure" not in first
     assert answer(cookie=first.decode().split(";")[0]) == {}
     assert answer("/config") == {}
+
+
+OTHERS = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters=";\x7f"), max_size=30)
+
+
+@given(OTHERS, OTHERS)
+@example('consent={"a":1}', "")
+@example("a b=[é", '"')
+def test_whatever_cookies_other_programs_keep_on_this_host_a_visitor_is_known(before, after):
+    ours = answer()[b"set-cookie"].decode().split(";")[0]
+    assert answer(cookie=f"{before}; {ours}; {after}") == {}
+    assert chosen({"cookie": f"{before}; {LANGUAGE}=zh-CN; {after}", "accept-language": "en"}) == "zh-CN"
 
 
 def test_over_https_it_is_kept_within_a_frame():

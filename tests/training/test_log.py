@@ -9,8 +9,8 @@ from flowers.training.log import duration, log_lines
 
 PREDICTED = [30.0, *[48.0] * 24]  # seconds an epoch: 19m 42s in all
 STARTED = Started(
-    0, 0, 25, 72, 2278, 570, ["daisy", "rose"], "cpu", "float32", "Training on the CPU.", "Kept in memory.", [],
-    PREDICTED, 0.0,
+    0, 0, 25, 72, 2278, 570, ["daisy", "rose"], "cpu", "float32", "Training on the CPU.", 0.0, "Kept in memory.",
+    predicted=PREDICTED,
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis.strategies import characters, text
 
 from flowers import cli, files
 from flowers.errors import CheckpointError, FlowersError, UsageError
@@ -41,7 +43,7 @@ def run(tmp_path) -> Run:
 
 def started(epoch: int = 0, step: int = 0) -> Started:
     predicted = [1.0, 1.0, 1.0]
-    return Started(epoch, step, 3, 2, 30, 10, ["daisy", "rose"], "cpu", "float32", "CPU.", "", [], predicted, 0.0)
+    return Started(epoch, step, 3, 2, 30, 10, ["daisy", "rose"], "cpu", "float32", "CPU.", 0.0, predicted=predicted)
 
 
 def step(epoch: int, number: int) -> Step:
@@ -154,6 +156,12 @@ def test_the_status_of_a_dead_process_is_interrupted(run):
 def test_a_queued_run_whose_process_never_came_is_interrupted(run, monkeypatch):
     assert run.status().state == "queued"
     monkeypatch.setattr(module, "QUEUED_SECONDS", -1)
+    assert run.status().state == "interrupted"
+
+
+def test_a_queued_run_whose_process_never_came_does_not_wait_for_a_clock_that_was_put_back(run, monkeypatch):
+    now = module.time.time()
+    monkeypatch.setattr(module.time, "time", lambda: now - 3600)
     assert run.status().state == "interrupted"
 
 
@@ -701,7 +709,16 @@ def test_a_run_has_a_name_and_a_note_of_its_own(tmp_path):
             run.describe(title, note)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"title": 3}', "null"])
+@given(text(characters(exclude_categories=[]), max_size=40), text(characters(exclude_categories=[]), max_size=40))
+@example("evil \ud800", "half \udc00\x00\u202e")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_it_is_called_can_be_sent_to_everybody(run, title, note):
+    run.describe(title, note)
+    json.dumps([run.title, run.note], ensure_ascii=False).encode()
+    assert not {"\x00", "\u202e"} & set(run.title + run.note)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"title": 3}', "null", '{"title": "\\ud800"}'])
 def test_a_damaged_description_is_none(tmp_path, content):
     run = Run.create(tmp_path / "run", Recipe(), None)
     (run.folder / "about.json").write_text(content)

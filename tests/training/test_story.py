@@ -15,7 +15,7 @@ from flowers.training.run import Run
 from flowers.training.story import MAX_STEP_POINTS, Story, read_story, tell
 
 START = Started(
-    0, 0, 3, 4, 30, 10, ["daisy", "rose"], "cpu", "float32", "On the CPU.", "In memory.", [], [6.0, 6.0, 6.0], 0.0
+    0, 0, 3, 4, 30, 10, ["daisy", "rose"], "cpu", "float32", "On the CPU.", 0.0, "In memory.", predicted=[6.0, 6.0, 6.0]
 )
 
 
