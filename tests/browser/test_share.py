@@ -219,8 +219,15 @@ def test_code_is_copied(page):
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.locator("#share-call").get_by_label("/classify", exact=True).check()
     copy = page.get_by_role("button", name="Copy: Python", exact=True)
+    copy.evaluate(
+        """(it) => {
+            it.said = [];
+            new MutationObserver(() => it.said.push(it.textContent)).observe(it, { childList: true });
+        }"""
+    )
     copy.click()
-    expect(copy).to_have_text("Copied")
+    copied = page.wait_for_function("(it) => it.said[0]", arg=copy.element_handle())  # it says so for two seconds
+    assert copied.json_value() == "Copied"
     assert "from gradio_client import" in page.evaluate("navigator.clipboard.readText()")
     expect(page.locator("#share-mcp")).to_contain_text("gradio_api/mcp/")
 
