@@ -1,6 +1,7 @@
 """Files and folders that appear whole: written beside, synced, renamed. A kill leaves the old one or the new."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -35,16 +36,29 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
-def parse(kind: type[T], content: bytes) -> T:
-    """The dataclass of these fields that JSON holds; what else it holds is left out.
+def check(kind: Any, content: bytes) -> Any:
+    """What JSON holds, once it is found to be of a ``kind``: of the fields of a dataclass, or such as dict[str, int].
 
-    Raises ValueError for anything else, such as a field of another type, or half a character.
+    An object may hold more than the dataclass has. Raises ValueError for anything else.
     """
-    return _reader(kind).validate_json(content, strict=True)
+    try:
+        told = json.loads(content)
+        if b"\\u" in content:  # maybe half a character, as Python has it for a byte of a path that is not UTF-8
+            content = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+        _reader(kind).validate_json(content, strict=True)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return told
+
+
+def parse(kind: type[T], content: bytes) -> T:
+    """The dataclass, of plain values, that JSON holds. Raises ValueError as ``check`` does."""
+    told = check(kind, content)
+    return kind(**{field.name: told[field.name] for field in dataclasses.fields(kind) if field.name in told})
 
 
 @functools.cache
-def _reader(kind: type[T]) -> "TypeAdapter[T]":
+def _reader(kind: Any) -> "TypeAdapter":
     from pydantic import TypeAdapter  # a fifth of a second, and who only answers photos reads no such file
 
     return TypeAdapter(kind)

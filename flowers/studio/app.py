@@ -108,9 +108,15 @@ def _tell_progress_once(page: gr.Blocks, component: gr.Timer) -> None:
     With every step of any event, Gradio's page (6.31) tells all outputs of all events that have been, and looks each of
     them up in the whole page.
     """
-    for event in page.fns.values():
-        if event.show_progress == "hidden":
-            event.show_progress_on = [component]
+    events = page.fns.values()
+    shows = {id(one) for event in events if event.show_progress != "hidden" for one in _progress_places(event)}
+    for event in events:
+        if event.show_progress == "hidden":  # where another's error stands, this one still takes it away
+            event.show_progress_on = [one for one in event.outputs if id(one) in shows] or [component]
+
+
+def _progress_places(event: gr.blocks.BlockFunction) -> Sequence[gr.blocks.Block]:
+    return event.show_progress_on or event.outputs
 
 
 def _connect_training(

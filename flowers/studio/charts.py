@@ -88,7 +88,8 @@ def round_up(value: float) -> float:
     if value <= 0 or not math.isfinite(value):
         return 1.0
     power = 10 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * power >= value * (1 - 1e-9))
+    steps = (step * power for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10))
+    return next((end for end in steps if end >= value * (1 - 1e-9)), 1.0)  # none: next to nothing
 
 
 @dataclass(frozen=True)

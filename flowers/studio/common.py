@@ -20,7 +20,7 @@ from flowers.models.checkpoint import Checkpoint, bundled_checkpoints, find_chec
 from flowers.paths import albums_dir
 from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
-from flowers.training.run import Run, list_runs
+from flowers.training.run import Run, is_private_name, list_runs
 
 MAX_UPLOAD = 500_000_000  # bytes of a zip of photos; a single photo has its own, smaller limit in decode.py
 CHECKED_ON = "flowers5-everyday"  # all of it is held back
@@ -153,8 +153,8 @@ def _private_to(folder: Path) -> str | None:
         run = Run(folder)
         source = Path(run.source).resolve() if run.source and run.source not in KNOWN else None
         return run.visitor or source.name if source and source.parent == albums_dir() else None
-    except FlowersError:  # a damaged run
-        return None
+    except (FlowersError, ValueError, OSError):  # a damaged run: its name alone says whether it is somebody's
+        return "" if is_private_name(folder.name) else None
 
 
 # Photo sets

@@ -13,6 +13,7 @@ from pathlib import Path
 from flowers.cores import available_cores
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError
+from flowers.files import check
 from flowers.models.backbones import BACKBONES
 from flowers.paths import cache_dir
 from flowers.processes import module
@@ -20,6 +21,7 @@ from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
 from flowers.training import queue
+from flowers.training.events import Seconds
 from flowers.training.schedule import TELLING, distances
 
 BEGINNING = 2.0  # seconds of a run beside looking and learning: a process, the photos' copies, the first weights
@@ -169,8 +171,11 @@ def _changed(file: Path) -> float:
 
 @functools.lru_cache(maxsize=4)
 def _read(file: Path, changed: float) -> dict[str, tuple[float, float]]:
-    """As ``forecast.seconds_a_photo`` by preset."""
-    return json.loads(file.read_text()) if changed else {}
+    """As ``forecast.seconds_a_photo`` by preset; nothing where it is not known, or the file is damaged."""
+    try:
+        return check(dict[str, tuple[Seconds, Seconds]], file.read_bytes()) if changed else {}
+    except (OSError, ValueError):
+        return {}
 
 
 def _count(source: str | None) -> int:

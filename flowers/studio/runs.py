@@ -22,7 +22,7 @@ COLUMNS = {
 }  # fmt: skip
 NEWEST = ""  # no column: as they come
 # What the table tells of a damaged run, besides its name and what is wrong.
-UNKNOWN = {"preset": "–", "network": "–"} | dict.fromkeys(("photos", "epochs", "accuracy", "loss", "minutes"))
+UNKNOWN = dict.fromkeys(("preset", "network", "photos", "epochs", "accuracy", "loss", "minutes"))
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Row:
 
     name: str
     title: str
-    preset: str
-    network: str
+    preset: str | None
+    network: str | None
     photos: int | None
     epochs: int | None  # done
     accuracy: float | None  # 0..1, the best
@@ -95,8 +95,8 @@ def _line(row: Row, letter: str | None) -> str:
         f'<span class="run-{(letter or "none").lower()}">{letter or ""}</span></label>'
     )
     cells = [
-        escape(row.preset),
-        escape(row.network),
+        escape(row.preset or "–"),
+        escape(row.network or "–"),
         "–" if row.photos is None else f"{row.photos:,}",
         "–" if row.epochs is None else f"{row.epochs}",
         "–" if row.accuracy is None else f"{row.accuracy:.2%}",
@@ -170,10 +170,11 @@ def _size(run: Run) -> int:
 def _row(run: Run) -> Row | None:
     try:
         facts, note = _facts(run, _size(run)), run.note
-    except FlowersError as error:
+    except (FlowersError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         if not (run.folder / "recipe.json").exists():  # deleted this instant
             return None
-        facts, note = UNKNOWN, sentence(str(error))
+        wrong = error if isinstance(error, FlowersError) else run.damaged("events.jsonl")
+        facts, note = UNKNOWN, sentence(str(wrong))
     return Row(run.name, run.title, note=note, **facts)
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import subprocess
 import tempfile
 import time
@@ -22,7 +23,7 @@ from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
 from flowers.training import process, queue, warm
-from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status
+from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status, is_private_name
 from flowers.training.story import Story, read_story
 
 LATEST = "latest"  # the visitor's run at work or in line, else any at work, else the newest
@@ -128,7 +129,6 @@ def follow(tab: TrainTab, loaded: Callable[..., Any], opened: Callable[..., Any]
     address chooses a run: an earlier tick would come back with another one.
     """
     clock, quiet = tab.parts["clock"], {**PRIVATE, "queue": False}
-    quiet["show_progress_on"] = clock
     loaded(lambda: gr.Timer(active=True), None, clock, **quiet)
     for event in (clock.tick, opened):
         event(_watch, tab.watched, _live(tab), **quiet)
@@ -467,13 +467,20 @@ def _press_save(name: str | None, title: str, note: str) -> tuple:
 def _press_delete(name: str | None) -> tuple:
     try:
         run = _mine(name)
-        if any(other.recipe.init == run.name for other in queue.waiting()):
+        if any(_begins_from(other, run) for other in queue.waiting()):
             raise UsageError(f"A run in line is to begin from {run.title}: wait until that has begun, then delete it.")
         run.delete()
     except FlowersError as error:
         return common.note(str(error), "problem"), gr.skip(), *_ask(False)
     said = common.note(say("train.deleted", run=run.name))
     return said, gr.update(choices=_run_choices(common.visible_runs()), value=LATEST), *_ask(False)
+
+
+def _begins_from(other: Run, run: Run) -> bool:
+    try:
+        return other.recipe.init == run.name
+    except FlowersError:  # it is damaged, and will not begin
+        return False
 
 
 def _chosen(name: str | None) -> Run:
@@ -492,7 +499,10 @@ def _mine(name: str | None) -> Run:
 
 
 def _is_somebody_elses(run: Run) -> bool:
-    return run.visitor not in ("", visitor())
+    try:
+        return run.visitor not in ("", visitor())
+    except FlowersError:  # it is damaged: whoever sees it may delete it
+        return is_private_name(run.name)
 
 
 def _ask(sure: bool) -> tuple[dict, dict]:
@@ -521,7 +531,7 @@ def _watch(
     if sign == seen.get("sign"):
         return (gr.skip(),) * len(LIVE)
     parts = {"table": runs.table(found[:LISTED_RUNS], order, overlaid), "presets": presets.cards(preset_name, source)}
-    parts |= _parts_of(run, now) if run else _parts_of_none()
+    parts |= _parts_of_whatever(run, now) if run else _parts_of_none()
     parts["shown"] = {"choices": _run_choices(found, run)}
     if shown != chosen:  # only then: somebody may be choosing another this instant
         parts["shown"]["value"] = shown
@@ -533,6 +543,15 @@ def _watch(
 
 
 _NEVER = object()
+
+
+def _parts_of_whatever(run: Run, now: Status) -> dict[str, Any]:
+    """The run's parts, or that it is damaged: whatever a disk has done to its files costs nobody their page."""
+    try:
+        return _parts_of(run, now)
+    except Exception:
+        logging.getLogger(__name__).exception("run %s cannot be shown", run.name)
+        return {**_parts_of_none(), "card": common.note(str(run.damaged("events.jsonl")), "problem")}
 
 
 def _parts_of(run: Run, now: Status) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from flowers.files import parse
+from flowers.files import check
 
 # What is read again is held to these: where a page counts up to a number, a damaged one would stop it for everybody.
 Epochs = Annotated[int, Ge(0), Le(100_000)]
 Count = Annotated[int, Ge(0), Le(1_000_000_000)]
 Positive = Annotated[int, Ge(1), Le(1_000_000_000)]
 Share = Annotated[float, Ge(0), Le(1.0001)]  # 0..1, but for how sums are rounded
-Seconds = Annotated[float, Ge(0), Le(1e10)]
+Seconds = Annotated[float, Ge(-1e10), Le(1e10)]  # what is left of a prediction may be less than none
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,20 @@ def read_event(line: bytes) -> dict[str, Any] | None:
     None for what is no event: a line that a kill cut short, one that is damaged, or another version's.
     """
     try:
-        told = json.loads(line)
-        parse(KINDS[told["kind"]], line)
+        kind = json.loads(line)["kind"]
+        return check(KINDS[kind], line)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return told
+
+
+def fits(event: dict[str, Any], classes: int) -> bool:
+    """Whether what an event tells can be of a run with so many classes."""
+    match event["kind"]:
+        case "started":
+            return len(event["classes"]) > 0
+        case "samples":
+            return all(max(one["label"], one["predicted"]) < classes for one in event["predictions"])
+        case "epoch":
+            confusion = event.get("confusion", [])
+            return not confusion or {len(confusion), *map(len, confusion)} == {classes}
+    return True

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flowers.errors import UsageError
+from flowers.errors import FlowersError, UsageError
 from flowers.files import parse, write_json
 from flowers.paths import cache_dir, runs_dir
 from flowers.training.run import Run, Status, is_held
@@ -99,10 +99,17 @@ def check_room(visitor: str = "") -> None:
     Those of programs, which are nobody's, count as one visitor's.
     """
     line = waiting()
-    if sum(run.visitor == visitor for run in line) >= MAX_WAITING_OF_ONE:
+    if sum(_is_of(run, visitor) for run in line) >= MAX_WAITING_OF_ONE:
         raise UsageError(f"{MAX_WAITING_OF_ONE} of your runs are in line already: wait until one has begun.")
     if len(line) >= MAX_WAITING:
         raise UsageError(f"{len(line)} runs are in line already: wait until one has ended, and start again.")
+
+
+def _is_of(run: Run, visitor: str) -> bool:
+    try:
+        return run.visitor == visitor
+    except FlowersError:  # it is damaged, and so nobody's
+        return not visitor
 
 
 def join(run: Run, seconds: float | None = None) -> None:

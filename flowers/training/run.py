@@ -20,21 +20,22 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, get_args
 
 from filelock import FileLock, Timeout
 
 from flowers.data.classes import clean_name
 from flowers.errors import FlowersError, UsageError
-from flowers.files import parse, recover_folder, remove_leftovers, write_json, write_whole
+from flowers.files import check, parse, recover_folder, remove_leftovers, write_json, write_whole
 from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
 from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
-from flowers.training.events import Event, read_event
+from flowers.training.events import Count, Event, Seconds, fits, read_event
 
 try:
     import fcntl
@@ -116,8 +117,9 @@ class Status:
     pid: int | None = None
     heartbeat: float = 0.0  # seconds since 1970
     message: str = ""
-    place: int = 0  # in line, also of a run that made way: 2 when one is to end before it; 0 when it is about to begin
-    seconds: float | None = None  # until its turn while it is in line, else until its end; None where unknown
+    # In line, also of a run that made way: 2 when one is to end before it; 0 when it is about to begin.
+    place: Count = 0
+    seconds: Seconds | None = None  # until its turn while it is in line, else until its end; None where unknown
 
     @property
     def active(self) -> bool:
@@ -184,7 +186,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The run's recipe. Raises FlowersError when the file is damaged."""
-        return Recipe.from_dict(self._read("recipe.json", dict[str, Any]))
+        return Recipe.from_dict(self._read("recipe.json", partial(check, dict[str, Any])))
 
     @property
     def source(self) -> str | None:
@@ -224,8 +226,11 @@ class Run:
         return self._about().note
 
     def describe(self, title: str, note: str) -> None:
-        """Give it a name (empty: the folder's) and a note. Raises UsageError when one is too long."""
-        title, note = clean_name(title), "\n".join(map(clean_name, note.splitlines())).strip()
+        """Give it a name (empty: the folder's) and a note; each of their lines is cleaned as a class name is.
+
+        Raises UsageError when one is too long.
+        """
+        title, note = clean_name(title), _clean_lines(note)
         for text, most, what in ((title, MAX_TITLE, "name"), (note, MAX_NOTE, "note")):
             if len(text) > most:
                 raise UsageError(f"The {what} has {len(text)} characters: shorten it to {most} or fewer.")
@@ -233,9 +238,10 @@ class Run:
 
     def _about(self) -> About:
         try:
-            return parse(About, (self.folder / "about.json").read_bytes())
+            about = parse(About, (self.folder / "about.json").read_bytes())
         except (OSError, ValueError):  # nobody described it yet, or the file is damaged
             return About()
+        return About(clean_name(about.title), _clean_lines(about.note))
 
     def delete(self) -> None:
         """Remove the folder with all it holds. Raises UsageError while it is at work or waits for its turn."""
@@ -273,6 +279,7 @@ class Run:
 
     def set_status(self, state: State, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""
+        assert state in get_args(State)
         status = Status(state, os.getpid(), time.time(), message, place, seconds)
         write_json(self.folder / "status.json", asdict(status))
 
@@ -332,8 +339,12 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """What training said, as one story: what a kill made it say twice is told once."""
         story: list[dict[str, Any]] = []
+        classes = 0
         for event in self._lines():
+            if not fits(event, classes):  # it is damaged
+                continue
             if event["kind"] == "started":
+                classes = len(event["classes"])
                 here = (event["epoch"], event["step"])
                 story = [e for e in story if e["kind"] != "finished" and _when(e) <= here]
             story.append(event)
@@ -365,15 +376,16 @@ class Run:
         return (self.folder / "best").exists()
 
     def _wish(self) -> Wish:
-        return self._read("data.json", Wish)
+        return self._read("data.json", partial(parse, Wish))
 
-    def _read(self, name: str, kind: type[T]) -> T:
+    def _read(self, name: str, understand: Callable[[bytes], T]) -> T:
         try:
-            return parse(kind, (self.folder / name).read_bytes())
+            return understand((self.folder / name).read_bytes())
         except (OSError, ValueError) as error:
-            raise self._damaged(name) from error
+            raise self.damaged(name) from error
 
-    def _damaged(self, name: str) -> FlowersError:
+    def damaged(self, name: str) -> FlowersError:
+        """What to tell whoever meets a file of the run that holds what it cannot."""
         return FlowersError(f"The run {self.name} is damaged: its {name} cannot be read; start a new run.")
 
     def _lines(self) -> Iterator[dict[str, Any]]:
@@ -382,6 +394,10 @@ class Run:
         except OSError:
             return
         yield from filter(None, map(read_event, lines))  # a line may be being written this instant
+
+
+def _clean_lines(text: str) -> str:
+    return "\n".join(map(clean_name, text.splitlines())).strip()
 
 
 def list_runs(folder: Path | None = None) -> list[Run]:
@@ -423,6 +439,11 @@ def _can_share(file: BinaryIO) -> bool:
 def _is_private(source: str | None) -> bool:
     """Whether the photos are a visitor's own."""
     return source is not None and Path(source).is_relative_to(albums_dir())
+
+
+def is_private_name(name: str) -> bool:
+    """Whether a run of this name was made on a visitor's own photos; for where its files cannot be read."""
+    return bool(re.search(r"-[0-9a-f]{12}(-\d+)?$", name))
 
 
 def _new_folder(preset: str, private: bool) -> Path:

@@ -1,6 +1,7 @@
 """What a run's events amount to: the curves, where it is, how long it will take. The page and the API read this."""
 
 import functools
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -143,9 +144,11 @@ def tell(events: list[dict[str, Any]]) -> Story:
         notes=start.get("notes", []),
         photos=photos,
         finished=finished,
-        loss=_step_points(steps, start["steps"])
-        + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]
-        + [Point(e["epoch"] + 1, e["val_loss"], "validation") for e in epochs],
+        loss=_drawable(
+            _step_points(steps, start["steps"])
+            + [Point(e["epoch"] + 1, e["train_loss"], "training") for e in epochs]
+            + [Point(e["epoch"] + 1, e["val_loss"], "validation") for e in epochs]
+        ),
         accuracy=[Point(e["epoch"] + 1, e["train_accuracy"], "training") for e in epochs]
         + [Point(e["epoch"] + 1, e["val_accuracy"], "validation") for e in epochs],
         samples=samples[-1]["predictions"] if samples else [],
@@ -157,6 +160,11 @@ def tell(events: list[dict[str, Any]]) -> Story:
         judged=folded["photos"] if folded and not (best and best["epoch"]) else start["val_photos"],
         past=_looks(epochs, samples),
     )
+
+
+def _drawable(points: list[Point]) -> list[Point]:
+    """Those that are numbers: half precision may say that a loss is infinite."""
+    return [point for point in points if math.isfinite(point.y)]
 
 
 def _looks(epochs: list[dict[str, Any]], samples: list[dict[str, Any]]) -> list[Look]:

@@ -28,7 +28,7 @@ MODULES = (  # what a run imports on its way
     "flowers.cli", "flowers.data.archive", "flowers.data.manifest", "flowers.data.sources",
     "flowers.evaluation.calibration", "flowers.inference", "flowers.training.story", "flowers.training.train",
     "accelerate", "huggingface_hub.serialization", "multiprocessing.synchronize", "numpy.ctypeslib", "numpy.ma",
-    "torch._dynamo", "tqdm",
+    "pydantic", "torch._dynamo", "tqdm",
 )  # fmt: skip
 NETWORKS = ("resnet18", "efficientnet_lite0")  # one of each library: that is imported when a network is built
 

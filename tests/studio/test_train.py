@@ -25,7 +25,7 @@ from flowers.training import queue
 from flowers.training.events import Folded, Probing
 from flowers.training.process import MAKES_WAY
 from flowers.training.run import Run, Status
-from flowers.training.story import Story, read_story
+from flowers.training.story import Story, _read_story, read_story
 from tests.scripted import finished_run
 from tests.studio.visiting import visit
 
@@ -626,7 +626,6 @@ def told_run(tmp_path_factory) -> Path:
         for event in (Probing(0, 10, 40, 0.5), Folded(0, 5, 40, 0.8, 0.1, [(10, 0.5), (40, 0.8)], 1.0)):
             run.append(event)
         queue.join(run, 5.0)
-        run.set_status("done")
         return run.folder
 
 
@@ -638,9 +637,59 @@ def test_whatever_is_in_a_file_of_a_run_everybody_has_their_page(told_run, name,
     make_run("sound", age=5)
     shutil.copytree(told_run, runs_dir() / "told")
     (runs_dir() / "told" / name).write_bytes(data.draw(damaged((told_run / name).read_bytes())))
-    for story in (read_story, runs._facts, common._private_to):
-        getattr(story, "cache_clear", lambda: None)()
+    for remembered in (_read_story, runs._facts, common._private_to, train._started_by):
+        remembered.cache_clear()
     told = [tick(), tick("told", overlaid=("told", "sound"), order="accuracy"), tick("sound")]
-    json.dumps([str(one) for one in told]).encode()
+    assert all("sound" in one["table"] for one in told)
+    check_sendable(told)
+    queue.check_room(visitor())
+
+
+def check_sendable(told: list[dict[str, Any]]) -> None:
+    """What Gradio sends is UTF-8."""
+    parts = [part for one in told for name, part in one.items() if name != "seen"]
+    json.dumps(parts, ensure_ascii=False, default=str).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "instead"),
+    [
+        ("events.jsonl", '"label": 1,', '"label": 9,'),
+        ("events.jsonl", '"confusion": [[', '"confusion": [[1], ['),
+        ("events.jsonl", '"classes": ["daisy", ', '"classes": ['),
+        ("events.jsonl", '"val_loss": 0.7,', '"val_loss": 1e999,'),
+        ("data.json", '"garden"', '"x\\u0000y"'),
+        ("data.json", '"continues": null', '"continues": "' + 300 * "a" + '"'),
+        ("data.json", '"visitor": ""', '"visitor": null'),
+        ("data.json", "null", "nul"),
+        ("recipe.json", "{", ""),
+        ("status.json", '"seconds": ', '"seconds": -1e999, "was": '),
+    ],
+)
+def test_one_wrong_value_in_a_run_costs_nobody_their_page(told_run, name, written, instead):
+    make_run("sound", age=5)
+    shutil.copytree(told_run, runs_dir() / "told")
+    text = (told_run / name).read_text()
+    assert written in text
+    (runs_dir() / "told" / name).write_text(text.replace(written, instead))
+    told = [tick(), tick("told", overlaid=("told", "sound")), tick("sound")]
     assert all("sound" in one["table"] and "told" in one["table"] for one in told)
-    assert queue.waiting() is not None
+    check_sendable(told)
+    queue.check_room(visitor())
+    runs.rows(common.visible_runs(), "-preset")
+    train._press_delete("sound")
+    assert "sound" not in tick()["table"]
+
+
+def test_a_run_on_somebodys_photos_stays_theirs_when_it_is_damaged():
+    run = Run.create(None, Recipe(), str(albums_dir() / "somebody"), "fast", "somebody")
+    (run.folder / "data.json").write_text("{")
+    assert run not in common.visible_runs()
+
+
+def test_a_damaged_file_of_paces_is_as_none(monkeypatch):
+    presets._file().parent.mkdir(parents=True)
+    for content in (b'{"auto"', b"\xff", b"3", b'{"auto": 3}', b'{"auto": ["a", "b"]}'):
+        presets._file().write_bytes(content)
+        presets._read.cache_clear()
+        assert presets.known() is not None and tick()["presets"]

@@ -25,7 +25,7 @@ from flowers.models.checkpoint import find_checkpoint, load_model, load_weights
 from flowers.paths import PROJECT, runs_dir
 from flowers.recipe import Recipe
 from flowers.training import run as module
-from flowers.training.events import Epoch, Probing, Samples, Started, Step, Validating
+from flowers.training.events import Epoch, Prediction, Probing, Samples, Started, Step, Validating
 from flowers.training.process import perform
 from flowers.training.run import Position, Run, list_runs, pack_state
 from flowers.training.story import read_story
@@ -723,6 +723,16 @@ def test_a_damaged_description_is_none(tmp_path, content):
     run = Run.create(tmp_path / "run", Recipe(), None)
     (run.folder / "about.json").write_text(content)
     assert (run.title, run.note) == ("run", "")
+
+
+def test_a_path_that_is_not_utf_8_is_read_as_it_was_written(tmp_path):
+    path = os.fsdecode(b"/data/fotos\xe9")
+    run = Run.create(tmp_path / "run", Recipe(init=path), path)
+    run.set_status("failed", f"There is nothing in {path}.")
+    run.append(started())
+    run.append(Samples(0, [Prediction(f"{path}/1.jpg", 0, 1, 0.5)]))
+    assert (run.source, run.recipe.init, run.status().state) == (path, path, "failed")
+    assert [event["kind"] for event in run.events()] == ["started", "samples"]
 
 
 def test_a_run_is_deleted_whole_but_never_while_it_is_at_work(tmp_path):
