@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from flowers.data.sources import KNOWN, local, resolve
+from flowers.data.sources import KNOWN, default_source, local, resolve
 from flowers.errors import FlowersError
 from flowers.evaluation.metrics import accuracy_interval
 from flowers.recipe import KNOBS
@@ -317,6 +317,7 @@ def _thumb(run: Run, photo: str) -> str:
 
 def _root(source: str | None) -> Path:
     """The folder that a run's photos lie in. Raises FlowersError where it would have to be fetched first."""
+    source = source or default_source()
     if source in KNOWN and not local(source):
         raise FlowersError(f"The photos of {source} are not here.")
     return _resolved(source)

@@ -629,6 +629,7 @@ def told_run(tmp_path_factory) -> Path:
         return run.folder
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["events.jsonl", "status.json", "data.json", "about.json", "recipe.json", "ticket"])
 @hypothesis.given(data=st.data())
 @hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
