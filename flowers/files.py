@@ -43,12 +43,17 @@ def check(kind: Any, content: bytes) -> Any:
     """
     try:
         told = json.loads(content)
-        if b"\\u" in content:  # maybe half a character, as Python has it for a byte of a path that is not UTF-8
-            content = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
-        _reader(kind).validate_json(content, strict=True)
+        require(kind, told, content)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return told
+
+
+def require(kind: Any, told: Any, content: bytes) -> None:
+    """As ``check``, where what the JSON ``content`` holds is known already: ``told``. Raises ValueError likewise."""
+    if b"\\u" in content:  # maybe half a character, as Python has it for a byte of a path that is not UTF-8
+        content = json.dumps(told, ensure_ascii=False).encode("utf-8", "replace")
+    _reader(kind).validate_json(content, strict=True)
 
 
 def parse(kind: type[T], content: bytes) -> T:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from flowers.files import check
+from flowers.files import require
 
 # What is read again is held to these: where a page counts up to a number, a damaged one would stop it for everybody.
 Epochs = Annotated[int, Ge(0), Le(100_000)]
@@ -156,10 +156,11 @@ def read_event(line: bytes) -> dict[str, Any] | None:
     None for what is no event: a line that a kill cut short, one that is damaged, or another version's.
     """
     try:
-        kind = json.loads(line)["kind"]
-        return check(KINDS[kind], line)
+        told = json.loads(line)
+        require(KINDS[told["kind"]], told, line)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+    return told
 
 
 def fits(event: dict[str, Any], classes: int) -> bool:
