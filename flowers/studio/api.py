@@ -21,11 +21,11 @@ def build() -> None:
         picture = gr.Image(format="jpeg")
         call = gr.Button()
     # A photo has to come in through a real component: only those check that the file is an upload.
-    call.click(common.in_words(classify.classify), [photo, checkpoint], result, api_name="classify",
+    call.click(classify.classify, [photo, checkpoint], result, api_name="classify",
                concurrency_id="answers", concurrency_limit=2)  # fmt: skip
-    call.click(common.in_words(classify.explain), [photo, checkpoint, label], [picture, result], api_name="explain",
+    call.click(classify.explain, [photo, checkpoint, label], [picture, result], api_name="explain",
                **classify.REASONS)  # fmt: skip
-    call.click(common.in_words(augment.augment_file), [photo, settings, count, seed], pictures, api_name="augment",
+    call.click(augment.augment_file, [photo, settings, count, seed], pictures, api_name="augment",
                concurrency_id=common.COMPUTE, concurrency_limit=1)  # fmt: skip
 
     def start_training(preset: str = "report", source: str = "garden", settings: dict[str, Any] | None = None) -> dict:
@@ -46,6 +46,6 @@ def build() -> None:
         return evaluate.measure(checkpoint, source, split).to_dict()
 
     for function in (start_training, training_status, stop_training):
-        gr.api(common.in_words(function), api_name=function.__name__)
-    gr.api(common.in_words(evaluate_checkpoint), api_name="evaluate", concurrency_id=common.COMPUTE,
+        gr.api(function, api_name=function.__name__)
+    gr.api(evaluate_checkpoint, api_name="evaluate", concurrency_id=common.COMPUTE,
            concurrency_limit=1)  # fmt: skip

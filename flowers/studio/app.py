@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
+from flowers.errors import UsageError
 from flowers.studio import (
     allow_mcp,
     api,
@@ -17,6 +18,7 @@ from flowers.studio import (
     common,
     evaluate,
     examples,
+    faults,
     help,
     links,
     photos,
@@ -24,8 +26,12 @@ from flowers.studio import (
     tour,
     train,
 )
+from flowers.studio.door import Door, Hosts
 from flowers.studio.language import COOKIE, InLanguage, say
+from flowers.studio.limits import Limits, limits
+from flowers.studio.sessions import Sessions
 from flowers.studio.theme import CSS, HEAD, theme
+from flowers.studio.turns import take_turns
 from flowers.studio.visitors import Remember
 from flowers.training.process import stop_all_started_here
 
@@ -181,7 +187,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error('--mcp needs the package mcp: pip install "mcp<2"')
     _reach_itself(options.host)
     opened = threading.Event()
-    page = in_line(build(opened.set))
+    try:
+        bounds = limits()
+    except UsageError as error:
+        parser.error(str(error))
+    page = build(opened.set)
+    sessions = in_line(page, bounds)
+    middleware = [
+        Middleware(InLanguage), Middleware(Remember),
+        Middleware(Door, hosts=Hosts.of(options.host, options.share), limits=bounds, sessions=sessions),
+    ]  # fmt: skip
     try:
         page.launch(
             server_name=options.host,
@@ -200,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
-            app_kwargs={"routes": help.routes(), "middleware": [Middleware(InLanguage), Middleware(Remember)]},
+            app_kwargs={"routes": help.routes(), "middleware": middleware},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         page.block_thread()
@@ -210,11 +225,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stop_all_started_here()
 
 
-def in_line(page: gr.Blocks) -> gr.Blocks:
-    """The page, whose events are answered in turn."""
-    page.queue(default_concurrency_limit=4, max_size=200)
+def in_line(page: gr.Blocks, bounds: Limits) -> Sessions:
+    """Have the page's events answered in turn, and end in a sentence; gives what is kept for those who ask."""
+    sessions = Sessions(page, *bounds.pair("sessions"))
+    page.queue(default_concurrency_limit=4, api_open=False)
     page._queue.sleep_when_free = LOOK_SECONDS
-    return page
+    take_turns(page, bounds, sessions)
+    faults.in_sentences(page)
+    return sessions
 
 
 def _reach_itself(host: str | None) -> None:

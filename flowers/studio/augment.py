@@ -74,7 +74,7 @@ def build(tabs: gr.Tabs, training: Any) -> None:
     # In the browser alone: the changed seed then shows new pictures.
     again.click(None, seed, seed, js="seed => (seed ?? 0) + 1", api_visibility="private")
     use.click(
-        common.in_words(_use),
+        _use,
         controls,
         [*(training.knobs[name] for name in FIELDS), tabs],
         api_visibility="private",

@@ -5,7 +5,6 @@ import functools
 import html
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +39,6 @@ class PhotoInput(gr.Image):
 
     def preprocess(self, payload: Any) -> str | None:
         return payload.path if payload else None
-
-
-def in_words(function: Callable) -> Callable:
-    """``function`` with its FlowersErrors shown on the page as a message, without a traceback in the server's log."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except FlowersError as error:
-            raise gr.Error(sentence(str(error)), title=say("error.title"), print_exception=False) from error
-
-    return wrapped
 
 
 # Checkpoints

@@ -85,7 +85,7 @@ def build(tab: gr.Tab) -> ShareTab:
         )  # fmt: skip
     checkpoint.input(lambda: common.note(say("share.empty")), None, taken, **quiet)
     call.input(
-        common.in_words(_examples), [address, checkpoint, call], [examples, mcp], js=ADDRESS,
+        _examples, [address, checkpoint, call], [examples, mcp], js=ADDRESS,
         trigger_mode="always_last", **quiet,
     )  # fmt: skip
     made = {"show_progress_on": taken, **private}
@@ -94,7 +94,7 @@ def build(tab: gr.Tab) -> ShareTab:
         onnx.click(
             _take_onnx, checkpoint, [taken, file], concurrency_id=common.COMPUTE, concurrency_limit=1, **made
         ),
-        save_card.click(common.in_words(_take_card), checkpoint, file, **quiet),
+        save_card.click(_take_card, checkpoint, file, **quiet),
     ):  # fmt: skip
         event.success(None, file, None, js=f"(file) => file && ({SAVE})(file)", **quiet)
     hub.send.click(

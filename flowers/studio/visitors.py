@@ -4,11 +4,15 @@ It is no account: whoever clears the cookie starts anew, and nobody can take ano
 """
 
 import hashlib
+import ipaddress
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import HTTPConnection
+
+from flowers.studio.limits import Who
 
 COOKIE = "flowers_visitor"
 KEPT_SECONDS = 365 * 24 * 3600
@@ -31,6 +35,36 @@ def visitor() -> str:
         return "nobody"
     secret = request.cookies.get(COOKIE) or request.session_hash or ""
     return hashlib.sha256(f"visitor {secret}".encode()).hexdigest()[:32] if secret else "nobody"
+
+
+def who(connection: HTTPConnection) -> Who:
+    """Whoever asks, as limits know them: by the cookie, or a program that keeps none by its address alone."""
+    address = address_of(connection)
+    return Who(connection.cookies.get(COOKIE) or address, address)
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """Where a request comes from: an IPv4 address, or the /64 network that a household has of IPv6.
+
+    A proxy on this machine is believed, by uvicorn. Another, as on a Space, is with ``FLOWERS_BEHIND_PROXY``: the last
+    public address that it names counts, for what stands before that one is the visitor's own word.
+    """
+    told = connection.client.host if connection.client else ""
+    if os.environ.get("FLOWERS_BEHIND_PROXY") or os.environ.get("SPACE_ID"):
+        named = connection.headers.get("x-forwarded-for", "").split(",")
+        told = next((name.strip() for name in reversed(named) if _is_public(name.strip())), told)
+    try:
+        address = ipaddress.ip_address(told)
+    except ValueError:
+        return told
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else told
+
+
+def _is_public(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_global
+    except ValueError:
+        return False
 
 
 class Remember:

@@ -8,6 +8,7 @@ import pytest
 
 from flowers.paths import PROJECT
 from flowers.studio.app import LOOK_SECONDS, build, in_line
+from flowers.studio.limits import Limits
 
 # The app as `python app.py` starts it, in a process whose `import torch` never ends.
 ENDLESS_TORCH = """
@@ -75,7 +76,8 @@ def test_where_nobody_asks_anything_the_studio_rests(monkeypatch):
     slept = []
 
     async def wait_for_events():
-        queue = in_line(build())._queue
+        in_line(page := build(), Limits())
+        queue = page._queue
 
         async def sleep(seconds):
             slept.append(seconds)

@@ -8,14 +8,13 @@ import re
 import string
 import tomllib
 
-import gradio as gr
 import pytest
 
 from flowers.data.decode import decode_image
-from flowers.errors import UsageError
+from flowers.errors import DecodeError, UsageError
 from flowers.paths import PROJECT
 from flowers.recipe import KNOBS
-from flowers.studio import common, language
+from flowers.studio import language
 from flowers.studio.language import FOLDER, LANGUAGES, _with_words, chosen, say, sentence, text, texts
 from tests.studio.visiting import visit
 
@@ -247,7 +246,8 @@ def test_a_sentence_of_the_engine_is_put_into_the_visitors_language_with_its_val
     with visit(language="zh-CN"):
         assert sentence(str(error.value)) == "epochs 必须是数，不能是 '{x}'：请给出从 1 到 1000 的整数。"
         assert sentence("Nobody has said this.") == "Nobody has said this."
-        with pytest.raises(gr.Error, match="是文本文件，不是照片"):
-            common.in_words(lambda: decode_image(b"hello, this is text", name="a.jpg"))()
+        with pytest.raises(DecodeError) as error_of_photo:
+            decode_image(b"hello, this is text", name="a.jpg")
+        assert "是文本文件，不是照片" in sentence(str(error_of_photo.value))
     with visit(language="en"):
         assert sentence(str(error.value)) == str(error.value)

@@ -1,0 +1,70 @@
+"""Whatever goes wrong while an event is answered is one sentence for the visitor, and little for the log."""
+
+import collections
+import logging
+import re
+import traceback
+from typing import Any, Literal
+
+import gradio as gr
+
+from flowers.errors import FlowersError
+from flowers.studio.language import chosen, text, translated
+
+UNREADABLE = "This request could not be understood: reload the page, and try again."
+FAULT = "Something went wrong here, which is not your fault: try again, or tell whoever runs this studio."
+
+logger = logging.getLogger(__name__)
+_seen: collections.Counter[str] = collections.Counter()  # by places in the code, of which there are not many
+
+
+class _Unreadable(Exception):
+    """What a page or a program sent is nothing that the event takes."""
+
+
+def in_sentences(page: gr.Blocks) -> None:
+    """Have the page's events end in a sentence, whatever they raise: a ``FlowersError`` in its own."""
+    process, preprocess = page.process_api, page.preprocess_data
+
+    async def preprocess_or_tell(*args: Any, **options: Any) -> list[Any]:
+        try:
+            return await preprocess(*args, **options)
+        except Exception as error:  # as many kinds as there are components
+            tell(error, "the input of an event", "line")
+            raise _Unreadable from None
+
+    async def process_or_tell(block_fn: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return await process(block_fn, *args, **options)
+        except gr.Error as error:
+            if not error.print_exception:  # our own
+                raise
+            tell(error, _name(block_fn))
+            said = FAULT
+        except FlowersError as error:
+            said = str(error)
+        except _Unreadable:
+            said = UNREADABLE
+        except Exception as error:
+            tell(error, _name(block_fn))
+            said = FAULT
+        language = chosen(getattr(options.get("request"), "headers", None) or {})
+        title = text(language, "error.title")
+        raise gr.Error(translated(said, language), title=title, print_exception=False)
+
+    page.process_api, page.preprocess_data = process_or_tell, preprocess_or_tell
+
+
+def tell(error: BaseException, where: str, how: Literal["line", "traceback"] = "traceback") -> None:
+    """Log an error, when it is the first of its place, and then the tenth, the hundredth: visitors fill no disk."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
+    _seen[place] += 1
+    if re.fullmatch("10*", str(_seen[place])):
+        words = "".join(c if c.isprintable() else " " for c in f"{where[:200]}: {error}")
+        first = how == "traceback" and _seen[place] == 1
+        logger.warning("%s (%d so far), %.400s", place, _seen[place], words, exc_info=error if first else None)
+
+
+def _name(block_fn: Any) -> str:
+    return str(getattr(block_fn, "api_name", None) or getattr(block_fn, "name", None) or block_fn)

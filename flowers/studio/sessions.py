@@ -1,0 +1,81 @@
+"""What Gradio keeps for a page or a program's call: half a megabyte, and by itself for as long as the server runs."""
+
+import collections
+import contextlib
+import time
+from collections.abc import Iterator
+
+import gradio as gr
+
+from flowers.studio.limits import Shares, Who
+
+NOBODY = Who("", "")
+KEPT_SECONDS = 3600  # after its last call, of a page that has been closed: somebody may come back to it
+MAX_NAME = 64  # characters that a page may call its session by: it chooses about a dozen
+TIDY_AT = 20  # sessions that have been added since the last look
+
+
+class Sessions:
+    """Those of a page that Gradio serves; for the thread of its event loop.
+
+    Args:
+        each, total: how many without an open page are kept, a visitor's and all.
+    """
+
+    def __init__(self, page: gr.Blocks, each: int, total: int) -> None:
+        self.page = page
+        self.each, self.total = each, total
+        self._open: collections.Counter[str] = collections.Counter()
+        self._whose: dict[str, Who] = {}
+        self._left = 0
+
+    @contextlib.contextmanager
+    def watched(self, name: str | None, asking: Who) -> Iterator[None]:
+        """While somebody's page or program stays connected to hear of a session."""
+        if name is None or len(name) > MAX_NAME:
+            yield
+            return
+        self.belongs(name, asking)
+        self._open[name] += 1
+        try:
+            yield
+        finally:
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+            self.tidy()
+
+    def belongs(self, name: str, asking: Who) -> None:
+        """Know whose a session is: it counts among theirs."""
+        self._whose[name] = asking
+
+    def tidy(self) -> None:
+        """Forget sessions that nobody comes back to, once there are more than at the last look."""
+        if len(self._held()) >= self._left + TIDY_AT or len(self._whose) > 2 * self.total + len(self._open):
+            self.forget_old()
+
+    def forget_old(self) -> None:
+        """Forget what has been closed for long, and of what was closed lately, where it is too much, the oldest."""
+        held, kept = self._held(), Shares(self.each, self.total)
+        used = self.page.state_holder.time_last_used
+        busy = {event.session_hash for event in list(self.page._queue.event_ids_to_events.values())}
+        for name in reversed(list(held)):  # the latest used comes last there
+            if name in self._open or name in busy:
+                continue
+            age = time.time() - used[name].timestamp() if name in used else 0.0
+            if age > KEPT_SECONDS or not kept.take(self._whose.get(name, NOBODY)):
+                self._forget(name)
+        for name in self._whose.keys() - held.keys() - self._open.keys() - busy:
+            self._forget(name)
+        self._left = len(held)
+
+    def _held(self) -> dict:
+        return self.page.state_holder.session_data
+
+    def _forget(self, name: str) -> None:
+        queue = self.page._queue
+        for kept in (
+            self._held(), self.page.state_holder.time_last_used, queue.pending_event_ids_session,
+            queue.pending_messages_per_session, self._whose,
+        ):  # fmt: skip
+            kept.pop(name, None)

@@ -1,0 +1,78 @@
+"""Whose event is answered next. Gradio answers them as they come: whoever sends two hundred is answered first."""
+
+import collections
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import gradio as gr
+from gradio.queueing import Event, Queue
+from starlette.requests import Request
+
+from flowers.studio.language import chosen, translated
+from flowers.studio.limits import Limits, Shares, Who
+from flowers.studio.sessions import MAX_NAME, Sessions
+from flowers.studio.visitors import who
+
+
+def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
+    """Have the page's line hold as much as ``limits`` say, and visitors be answered in turn.
+
+    Among addresses, and among the visitors of each, who has had least comes first: twice as many cookies from one place
+    get nothing more. A page's own events stay in their order.
+    """
+    queue, push = page._queue, page._queue.push
+    queue.max_size = None  # counted here
+    queue.compute_analytics_summary = lambda records: {}  # of the last ten thousand, at every event that fails
+
+    async def push_in_turn(body: Any, request: Request, username: str | None) -> tuple[bool, str, str]:
+        asking = who(request)
+        if refusal := _why_not(page, body, asking, limits):
+            return False, translated(refusal, chosen(request.headers)), "error"
+        done, name, state = await push(body, request, username)
+        if done:
+            sessions.belongs(body.session_hash, asking)
+        if event := queue.event_ids_to_events.get(name):
+            line = queue.event_queue_per_concurrency_id[event.concurrency_id]
+            line.queue[:] = in_turn(line.queue, _at_work(queue, event.concurrency_id))
+            if line.queue and line.queue[-1] is not event:
+                queue.broadcast_estimations(event.concurrency_id)
+        return done, name, state
+
+    queue.push = push_in_turn
+
+
+def _why_not(page: gr.Blocks, body: Any, asking: Who, limits: Limits) -> str:
+    """Why an event may not stand in line; empty where it may."""
+    if body.fn_index not in page.fns or len(body.session_hash or "") > MAX_NAME:
+        return "This page is of another version of the studio: reload it."
+    in_line = Shares(*limits.pair("waiting"))
+    for line in page._queue.event_queue_per_concurrency_id.values():
+        for event in line.queue:
+            in_line.take(who(event.request))
+    if in_line.has_room(asking):
+        return ""
+    if in_line.taken(asking) >= in_line.each:
+        return f"You have {in_line.each} requests in line: wait until some are answered."
+    return "Too many requests are in line: wait a moment, and try again."
+
+
+def in_turn(waiting: Sequence[Event], at_work: Sequence[Event]) -> list[Event]:
+    """The events in the order in which they are to be answered, while ``at_work`` are."""
+    came = sorted(waiting, key=lambda event: event.enqueue_time)
+    of_visitor = _places(came, at_work, lambda event: who(event.request))
+    inside = sorted(came, key=of_visitor.__getitem__)
+    of_address = _places(inside, at_work, lambda event: who(event.request).address)
+    return sorted(came, key=of_address.__getitem__)
+
+
+def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Event], Hashable]) -> dict[Event, int]:
+    """How many of the same ``key`` come before each event."""
+    before, places = collections.Counter(map(key, at_work)), {}
+    for event in events:
+        places[event] = before[key(event)]
+        before[key(event)] += 1
+    return places
+
+
+def _at_work(queue: Queue, line: str) -> list[Event]:
+    return [event for job in queue.active_jobs if job for event in job if event.concurrency_id == line]

@@ -1,0 +1,73 @@
+"""Whatever an event raises, its visitor gets a sentence, and the log a line."""
+
+import json
+import logging
+
+import pytest
+
+from flowers.studio import faults
+from tests.studio.serving import served
+
+READ = "This request could not be understood: reload the page, and try again."
+FAULT = "Something went wrong here, which is not your fault: try again, or tell whoever runs this studio."
+USAGE = "rotation cannot be 999: give a number from 0 to 180 (degrees)."
+
+
+@pytest.fixture(scope="module")
+def serving():
+    with served() as serving:
+        yield serving
+
+
+def told(serving, word, language: str = "en") -> str:
+    """What the page hears of an event that ``word`` makes fail."""
+    with serving.browser(headers={"accept-language": language}) as browser:
+        asked = serving.join(browser, word, "raises", session="somebody")
+        assert asked.status_code == 200
+        heard = serving.heard(browser, "somebody")
+    done = [json.loads(line[6:]) for line in heard.splitlines() if "process_completed" in line]
+    assert [one["success"] for one in done] == [False]
+    return done[0]["output"]["error"]
+
+
+@pytest.mark.parametrize(("kind", "words"), [("usage", USAGE), ("ours", "Ours."), ("theirs", FAULT), ("other", FAULT)])
+def test_an_error_is_a_sentence_that_tells_no_secret(serving, kind, words):
+    assert told(serving, kind) == words
+
+
+def test_it_is_in_the_visitors_language(serving):
+    assert told(serving, "usage", "zh") == "rotation 不能是 999：请给出从 0 到 180 的数（度）。"
+    assert told(serving, "other", "zh").startswith("这里出了错")
+
+
+@pytest.mark.parametrize("data", [[], {}, None, "x", [[[]]]])
+def test_an_input_of_the_wrong_shape_is_a_sentence(serving, data):
+    number = next(key for key, event in serving.page.fns.items() if event.api_name == "raises")
+    with serving.browser() as browser:
+        answer = browser.post("queue/join", json={"fn_index": number, "data": data, "session_hash": "wrong"})
+        if answer.status_code == 200:
+            assert READ in (heard := serving.heard(browser, "wrong")) or FAULT in heard
+        else:
+            assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize("name", ["nothing", "quick"])
+def test_a_program_that_calls_what_there_is_not_gets_a_sentence(serving, name):
+    with serving.browser() as browser:
+        answer = browser.post(f"call/v2/{name}", json={"wrong": 1})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == READ
+
+
+def test_the_log_has_a_traceback_once_and_then_few_lines(caplog):
+    faults._seen.clear()
+    with caplog.at_level(logging.WARNING):
+        for number in range(1000):
+            try:
+                raise ValueError(f"evil\n\x1b[31m {number}" * 100)
+            except ValueError as error:
+                faults.tell(error, "somewhere")
+    assert [record.args[1] for record in caplog.records] == [1, 10, 100, 1000]
+    assert [bool(record.exc_info) for record in caplog.records] == [True, False, False, False]
+    assert all("\n" not in record.getMessage() and "\x1b" not in record.getMessage() for record in caplog.records)
+    assert all(len(record.getMessage()) < 1000 for record in caplog.records)

@@ -1,0 +1,86 @@
+"""Whose event is answered next."""
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
+
+from flowers.studio.limits import Limits
+from flowers.studio.turns import in_turn
+from flowers.studio.visitors import who
+from tests.studio.serving import served
+from tests.waiting import wait_until
+
+
+class Event:
+    """As Gradio's, as far as turns look at it."""
+
+    def __init__(self, visitor: str, address: str, time: float) -> None:
+        headers = [(b"cookie", f"flowers_visitor={visitor}".encode())]
+        self.request = HTTPConnection({"type": "http", "headers": headers, "client": (address, 1)})
+        self.enqueue_time = time
+        self.name = f"{visitor}{time}"
+
+
+def names(events) -> list[str]:
+    return [event.name for event in events]
+
+
+def test_visitors_are_answered_one_after_the_other():
+    greedy = [Event("g", "10.0.0.1", time) for time in range(5)]
+    others = [Event("a", "10.0.0.2", 10), Event("b", "10.0.0.3", 11), Event("a", "10.0.0.2", 12)]
+    assert names(in_turn([*greedy, *others], [])) == ["g0", "a10", "b11", "g1", "a12", "g2", "g3", "g4"]
+    assert names(in_turn([*greedy, *others], [greedy[0]])) == ["a10", "b11", "g0", "a12", "g1", "g2", "g3", "g4"]
+
+
+def test_more_cookies_from_one_place_get_nothing_more():
+    greedy = [Event(f"g{number}-", "10.0.0.1", number) for number in range(5)]
+    others = [Event("a", "10.0.0.2", 10), Event("a", "10.0.0.2", 11)]
+    assert names(in_turn([*greedy, *others], []))[:4] == ["g0-0", "a10", "g1-1", "a11"]
+
+
+def test_behind_one_address_a_class_shares_what_it_gets():
+    greedy = [Event("g", "10.0.0.1", time) for time in range(3)]
+    pupil = Event("p", "10.0.0.1", 10)
+    assert names(in_turn([*greedy, pupil], [])) == ["g0", "p10", "g1", "g2"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["10.0.0.1", "10.0.0.2"])), max_size=30), st.data())
+def test_whoever_comes_none_is_lost_and_each_keeps_the_order(asked, data):
+    events = [Event(visitor, address, time) for time, (visitor, address) in enumerate(asked)]
+    at_work = [one for one in events if data.draw(st.booleans())]
+    turned = in_turn(data.draw(st.permutations([one for one in events if one not in at_work])), at_work)
+    assert {id(one) for one in turned} | {id(one) for one in at_work} == {id(one) for one in events}
+    for one, other in itertools.combinations(turned, 2):
+        if who(one.request) == who(other.request):
+            assert one.enqueue_time < other.enqueue_time
+
+
+def test_one_visitor_fills_no_line_and_the_others_come_in_between():
+    with served(Limits(waiting=4, all_waiting=20)) as serving, serving.browser("greedy") as greedy:
+        asked = [serving.join(greedy, f"g{number}") for number in range(8)]
+        assert [answer.status_code for answer in asked].count(200) in (4, 5)  # one is at work, or will be
+        refused = [answer.json()["detail"] for answer in asked if answer.status_code != 200]
+        assert set(refused) == {"You have 4 requests in line: wait until some are answered."}
+        with serving.browser("honest") as honest:
+            assert serving.join(honest, "h").status_code == 200
+            line = serving.page._queue.event_queue_per_concurrency_id
+            wait_until(lambda: any(event.session_hash == "h" for queue in line.values() for event in queue.queue))
+            serving.go_on.set()
+            assert "process_completed" in serving.heard(honest, "h")
+    assert serving.done.index("h") <= 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"fn_index": 999}, {"fn_index": -1}, {"fn_index": None}, {"fn_index": 0, "session_hash": "x" * 10_000_000}],
+)
+def test_an_event_that_is_none_of_the_page_is_refused(asked):
+    with served() as serving, serving.browser() as browser:
+        answer = browser.post("queue/join", json={"session_hash": "s", "data": [], **asked})
+        assert answer.status_code in (400, 413)
+        assert re.fullmatch(r"[A-Z][^\n]*\.", answer.json()["detail"])
+        assert serving.page.state_holder.session_data.keys() <= {"s"}
