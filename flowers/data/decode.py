@@ -8,10 +8,12 @@ of which starts Ghostscript) never see these bytes. Pillow's global settings and
 import codecs
 import contextlib
 import io
+import math
 import os
 import re
 import stat
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -31,7 +33,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from flowers.data.segments import bared, is_decoded_whole
+from flowers.data.segments import bared, scan_count
 from flowers.errors import DecodeError
 
 MAX_BYTES = 50_000_000  # a 108-megapixel phone JPEG is about 30 MB; the file is held in memory whole while it decodes
@@ -40,7 +42,11 @@ MAX_PIXELS = 120_000_000
 MAX_STORED = 1_000_000_000  # of a JPEG that is decoded at an eighth of its size: a second
 MIN_SIDE = 8  # pixels; below this there is no flower to see
 MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px must not make the long one enormous
-MAX_SCANS = 1000  # of a progressive JPEG, normally 10: each costs 0.06 s per 100 megapixels, and may be 140 bytes long
+# Of a progressive JPEG, its scans times its pixels. There are normally 10 scans; each takes 0.06 s per 100 megapixels,
+# and may be 140 bytes long. So no photo takes a core longer than five seconds.
+MAX_SCANNED = 5_000_000_000
+# Decoded in this process at once. A photo waits until there is room for it: four of the largest took 7.5 GB.
+MAX_AT_ONCE = 150_000_000
 MAX_PROFILE_BYTES = 4_000_000  # of colour profile: a printer's takes 0.5 to 2 MB, a camera's 3 KB; 16 are remembered
 
 
@@ -115,18 +121,24 @@ def _whatever_its_metadata(data: bytes, read: Callable[[bytes], Any]) -> Any:
 def _decode(data: bytes, min_side: int | None) -> Image.Image:
     image = open_header(io.BytesIO(data))
     _check_shape(*image.size)
-    stored = image.size
+    stored, sizes = image.size, _coded_sizes(data)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        if data.count(b"\xff\xda") > MAX_SCANS:  # also met by chance, once in 64 KB, in a video appended to the JPEG
-            raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
+        _check_layers(data, math.prod(stored))
         if min_side:
             image.draft("RGB", (min_side, min_side))
     # A JPEG may come smaller for nothing, unless it comes in layers, which are kept at the stored size all the same.
-    if stored[0] * stored[1] > MAX_PIXELS:
-        is_small = image.size != stored and not is_decoded_whole(data)
+    if math.prod(stored) > MAX_PIXELS:
+        is_small = image.size != stored and scan_count(data) == 1
         _check_pixels(*stored, MAX_STORED if is_small else MAX_PIXELS)
-    for size in (image.size, *_coded_sizes(data)):
+    sizes.append(stored if "progressive" in image.info else image.size)
+    for size in sizes:
         _check_pixels(*size, MAX_PIXELS)
+    with _AT_ONCE.spent(max(map(math.prod, sizes))):
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The pixels of an image whose header has been read, as ``decode_image`` gives them."""
     image.load()
     orientation = _orientation(image)
     rgb = _to_rgb(image)
@@ -136,6 +148,31 @@ def _decode(data: bytes, min_side: int | None) -> Image.Image:
     plain = rgb._new(rgb.im)
     plain.info = {}
     return plain
+
+
+class _Budget:
+    """So much of something at once, for all threads of a process. Who needs more than there is has all of it alone."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.now = most, 0
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def spent(self, amount: int) -> Iterator[None]:
+        with self.changed:
+            self.changed.wait_for(lambda: not self.now or self.now + amount <= self.most)
+            self.now += amount
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.now -= amount
+                self.changed.notify_all()
+
+
+_AT_ONCE = _Budget(MAX_AT_ONCE)
+if hasattr(os, "register_at_fork"):  # what another thread was decoding then is nothing to the child
+    os.register_at_fork(after_in_child=lambda: _AT_ONCE.__init__(MAX_AT_ONCE))
 
 
 # ---------------------------------------------------------------- the file
@@ -267,6 +304,14 @@ def _coded_sizes(data: bytes) -> list[tuple[int, int]]:
         return []
     extents = re.findall(rb"\0\0\0\x14ispe\0\0\0\0(.{8})", data, re.DOTALL)  # ISO/IEC 23008-12, 6.5.3
     return [struct.unpack(">II", extent) for extent in extents]
+
+
+def _check_layers(data: bytes, pixels: int) -> None:
+    scans = data.count(b"\xff\xda")  # also met by chance, once in 64 KB, in a video appended to the JPEG
+    if scans > 1 and scans * pixels > MAX_SCANNED:  # rarely: it takes longer to count them well
+        scans = scan_count(data)
+        if scans > 1 and scans * pixels > MAX_SCANNED:
+            raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
 
 
 def _check_pixels(width: int, height: int, most: int) -> None:

@@ -39,13 +39,17 @@ def jpeg_segments(content: bytes) -> list[Segment] | None:
     return segments if content[at : at + 2] == bytes((0xFF, END)) else None
 
 
-def is_decoded_whole(content: bytes) -> bool:
-    """Whether a JPEG's decoder must keep all of it: if it comes in several scans, which are laid over each other."""
+def scan_count(content: bytes) -> int:
+    """In how many layers a JPEG comes; more than one where its decoder must keep all of it while they are laid over
+    each other, and at worst what it may have, where its segments are not laid out as they should be."""
     segments = jpeg_segments(content)
-    scans = [part for kind, part in segments or () if kind == SCAN]
-    frame = next((part for kind, part in segments or () if kind in (0xC0, 0xC1)), b"")
+    if segments is None:
+        return max(2, content.count(bytes((0xFF, SCAN))))
+    scans = [part for kind, part in segments if kind == SCAN]
+    frame = next((part for kind, part in segments if kind in (0xC0, 0xC1)), b"")
     # One scan of all components, in a frame that is not progressive: byte 4 of a scan, byte 9 of a frame count them.
-    return not (len(scans) == 1 and len(frame) > 9 and scans[0][4] == frame[9])
+    alone = len(scans) == 1 and len(frame) > 9 and len(scans[0]) > 4 and scans[0][4] == frame[9]
+    return 1 if alone else max(2, len(scans))
 
 
 def jpeg_of(segments: list[Segment]) -> bytes:

@@ -32,6 +32,7 @@ from flowers.studio.limits import Limits, limits
 from flowers.studio.sessions import Sessions
 from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.turns import take_turns
+from flowers.studio.uploads import WithoutPlace, keep_apart
 from flowers.studio.visitors import Remember
 from flowers.training.process import stop_all_started_here
 
@@ -191,11 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         bounds = limits()
     except UsageError as error:
         parser.error(str(error))
+    keep_apart()
     page = build(opened.set)
     sessions = in_line(page, bounds)
     middleware = [
         Middleware(InLanguage), Middleware(Remember),
         Middleware(Door, hosts=Hosts.of(options.host, options.share), limits=bounds, sessions=sessions),
+        Middleware(WithoutPlace),
     ]  # fmt: skip
     try:
         page.launch(

@@ -1,5 +1,6 @@
 """The Classify tab: photos in, answers in words and confidences out, and where in a photo the evidence is."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -31,6 +32,7 @@ from flowers.studio.thumbnails import square
 from flowers.studio.words import in_words
 
 AT_ONCE = 200  # photos: their answers took 28 s on one core of a busy machine, and the table 700 KB
+READ_SECONDS = 120  # for the photos of one table: the slowest there may be take five each, and others wait meanwhile
 RECENT = 12  # answers that a browser keeps, some 11 KB each: a thumbnail of about 8 KB, in base64
 LISTED_SIDE, KEPT_SIDE = 64, 128  # pixels of a photo in the table, and beside an answer that is kept
 SCRIPT = Path(__file__).with_name("classify.js")
@@ -262,21 +264,29 @@ def show_many(sources: Sequence[str], checkpoint: str | None) -> Iterator[tuple[
     if not sources:
         yield gr.skip(), gr.skip(), gr.skip()
         return
-    wanted, rows, told = list(sources[:AT_ONCE]), [], 0.0
+    wanted, rows, told, began = list(sources[:AT_ONCE]), [], 0.0, time.monotonic()
     try:
         classifier = common.load_classifier(checkpoint)
-        for path, answer in zip(wanted, classifier.classify_many(wanted), strict=True):
-            if time.monotonic() > told + 0.3:
-                said = say("classify.many.working", done=len(rows), count=len(wanted))
-                yield gr.update(value=_progress(said, len(rows) / len(wanted)), visible=True), gr.skip(), gr.skip()
-                told = time.monotonic()
-            rows.append(_row(path, answer))
+        with contextlib.closing(classifier.classify_many(wanted)) as answers:
+            for path, answer in zip(wanted, answers, strict=True):
+                if time.monotonic() > told + 0.3:
+                    said = say("classify.many.working", done=len(rows), count=len(wanted))
+                    yield gr.update(value=_progress(said, len(rows) / len(wanted)), visible=True), gr.skip(), gr.skip()
+                    told = time.monotonic()
+                rows.append(_row(path, answer))
+                if time.monotonic() > began + READ_SECONDS:
+                    break
+        rows += [_row(path, _not_read(path)) for path in wanted[len(rows) :]]
     except FlowersError as error:
         yield gr.update(value=common.note(str(error), "problem"), visible=True), gr.skip(), gr.skip()
         return
     limit = AT_ONCE if len(sources) > AT_ONCE else 0
     first = next((row.path for row in rows if row.answer), gr.skip())
     yield gr.update(value=table(rows, classifier.classes, limit), visible=True), wanted, first
+
+
+def _not_read(path: str) -> DecodeError:
+    return DecodeError(f"{Path(path).name} was not read in the time allowed here.")
 
 
 def show_row(paths: list[str], event: gr.EventData) -> Any:

@@ -26,7 +26,7 @@ from flowers.data.doctor import Findings, check
 from flowers.data.sources import KNOWN, fetch, local, resolve
 from flowers.errors import FlowersError, UsageError
 from flowers.paths import albums_dir
-from flowers.studio import common, sheet
+from flowers.studio import common, sheet, uploads
 from flowers.studio.common import ALBUM, my_album, note, photos_in_words
 from flowers.studio.language import say, sentence
 
@@ -467,6 +467,7 @@ def _add(
             added.append(add(progress=count))
         except FlowersError as error:  # the others are added all the same
             problems += note(str(error), "problem")
+    uploads.forget(files)
     if not added:
         return *_changed(problems), None, gr.skip(), gr.skip(), ""
     names = gr.update(choices=list(album.classes))

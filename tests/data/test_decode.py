@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
@@ -22,6 +23,7 @@ from flowers.data import decode as module
 from flowers.data.decode import decode_image, image_size
 from flowers.errors import DecodeError
 from tests.data.malformed import encode, malformed_uploads, photo, png, png_chunk, sound_photos
+from tests.waiting import wait_until
 
 MALFORMED = dict(malformed_uploads())
 EXIF_ORIENTATION = 0x0112
@@ -397,7 +399,7 @@ def test_the_limit_counts_what_is_decoded(monkeypatch):
     for refused, min_side in ((large, None), (encode(photo(1600, 1200).reduce(2), "JPEG", progressive=True), 64)):
         with pytest.raises(DecodeError, match=r"800 × 600 pixels, .* and the limit is 0"):
             decode_image(refused, min_side=min_side)
-    monkeypatch.setattr("flowers.data.decode.is_decoded_whole", lambda data: True)
+    monkeypatch.setattr("flowers.data.decode.scan_count", lambda data: 2)
     with pytest.raises(DecodeError, match="800 × 600 pixels"):
         decode_image(large, min_side=64)
     monkeypatch.undo()
@@ -646,3 +648,45 @@ def test_a_profile_of_other_channels_is_ignored():
         solid(RED),
         tolerance=2,
     )
+
+
+def test_what_is_decoded_at_once_has_a_limit_and_everybody_gets_on(monkeypatch):
+    """Eight large photos are decoded by turns, a small one beside them."""
+    large, small = encode(solid(RED).resize((300, 200)), "PNG"), encode(solid(RED).resize((20, 20)), "PNG")
+    budget = module._Budget(100_000)
+    monkeypatch.setattr(module, "_AT_ONCE", budget)
+    had, going = [], threading.Semaphore(0)
+    upright = module._upright
+
+    def held(image):
+        had.append(budget.now)
+        going.acquire(timeout=30)
+        return upright(image)
+
+    monkeypatch.setattr(module, "_upright", held)
+    with ThreadPoolExecutor(9) as pool:
+        decoded = [pool.submit(decode_image, large) for _ in range(8)]
+        wait_until(lambda: had)
+        decoded.append(pool.submit(decode_image, small))
+        wait_until(lambda: len(had) == 2)
+        assert sorted(had) == [60_000, 60_400]
+        for _ in range(9):
+            going.release()
+        assert all(one.result() for one in decoded)
+    assert max(had) <= 100_000 and budget.now == 0
+
+
+def test_who_needs_more_than_there_is_has_it_alone():
+    budget = module._Budget(10)
+    with budget.spent(50):
+        assert budget.now == 50
+    assert budget.now == 0
+
+
+def test_layers_count_by_their_pixels_and_not_what_lies_behind_the_picture():
+    """A film behind a photo holds what looks like layers; a small photo may have as many as it likes."""
+    photo_of_many = encode(Image.new("L", (4000, 3000)), "JPEG")
+    assert decode_image(photo_of_many + b"\xff\xda" * 2000, min_side=64)
+    progressive = encode(Image.new("L", (40, 30)), "JPEG", progressive=True)
+    scan = progressive[progressive.rindex(b"\xff\xda") : -2]
+    assert decode_image(progressive[:-2] + scan * 1000 + progressive[-2:])

@@ -17,6 +17,7 @@ from flowers.studio.app import in_line
 from flowers.studio.door import Door, Hosts
 from flowers.studio.limits import Limits
 from flowers.studio.sessions import Sessions
+from flowers.studio.uploads import WithoutPlace
 from tests.waiting import wait_until
 
 API = "gradio_api"
@@ -98,7 +99,7 @@ async def _serve(limits: Limits, hosts: Hosts | None, found: list[Served]) -> No
     serving.loop = asyncio.get_running_loop()
     serving.sessions = sessions = in_line(serving.page, limits)
     door = Middleware(Door, hosts=hosts or Hosts(["localhost"]), limits=limits, sessions=sessions)
-    app = gr.mount_gradio_app(FastAPI(), serving.page, "/", app_kwargs={"middleware": [door]})
+    app = gr.mount_gradio_app(FastAPI(), serving.page, "/", app_kwargs={"middleware": [door, Middleware(WithoutPlace)]})
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving.url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         serving.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))

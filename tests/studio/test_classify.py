@@ -151,6 +151,13 @@ def test_only_so_many_are_answered_at_once_and_it_is_said(photo, monkeypatch):
     assert say("classify.many.left_out", limit=2) in shown["value"]
 
 
+def test_a_table_takes_no_longer_than_others_can_wait(photo, monkeypatch):
+    monkeypatch.setattr(classify, "READ_SECONDS", -1)
+    *_, (shown, paths, first) = classify.show_many([photo] * 3, None)
+    assert (len(paths), first) == (3, photo)
+    assert shown["value"].count("was not read in the time allowed here.") == 2
+
+
 @pytest.mark.parametrize("row", [-1, 1, "0", 0.0, None, [0], "/etc/passwd"])
 def test_a_row_that_is_not_there_opens_nothing(photo, row):
     with pytest.raises(gr.Error):

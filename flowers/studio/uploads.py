@@ -1,0 +1,78 @@
+"""Photos on their way in: where they were taken is not kept, not even for the day that they are temporary files."""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from gradio import route_utils
+from gradio.utils import get_upload_folder
+
+from flowers.data.decode import MAX_BYTES
+from flowers.data.metadata import without_place
+from flowers.errors import DecodeError
+from flowers.files import write_whole
+from flowers.studio.visitors import Receive, Scope, Send
+
+PATH = "/gradio_api/upload"
+
+
+class _OfItsOwn(route_utils.GradioUploadFile):
+    """An upload that shares its folder with no other. By itself it is named by its bytes alone: who removes it would
+    take it away from everybody who has sent the same, as a class does with its teacher's photos."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.sha.update(secrets.token_bytes(16))
+
+
+def keep_apart() -> None:
+    """Have every upload lie in a folder of its own."""
+    route_utils.GradioUploadFile = _OfItsOwn
+
+
+class WithoutPlace:
+    """ASGI middleware that takes the place out of photos before anybody is told that they have arrived."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH:
+            await self.app(scope, receive, send)
+            return
+        held, body = [], bytearray()
+
+        async def hold(message: dict) -> None:
+            held.append(message)
+            body.extend(message.get("body", b""))
+
+        await self.app(scope, receive, hold)
+        with contextlib.suppress(ValueError):  # a sentence: why not
+            await asyncio.to_thread(_bare, json.loads(bytes(body)))
+        for message in held:
+            await send(message)
+
+
+def forget(paths: Iterable[str]) -> None:
+    """Remove uploads that have been filed elsewhere. What is no upload stays."""
+    folder = Path(get_upload_folder()).resolve()
+    for path in map(Path, paths):
+        if path.resolve().is_relative_to(folder):
+            with contextlib.suppress(OSError):
+                path.unlink()
+                os.rmdir(path.parent)
+
+
+def _bare(paths: Any) -> None:
+    """Take the place out of photos. What is none, or cannot be read, is refused with a reason by who opens it."""
+    for path in map(Path, paths if isinstance(paths, list) else []):
+        with contextlib.suppress(DecodeError, OSError):
+            if path.stat().st_size <= MAX_BYTES:
+                content = path.read_bytes()
+                if (bare := without_place(content)) != content:
+                    write_whole(path, bare)
