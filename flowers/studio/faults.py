@@ -1,6 +1,7 @@
 """Whatever goes wrong while an event is answered is one sentence for the visitor, and little for the log."""
 
 import collections
+import errno
 import logging
 import re
 import traceback
@@ -13,6 +14,8 @@ from flowers.studio.language import chosen, text, translated
 
 UNREADABLE = "This request could not be understood: reload the page, and try again."
 FAULT = "Something went wrong here, which is not your fault: try again, or tell whoever runs this studio."
+
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 logger = logging.getLogger(__name__)
 _seen: collections.Counter[str] = collections.Counter()  # by places in the code, of which there are not many
@@ -47,7 +50,7 @@ def in_sentences(page: gr.Blocks) -> None:
             said = UNREADABLE
         except Exception as error:
             tell(error, _name(block_fn))
-            said = FAULT
+            said = _why_not_written(error) or FAULT
         language = chosen(getattr(options.get("request"), "headers", None) or {})
         title = text(language, "error.title")
         raise gr.Error(translated(said, language), title=title, print_exception=False)
@@ -64,6 +67,13 @@ def tell(error: BaseException, where: str, how: Literal["line", "traceback"] = "
         words = "".join(c if c.isprintable() else " " for c in f"{where[:200]}: {error}")
         first = how == "traceback" and _seen[place] == 1
         logger.warning("%s (%d so far), %.400s", place, _seen[place], words, exc_info=error if first else None)
+
+
+def _why_not_written(error: Exception) -> str:
+    """What there is to say where the disk takes nothing more; empty for another error."""
+    if isinstance(error, OSError) and error.errno in NOT_WRITTEN:
+        return f"The server cannot write ({error.strerror}): tell whoever runs this studio."
+    return ""
 
 
 def _name(block_fn: Any) -> str:

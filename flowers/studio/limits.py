@@ -30,8 +30,6 @@ class Limits:
     all_upload_mb: int = 20_000
     sessions: int = 20  # pages that have been closed, and calls that have ended, whose state is still there
     all_sessions: int = 300  # about 0.5 MB each
-    runs: int = 3  # in line for the trainer
-    all_runs: int = 60  # a class, and another
 
     def pair(self, name: str) -> tuple[int, int]:
         """A visitor's and everybody's of one kind, such as "waiting"."""

@@ -1,5 +1,6 @@
 """The Train tab. It starts and stops training processes, and for the rest only reads the runs' folders."""
 
+import contextlib
 import functools
 import json
 import logging
@@ -21,7 +22,7 @@ from flowers.recipe import KNOBS, Knob, Recipe, knobs_by_group, preset
 from flowers.studio import common, presets, progress, runs
 from flowers.studio.charts import Line, Mark, line_chart, number_table, round_up
 from flowers.studio.language import say, sentence
-from flowers.studio.visitors import visitor
+from flowers.studio.visitors import here, visitor
 from flowers.training import process, queue, warm
 from flowers.training.run import MAX_NOTE, MAX_TITLE, Run, Status, is_private_name
 from flowers.training.story import Story, read_story
@@ -258,7 +259,27 @@ def start(preset_name: str, source: str, settings: dict[str, Any], owner: str = 
     recipe = _recipe(preset_name, settings)
     presets.stop_measuring()
     seconds = presets.expected(recipe, preset_name, source)
-    return describe(process.start(recipe, common.source_of(source), preset_name, owner, seconds=seconds))
+    with _sharing_the_line() as begun:
+        begun.append(process.start(recipe, common.source_of(source), preset_name, owner, seconds=seconds))
+    return describe(begun[0])
+
+
+@contextlib.contextmanager
+def _sharing_the_line() -> Iterator[list[Run]]:
+    """Have a run, which is put into the list, stand in line. Raises UsageError where half of it is of one address.
+
+    For a visitor's own share a cookie would do, of which everybody can have many.
+    """
+    where, in_line, begun = here(), {run.name for run in queue.waiting()}, []
+    for name in _asked_from.keys() - in_line:
+        _asked_from.pop(name, None)
+    if where and list(_asked_from.values()).count(where) >= queue.MAX_WAITING // 2:
+        raise UsageError("Half of the line are runs of your network: wait until some have begun.")
+    yield begun
+    _asked_from.update({run.name: where for run in begun})
+
+
+_asked_from: dict[str, str] = {}  # the addresses that runs in line come from, since the studio began
 
 
 def stop(run_name: str | None = None) -> dict[str, Any]:
@@ -439,7 +460,13 @@ def _press_stop(name: str | None, shown: str | None) -> tuple:
 
 def _press_resume(name: str | None, shown: str | None) -> tuple:
     presets.stop_measuring()
-    return _told(lambda: process.resume(_meant(name, shown)))
+
+    def resume() -> None:
+        with _sharing_the_line() as begun:
+            begun.append(run := _meant(name, shown))
+            process.resume(run)
+
+    return _told(resume)
 
 
 def _meant(name: str | None, shown: str | None) -> Run:
@@ -457,7 +484,13 @@ def _check_meant(run: Run, chosen: str | None) -> None:
 
 def _press_prolong(name: str | None, epochs: float) -> tuple:
     presets.stop_measuring()
-    return _told(lambda: process.prolong(_chosen(name), epochs, visitor()).name)
+
+    def prolong() -> str:
+        with _sharing_the_line() as begun:
+            begun.append(run := process.prolong(_chosen(name), epochs, visitor()))
+        return run.name
+
+    return _told(prolong)
 
 
 def _press_save(name: str | None, title: str, note: str) -> tuple:

@@ -43,6 +43,14 @@ def who(connection: HTTPConnection) -> Who:
     return Who(connection.cookies.get(COOKIE) or address, address)
 
 
+def here() -> str:
+    """Where the event that is being answered comes from, as ``address_of`` has it; "" outside events."""
+    from gradio.context import LocalContext
+
+    scope = getattr(LocalContext.request.get(None), "scope", None)
+    return address_of(HTTPConnection(scope)) if scope else ""
+
+
 def address_of(connection: HTTPConnection) -> str:
     """Where a request comes from: an IPv4 address, or the /64 network that a household has of IPv6.
 

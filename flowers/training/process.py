@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import threading
 import time
 import traceback
@@ -135,7 +136,11 @@ def start(
     with _one_at_a_time():
         queue.check_room(visitor)
         run = Run.create(None, recipe, source, preset, visitor, continues, seconds)
-        queue.join(run, seconds)
+        try:
+            queue.join(run, seconds)
+        except OSError:  # a full disk: nothing would ever start it
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
         _spawn(run)
         return run
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "interrupted"]
 ACTIVE = ("queued", "running", "stopping")
+ENDED = "Its process was ended from outside, or the disk was full: resume it."
 QUEUED_SECONDS = 60  # a queued run whose process has not shown up by then never will
 T = TypeVar("T")
 MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
@@ -167,6 +168,7 @@ class Run:
             write_json(folder / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
             write_whole(folder / "recipe.json", recipe.to_json())
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)  # half a run would be nobody's to delete
             raise FlowersError(
                 f"The run folder {folder} cannot be written ({error.strerror}): choose another with --run or "
                 "FLOWERS_RUNS."
@@ -275,7 +277,12 @@ class Run:
             return replace(status, state="stopping") if stopping else status
         if status.state == "queued" and abs(time.time() - status.heartbeat) < QUEUED_SECONDS:  # clocks jump
             return status
-        return Status("interrupted", status.pid, status.heartbeat, "Its process was ended from outside: resume it.")
+        return Status(
+            "interrupted",
+            status.pid,
+            status.heartbeat,
+            "Its process was ended from outside, or the disk was full: resume it.",
+        )
 
     def set_status(self, state: State, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""

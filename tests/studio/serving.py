@@ -1,6 +1,8 @@
 """A small page, served as the studio is: at its door, in turn, and with errors as sentences."""
 
 import asyncio
+import errno
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -50,6 +52,7 @@ class Served:
         """Raise an error of that kind."""
         usage = UsageError("rotation cannot be 999: give a number from 0 to 180 (degrees).")
         kinds = {"usage": usage, "ours": gr.Error("Ours.", print_exception=False), "theirs": gr.Error("Theirs.")}
+        kinds["full"] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise kinds.get(kind, ValueError("a secret"))
 
     def browser(self, cookie: str = "", **options) -> httpx.Client:

@@ -30,7 +30,12 @@ def told(serving, word, language: str = "en") -> str:
     return done[0]["output"]["error"]
 
 
-@pytest.mark.parametrize(("kind", "words"), [("usage", USAGE), ("ours", "Ours."), ("theirs", FAULT), ("other", FAULT)])
+FULL = "The server cannot write (No space left on device): tell whoever runs this studio."
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("usage", USAGE), ("ours", "Ours."), ("theirs", FAULT), ("other", FAULT), ("full", FULL)]
+)
 def test_an_error_is_a_sentence_that_tells_no_secret(serving, kind, words):
     assert told(serving, kind) == words
 

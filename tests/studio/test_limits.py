@@ -44,10 +44,10 @@ def test_what_is_given_back_can_be_had_again_and_leaves_nothing_behind():
 def test_limits_are_set_by_the_environment(monkeypatch):
     assert limits() == Limits()
     monkeypatch.setenv("FLOWERS_MAX_WAITING", "5")
-    monkeypatch.setenv("FLOWERS_MAX_ALL_RUNS", " 12 ")
+    monkeypatch.setenv("FLOWERS_MAX_ALL_CALLS", " 12 ")
     monkeypatch.setenv("FLOWERS_MAX_CALLS", "")
-    assert limits() == Limits(waiting=5, all_runs=12)
-    assert limits().pair("runs") == (3, 12)
+    assert limits() == Limits(waiting=5, all_calls=12)
+    assert limits().pair("calls") == (6, 12)
 
 
 @pytest.mark.parametrize("told", ["0", "-1", "many", "1.5", "１", "1e3"])

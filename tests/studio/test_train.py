@@ -21,7 +21,7 @@ from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import KNOBS, PRESETS, Recipe, preset
 from flowers.studio import common, presets, progress, runs, train
 from flowers.studio.visitors import visitor
-from flowers.training import queue
+from flowers.training import process, queue
 from flowers.training.events import Folded, Probing
 from flowers.training.process import MAKES_WAY
 from flowers.training.run import Run, Status
@@ -694,3 +694,20 @@ def test_a_damaged_file_of_paces_is_as_none(monkeypatch):
         presets._file().write_bytes(content)
         presets._read.cache_clear()
         assert presets.known() is not None and tick()["presets"]
+
+
+def test_many_cookies_at_one_address_fill_half_of_the_line(monkeypatch):
+    monkeypatch.setattr(process, "_spawn", lambda run: None)
+    monkeypatch.setattr(queue, "MAX_WAITING", 6)
+
+    def starts(cookie: str, address: str) -> Any:
+        with visit(cookie, address=address):
+            return train._press_start("fast", "garden", *[getattr(preset("fast"), name) for name in KNOBS])[0]
+
+    assert [starts(f"cookie {number}", "10.0.0.1") for number in range(3)] == [""] * 3
+    refused = starts("another cookie", "10.0.0.1")
+    assert "Half of the line are runs of your network: wait until some have begun." in refused
+    assert starts("somebody else", "10.0.0.2") == ""
+    for run in queue.waiting()[:2]:
+        (run.folder / "ticket").unlink()  # begun, and ended
+    assert starts("another cookie", "10.0.0.1") == ""

@@ -7,10 +7,11 @@ import pytest
 from gradio.context import LocalContext
 from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
 
 from flowers.studio.language import COOKIE as LANGUAGE
 from flowers.studio.language import chosen
-from flowers.studio.visitors import COOKIE, Remember, visitor
+from flowers.studio.visitors import COOKIE, Remember, address_of, visitor
 
 
 def answer(path: str = "/", cookie: str = "", scheme: str = "http") -> dict[bytes, bytes]:
@@ -75,3 +76,22 @@ def test_without_a_cookie_the_session_counts(asking):
 
 def test_outside_events_it_is_nobody():
     assert visitor() == "nobody"
+
+
+def comes_from(client: str, forwarded: str = "") -> str:
+    headers = [(b"x-forwarded-for", forwarded.encode())]
+    return address_of(HTTPConnection({"type": "http", "client": (client, 1), "headers": headers}))
+
+
+def test_an_address_is_that_of_whoever_speaks_to_us(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert comes_from("192.168.1.5", "8.8.8.8") == "192.168.1.5", "anybody can send that header"
+    assert comes_from("2001:db8:1:2:3:4:5:6") == comes_from("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert comes_from("testclient") == "testclient"
+
+
+@pytest.mark.parametrize("variable", ["SPACE_ID", "FLOWERS_BEHIND_PROXY"])
+def test_behind_a_proxy_it_is_the_last_public_one_that_proxies_name(monkeypatch, variable):
+    monkeypatch.setenv(variable, "1")
+    assert comes_from("10.0.0.7", "1.1.1.1, 8.8.8.8, 10.0.0.3") == "8.8.8.8", "the first is the visitor's own word"
+    assert comes_from("10.0.0.7", "nonsense") == comes_from("10.0.0.7") == "10.0.0.7"

@@ -8,10 +8,11 @@ from gradio.context import LocalContext
 
 
 @contextmanager
-def visit(name: str = "somebody", language: str = "en") -> Iterator[None]:
+def visit(name: str = "somebody", language: str = "en", address: str = "10.0.0.1") -> Iterator[None]:
     """As if an event of that visitor were being answered."""
     cookies = {"flowers_visitor": name}
-    request = SimpleNamespace(headers={"accept-language": language}, cookies=cookies, session_hash=name)
+    scope = {"type": "http", "headers": [], "client": (address, 1)}
+    request = SimpleNamespace(headers={"accept-language": language}, cookies=cookies, session_hash=name, scope=scope)
     token = LocalContext.request.set(request)
     try:
         yield
