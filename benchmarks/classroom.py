@@ -16,30 +16,20 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
-import json
-import os
-import secrets
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import httpx
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))
 
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
-from benchmarks.startup import free_port, wait_for_page  # noqa: E402
+from benchmarks.visiting import GIVE_UP, Page, serving, watched_memory  # noqa: E402
 from flowers.data.album import Album  # noqa: E402
 from flowers.data.garden import CLASSES, render_flower  # noqa: E402
 from flowers.recipe import PRESETS  # noqa: E402
@@ -52,8 +42,6 @@ PHOTOS = 60  # in an album
 SIDE = 256  # pixels of a photo
 WITHIN = 60.0  # seconds in which all press Start
 GOAL = 300  # seconds until everybody has an answer
-GIVE_UP = 3600  # seconds
-MEMORY_SECONDS = 2.0  # between two looks at the memory
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 
 
@@ -116,70 +104,6 @@ def _paint_one(job: tuple[str, int, Path]) -> None:
     render_flower(kind, seed, SIDE).save(path, quality=90)
 
 
-@contextlib.contextmanager
-def serving(home: Path) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The studio: its address and process."""
-    (home / "tmp").mkdir()
-    environment = {
-        **os.environ,
-        "FLOWERS_RUNS": str(home / "runs"),
-        "FLOWERS_ALBUMS": str(home / "albums"),
-        "FLOWERS_CACHE": str(home / "cache"),
-        "GRADIO_TEMP_DIR": str(home / "gradio"),
-        "TMPDIR": str(home / "tmp"),
-        "GRADIO_ANALYTICS_ENABLED": "False",
-    }
-    port = free_port()
-    with open(home / "app.log", "wb") as log:
-        command = [sys.executable, "app.py", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        wait_for_page(url, process)
-        yield url, process
-    finally:
-        family = _family(process.pid)
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        for one in family:  # who measures something in a session of its own has not heard of it
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def watched_memory(process: int) -> Iterator[list[int]]:
-    """The bytes that a process and all that come from it hold together, looked at again and again."""
-    found, over = [0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(MEMORY_SECONDS):
-            found.append(sum(map(_pss, _family(process))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _family(process: int) -> list[int]:
-    found = [process]
-    for one in found:
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{one}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def _pss(process: int) -> int:
-    with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return 0
-
-
 # The class
 
 
@@ -206,21 +130,14 @@ def fill_album(home: Path, number: int, cookie: str) -> None:
             album.add(kind.name, sorted(kind.iterdir()))
 
 
-class Seat:
+class Seat(Page):
     """A visitor who speaks to the studio as its page does, and draws nothing."""
 
     def __init__(self, url: str, home: Path, number: int) -> None:
         self.home, self.number = home, number
-        self.http = httpx.Client(base_url=url, timeout=GIVE_UP)
-        self.http.get("/").raise_for_status()
-        fill_album(home, number, self.http.cookies[COOKIE])
-        config = self.http.get("/config").json()
-        self.session = secrets.token_hex(8)
-        self.events = {event["api_name"].rstrip("0123456789_"): event for event in config["dependencies"]}
-        self.components = {one["id"]: one["props"] for one in config["components"]}
-        ticks = [event for event in config["dependencies"] if "tick" in [kind for _, kind in event["targets"]]]
+        super().__init__(url, lambda cookie: fill_album(home, number, cookie))
+        ticks = [event for event in self.dependencies if "tick" in [kind for _, kind in event["targets"]]]
         self.tick = max(ticks, key=lambda event: len(event["inputs"]))
-        self.ask("_refresh")  # a page that is opened learns what may be chosen
 
     def attend(self, options: argparse.Namespace, moment: float) -> Visit:
         """Wait for the moment, press Start, and wait for an answer."""
@@ -243,27 +160,9 @@ class Seat:
         visit.seconds = time.monotonic() - pressed if visit.answer else None
         return visit
 
-    def ask(self, name: str, data: list | None = None, event: Any = None) -> list:
-        """What one of the page's own events gives."""
-        return self._call(self.events[name], data or [], event)
-
-    def _call(self, event: dict, data: list, told: Any = None) -> list:
-        asked = {"fn_index": event["id"], "data": data, "event_data": told, "session_hash": self.session}
-        if not event["queue"]:
-            return self.http.post("/gradio_api/run/predict", json=asked).raise_for_status().json()["data"]
-        number = self.http.post("/gradio_api/queue/join", json=asked).raise_for_status().json()["event_id"]
-        with self.http.stream("GET", f"/gradio_api/queue/data?session_hash={self.session}") as lines:
-            for line in lines.iter_lines():
-                said = json.loads(line.removeprefix("data: ")) if line else {}
-                if said.get("msg") == "process_completed" and said["event_id"] == number:
-                    if not said["success"]:
-                        raise RuntimeError(f"{event['api_name']}: {said['output']}")
-                    return said["output"]["data"]
-        raise RuntimeError("The studio did not answer.")
-
     def _tick(self) -> float:
         start = time.perf_counter()
-        self._call(self.tick, ["latest", None, None, None, None, ALBUM])
+        self.call(self.tick, ["latest", None, None, None, None, ALBUM])
         return time.perf_counter() - start
 
     def _changed(self, values: list, settings: dict[str, str]) -> list:
@@ -274,12 +173,7 @@ class Seat:
     def classify(self, checkpoint: str) -> str:
         """The answer of a checkpoint to the photo that the album does not have."""
         [photo] = (self.home / "photos" / str(self.number) / "asked").iterdir()
-        [path] = self.http.post("/gradio_api/upload", files={"files": photo.open("rb")}).json()
-        data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, checkpoint]
-        number = self.http.post("/gradio_api/call/classify", json={"data": data}).json()["event_id"]
-        lines = self.http.get(f"/gradio_api/call/classify/{number}").text.splitlines()
-        [answer] = [json.loads(line[6:]) for line in lines if line.startswith("data: ") and line != "data: null"][-1:]
-        return answer[0]["label"] if isinstance(answer, list) else ""
+        return self.answer(photo.name, photo.read_bytes(), checkpoint)["label"]
 
 
 @contextlib.asynccontextmanager

@@ -38,12 +38,14 @@ def in_sentences(page: gr.Blocks) -> None:
 
     async def process_or_tell(block_fn: Any, *args: Any, **options: Any) -> dict[str, Any]:
         try:
+            if block_fn.fn is None:  # what a browser does alone
+                raise _Unreadable
             return await process(block_fn, *args, **options)
         except gr.Error as error:
             if not error.print_exception:  # our own
                 raise
-            tell(error, _name(block_fn))
-            said = FAULT
+            tell(error, _name(block_fn), "line")  # Gradio's own, about what was sent
+            said = UNREADABLE
         except FlowersError as error:
             said = str(error)
         except _Unreadable:

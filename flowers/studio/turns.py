@@ -43,12 +43,13 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
 
 def _why_not(page: gr.Blocks, body: Any, asking: Who, limits: Limits) -> str:
     """Why an event may not stand in line; empty where it may."""
-    if body.fn_index not in page.fns or len(body.session_hash or "") > MAX_NAME:
+    event = page.fns.get(body.fn_index)
+    if event is None or event.fn is None or len(body.session_hash or "") > MAX_NAME:
         return "This page is of another version of the studio: reload it."
     in_line = Shares(*limits.pair("waiting"))
     for line in page._queue.event_queue_per_concurrency_id.values():
-        for event in line.queue:
-            in_line.take(who(event.request))
+        for other in line.queue:
+            in_line.take(who(other.request))
     if in_line.has_room(asking):
         return ""
     if in_line.taken(asking) >= in_line.each:

@@ -47,8 +47,8 @@ def here() -> str:
     """Where the event that is being answered comes from, as ``address_of`` has it; "" outside events."""
     from gradio.context import LocalContext
 
-    scope = getattr(LocalContext.request.get(None), "scope", None)
-    return address_of(HTTPConnection(scope)) if scope else ""
+    request = LocalContext.request.get(None)
+    return address_of(request.request) if request is not None and request.request is not None else ""
 
 
 def address_of(connection: HTTPConnection) -> str:

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 
 from flowers.data.classes import clean_name
 from flowers.errors import FlowersError, UsageError
-from flowers.files import check, parse, recover_folder, remove_leftovers, write_json, write_whole
+from flowers.files import check, parse, recover_folder, remove_leftovers, whole_folder, write_json, write_whole
 from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
 from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
@@ -162,18 +162,16 @@ class Run:
                 f"`python -m flowers resume {folder}`."
             )
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            run = cls(folder)
-            run.set_status("queued")
-            write_json(folder / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
-            write_whole(folder / "recipe.json", recipe.to_json())
+            with whole_folder(folder) as beside:  # half a run would be nobody's to delete
+                cls(beside).set_status("queued")
+                write_json(beside / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
+                write_whole(beside / "recipe.json", recipe.to_json())
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)  # half a run would be nobody's to delete
             raise FlowersError(
                 f"The run folder {folder} cannot be written ({error.strerror}): choose another with --run or "
                 "FLOWERS_RUNS."
             ) from error
-        return run
+        return cls(folder)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
@@ -409,7 +407,7 @@ def _clean_lines(text: str) -> str:
 
 def list_runs(folder: Path | None = None) -> list[Run]:
     """The runs in a folder (default: the user's), the one worked on last first."""
-    found = [Run(path.parent) for path in (folder or runs_dir()).glob("*/recipe.json")]
+    found = [Run(path.parent) for path in (folder or runs_dir()).glob("[!.]*/recipe.json")]
     return sorted(found, key=lambda run: run.last_worked_on, reverse=True)
 
 

@@ -1,11 +1,8 @@
-"""The classroom: its words, and whose memory it counts. The lesson itself takes minutes."""
+"""The classroom: its words. The lesson itself takes minutes."""
 
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 
-from benchmarks.classroom import Visit, _family, _pss, text
+from benchmarks.classroom import Visit, text
 from benchmarks.common import circumstances
 
 
@@ -24,15 +21,3 @@ def test_what_the_class_met_is_told():
         "| 4 (browser) | – | – | 30 |", "by preset `fast`, epochs=1, and",
     ):  # fmt: skip
         assert line in page
-
-
-def test_a_process_is_counted_with_all_that_come_from_it():
-    nested = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", nested], **pipes) as process:
-        process.stdout.readline()
-        family = _family(process.pid)
-        assert len(family) == 2
-        assert min(map(_pss, family)) > 0
-        assert set(family) < set(_family(os.getpid()))
-        process.communicate(b"\n")

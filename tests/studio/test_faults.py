@@ -34,7 +34,7 @@ FULL = "The server cannot write (No space left on device): tell whoever runs thi
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"), [("usage", USAGE), ("ours", "Ours."), ("theirs", FAULT), ("other", FAULT), ("full", FULL)]
+    ("kind", "words"), [("usage", USAGE), ("ours", "Ours."), ("theirs", READ), ("other", FAULT), ("full", FULL)]
 )
 def test_an_error_is_a_sentence_that_tells_no_secret(serving, kind, words):
     assert told(serving, kind) == words

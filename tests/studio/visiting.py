@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from gradio.context import LocalContext
+from starlette.requests import HTTPConnection
 
 
 @contextmanager
@@ -12,7 +13,9 @@ def visit(name: str = "somebody", language: str = "en", address: str = "10.0.0.1
     """As if an event of that visitor were being answered."""
     cookies = {"flowers_visitor": name}
     scope = {"type": "http", "headers": [], "client": (address, 1)}
-    request = SimpleNamespace(headers={"accept-language": language}, cookies=cookies, session_hash=name, scope=scope)
+    request = SimpleNamespace(
+        headers={"accept-language": language}, cookies=cookies, session_hash=name, request=HTTPConnection(scope)
+    )
     token = LocalContext.request.set(request)
     try:
         yield

@@ -218,7 +218,7 @@ class Choosy(Net):
 def test_a_network_of_one_size_is_measured_at_that(quick, monkeypatch):
     monkeypatch.setitem(BACKBONES, "vit_b_16", dataclasses.replace(BACKBONES["vit_b_16"], size=48))
     machine = choose_machine(AUTO.replace(backbone="vit_b_16"), CPU, Choosy(), None)
-    assert 0 < machine.looking < machine.learning < float("inf")
+    assert 0 < machine.learning < float("inf") and 0 < machine.looking < float("inf")
 
 
 def test_it_is_measured_with_about_as_many_pixels():

@@ -1,0 +1,297 @@
+"""Killed again and again: is anything lost that was acknowledged?
+
+    .venv/bin/python benchmarks/kills.py                # 200 kills: about an hour
+    .venv/bin/python benchmarks/kills.py --kills 5
+
+Starts the studio as a process of its own. Visitors file photos, rename and remove classes, undo, export, ask about
+photos and train, all by the page's own events. At a random moment the studio's process gets SIGKILL, or the trainer's,
+or both; the studio is started again on the same folders. Afterwards every photo that was acknowledged and not taken
+away must be there, every run must be readable, and every run that stands in line must have its turn. Writes
+kills/results.json and kills/README.md.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import os
+import random
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))
+
+from benchmarks.common import circumstances, save, table, told  # noqa: E402
+from benchmarks.visiting import Page, end, family_of, start  # noqa: E402
+from flowers.data.album import Album  # noqa: E402
+from flowers.data.garden import CLASSES, render_flower  # noqa: E402
+from flowers.studio.common import ALBUM  # noqa: E402
+from flowers.training.run import Run  # noqa: E402
+from flowers.training.story import read_story  # noqa: E402
+
+VISITORS = 3
+LIVES = (0.5, 6.0)  # seconds that the studio lives after its visitors have come
+PATIENCE = 300.0  # seconds for the line to move on to its end
+FULL = 40  # photos of a visitor, after which some are removed
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser, and what they have been told is there."""
+
+    number: int
+    cookie: str = field(default_factory=lambda: secrets.token_hex(16))
+    filed: set[str] = field(default_factory=set)  # names of photos that were acknowledged
+    unsure: set[str] = field(default_factory=set)  # in the middle of whose removal the studio died
+    taken: int = 0
+    exported: int = 0
+    answers: int = 0
+    trainings: int = 0
+    wrong: list[str] = field(default_factory=list)  # answers that were no success while the studio lived
+
+    def album(self, home: Path) -> Album:
+        """Their photos."""
+        return Album(home / "albums" / hashlib.sha256(f"visitor {self.cookie}".encode()).hexdigest()[:32])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Kill so often, then look at what is left."""
+    options = _parser().parse_args(arguments)
+    chance = random.Random(options.seed)
+    people = [Visitor(number) for number in range(VISITORS)]
+    with tempfile.TemporaryDirectory(prefix="flowers-kills-", ignore_cleanup_errors=True) as scratch:
+        home = Path(scratch)
+        os.environ["FLOWERS_RUNS"] = str(home / "runs")
+        lost, kinds = [], {"studio": 0, "trainer": 0, "both": 0}
+        while sum(kinds.values()) < options.kills:
+            kinds[live(home, people, chance)] += 1
+            lost += missing(home, people)
+        _, process = start(home)
+        stuck = stands(home)
+        unreadable = damaged(home)
+        end(process)
+        log = (home / "app.log").read_text(errors="replace")
+        runs = len(list((home / "runs").glob("*/recipe.json")))
+        halves = [path.name for path in (home / "runs").glob("[!.]*/") if not (path / "recipe.json").exists()]
+    results = {
+        **circumstances(), "kills": kinds, "filed": sum(len(one.filed) for one in people), "runs": runs,
+        "exported": sum(one.exported for one in people), "answers": sum(one.answers for one in people),
+        "taken": sum(one.taken for one in people), "lost": sorted(set(lost)), "unreadable": unreadable, "stuck": stuck,
+        "halves": halves, "wrong": [said for one in people for said in one.wrong],
+        "tracebacks": log.count("Traceback"),
+    }  # fmt: skip
+    save(options.out / "results.json", results)
+    (options.out / "README.md").write_text(text(results))
+    print(text(results))
+    return 1 if lost or unreadable or stuck or halves else 0
+
+
+def live(home: Path, people: list[Visitor], chance: random.Random) -> str:
+    """One life of the studio: what was killed at its end."""
+    url, process = start(home)
+    over = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        pages = list(pool.map(lambda one: Page(url, cookie=one.cookie, timeout=60), people))
+    threads = [
+        threading.Thread(target=_visit, args=[page, one, chance.random(), over])
+        for page, one in zip(pages, people, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(chance.uniform(*LIVES))
+    trainers = _trainers(home)
+    kind = chance.choice(["studio", "trainer", "both"]) if trainers else "studio"
+    for one in trainers if kind != "studio" else []:
+        _kill(one)
+    if kind == "trainer":
+        time.sleep(chance.uniform(0, 1))
+    over.set()
+    for one in [process.pid] if kind == "trainer" else family_of(process.pid):  # who trains is not of its family
+        _kill(one)
+    process.wait()
+    for thread in threads:
+        thread.join()
+    return kind
+
+
+def missing(home: Path, people: list[Visitor]) -> list[str]:
+    """What was acknowledged and is not there."""
+    lost = []
+    for one in people:
+        there = {path.name.rpartition("-")[0] for path in one.album(home).folder.glob("*/*")}
+        lost += [f"visitor {one.number}: {name}" for name in one.filed - there - one.unsure]
+        one.filed |= one.unsure & there
+        one.filed &= there
+        one.unsure.clear()
+    return lost
+
+
+def damaged(home: Path) -> list[str]:
+    """The runs that cannot be read."""
+    found = []
+    for path in (home / "runs").glob("*/recipe.json"):
+        run = Run(path.parent)
+        try:
+            _ = run.status(), run.recipe, run.source, read_story(run)
+        except Exception as error:
+            found.append(f"{run.name}: {error}")
+    return found
+
+
+def stands(home: Path) -> list[str]:
+    """The runs that are still at work, or in line, when there has been time enough for all."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        active = [run.name for run in _runs(home) if run.status().active]
+        if not active:
+            return []
+        time.sleep(1)
+    return active
+
+
+def _runs(home: Path) -> list[Run]:
+    return [Run(path.parent) for path in (home / "runs").glob("*/recipe.json")]
+
+
+def _trainers(home: Path) -> list[int]:
+    found = []
+    for run in _runs(home):
+        with contextlib.suppress(Exception):
+            if (now := run.status()).state == "running" and now.pid:
+                found.append(now.pid)
+    return found
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+# Those who are there meanwhile
+
+
+def _visit(page: Page, one: Visitor, seed: float, over: threading.Event) -> None:
+    chance = random.Random(seed)
+    try:
+        while not over.is_set():
+            doing = chance.choices([_file, _rename, _remove, _undo, _export, _answer, _train], [8, 2, 1, 2, 1, 3, 2])[0]
+            doing(page, one, chance)
+    except (httpx.HTTPError, RuntimeError, ValueError) as error:
+        if not over.is_set() and not isinstance(error, httpx.TransportError):
+            one.wrong.append(f"{type(error).__name__}: {error}"[:300])
+
+
+def _file(page: Page, one: Visitor, chance: random.Random) -> None:
+    kind = chance.choice(CLASSES)
+    names = []
+    files = []
+    for _ in range(chance.randint(1, 3)):
+        one.taken += 1
+        name, photo = f"v{one.number}n{one.taken}", io.BytesIO()
+        render_flower(kind, 1000 * one.number + one.taken, 128).save(photo, "JPEG")
+        files.append(page.upload(f"{name}.jpg", photo.getvalue()))
+        names.append(name)
+    said = page.ask("_add", [files, f"{kind} {chance.randint(1, 2)}", ""])
+    if "photo" not in str(said[0]):
+        raise RuntimeError(f"not filed: {said[0]}")
+    one.filed |= set(names)
+    if len(one.filed) > FULL:
+        _remove(page, one, chance)
+
+
+def _one_of_theirs(page: Page, chance: random.Random) -> str | None:
+    """A class of their album, of those that the page lists once it is drawn anew."""
+    drawn = page.ask("_show", [ALBUM, "", "all", 0])
+    choices = next((one["choices"] for one in drawn if isinstance(one, dict) and one.get("choices")), [])
+    return chance.choice(choices)[1] if choices else None
+
+
+def _rename(page: Page, one: Visitor, chance: random.Random) -> None:
+    old = _one_of_theirs(page, chance)
+    if old:
+        page.ask("_rename", [old, f"{chance.choice(CLASSES)} {chance.randint(1, 2)}"])
+
+
+def _remove(page: Page, one: Visitor, chance: random.Random) -> None:
+    if gone := _one_of_theirs(page, chance):
+        one.unsure |= one.filed  # which of them are in the class is the studio's business
+        page.ask("_remove_class", [gone])
+
+
+def _undo(page: Page, one: Visitor, chance: random.Random) -> None:
+    one.unsure |= one.filed
+    page.ask("_undo", [])
+
+
+def _export(page: Page, one: Visitor, chance: random.Random) -> None:
+    page.ask("_export", [])
+    one.exported += 1
+
+
+def _answer(page: Page, one: Visitor, chance: random.Random) -> None:
+    photo = io.BytesIO()
+    render_flower(chance.choice(CLASSES), chance.randrange(10**6), 128).save(photo, "JPEG")
+    page.answer("a.jpg", photo.getvalue())
+    one.answers += 1
+
+
+def _train(page: Page, one: Visitor, chance: random.Random) -> None:
+    values: list[Any] = page.ask("_choose_preset", event={"name": "fast"})[1:]
+    page.ask("_press_start", [None, ALBUM, *values])
+    one.trainings += 1
+
+
+# What came of it
+
+
+def text(results: dict) -> str:
+    """The table and the circumstances."""
+    kinds = results["kills"]
+    facts = [
+        ("kills", sum(kinds.values())),
+        *((f"of {name}", count) for name, count in kinds.items()),
+        ("photos filed, and acknowledged", results["taken"]),
+        ("lost", len(results["lost"])),
+        ("exports and answers meanwhile", results["exported"] + results["answers"]),
+        ("runs", results["runs"]),
+        ("that cannot be read", len(results["unreadable"])),
+        ("of which only half is there", len(results["halves"])),
+        ("that stand in line for ever", len(results["stuck"])),
+        ("answers that were errors while the studio lived", len(results["wrong"])),
+        ("tracebacks in the server's log", results["tracebacks"]),
+    ]
+    named = [*results["lost"], *results["unreadable"], *results["halves"], *results["stuck"], *results["wrong"]]
+    listed = "".join(f"- {name}\n" for name in named[:20])
+    return f"""# Killed again and again
+
+{VISITORS} visitors file photos, rename and remove classes, undo, export, ask and train, while the studio, the trainer
+or both get SIGKILL at random moments.
+
+{table(["", ""], facts)}
+
+{listed}
+{told(results)}
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Is anything lost that was acknowledged?")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=PROJECT / "benchmarks" / "kills", help="where the results go")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
