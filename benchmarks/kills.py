@@ -42,6 +42,7 @@ from flowers.training.story import read_story  # noqa: E402
 
 VISITORS = 3
 LIVES = (0.5, 6.0)  # seconds that the studio lives after its visitors have come
+TRAINER_SECONDS = 10.0  # in which somebody trains, if anybody does
 PATIENCE = 300.0  # seconds for the line to move on to its end
 FULL = 40  # photos of a visitor, after which some are removed
 
@@ -110,8 +111,9 @@ def live(home: Path, people: list[Visitor], chance: random.Random) -> str:
     for thread in threads:
         thread.start()
     time.sleep(chance.uniform(*LIVES))
-    trainers = _trainers(home)
-    kind = chance.choice(["studio", "trainer", "both"]) if trainers else "studio"
+    kind = chance.choice(["studio", "trainer", "both"])
+    trainers = _trainers(home) if kind == "studio" else _wait_for_trainers(home)
+    kind = kind if trainers else "studio"
     for one in trainers if kind != "studio" else []:
         _kill(one)
     if kind == "trainer":
@@ -173,6 +175,13 @@ def _trainers(home: Path) -> list[int]:
     return found
 
 
+def _wait_for_trainers(home: Path) -> list[int]:
+    deadline = time.monotonic() + TRAINER_SECONDS
+    while not (found := _trainers(home)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
 def _kill(process: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
@@ -185,14 +194,15 @@ def _visit(page: Page, one: Visitor, seed: float, over: threading.Event) -> None
     chance = random.Random(seed)
     try:
         while not over.is_set():
-            doing = chance.choices([_file, _rename, _remove, _undo, _export, _answer, _train], [8, 2, 1, 2, 1, 3, 2])[0]
+            doing = chance.choices([file, rename, remove, undo, export, answer, train], [8, 2, 1, 2, 1, 3, 2])[0]
             doing(page, one, chance)
     except (httpx.HTTPError, RuntimeError, ValueError) as error:
         if not over.is_set() and not isinstance(error, httpx.TransportError):
             one.wrong.append(f"{type(error).__name__}: {error}"[:300])
 
 
-def _file(page: Page, one: Visitor, chance: random.Random) -> None:
+def file(page: Page, one: Visitor, chance: random.Random) -> None:
+    """File one to three photos that nobody has filed before."""
     kind = chance.choice(CLASSES)
     names = []
     files = []
@@ -207,7 +217,7 @@ def _file(page: Page, one: Visitor, chance: random.Random) -> None:
         raise RuntimeError(f"not filed: {said[0]}")
     one.filed |= set(names)
     if len(one.filed) > FULL:
-        _remove(page, one, chance)
+        remove(page, one, chance)
 
 
 def _one_of_theirs(page: Page, chance: random.Random) -> str | None:
@@ -217,36 +227,42 @@ def _one_of_theirs(page: Page, chance: random.Random) -> str | None:
     return chance.choice(choices)[1] if choices else None
 
 
-def _rename(page: Page, one: Visitor, chance: random.Random) -> None:
+def rename(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Rename a class of theirs."""
     old = _one_of_theirs(page, chance)
     if old:
         page.ask("_rename", [old, f"{chance.choice(CLASSES)} {chance.randint(1, 2)}"])
 
 
-def _remove(page: Page, one: Visitor, chance: random.Random) -> None:
+def remove(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Remove one."""
     if gone := _one_of_theirs(page, chance):
         one.unsure |= one.filed  # which of them are in the class is the studio's business
         page.ask("_remove_class", [gone])
 
 
-def _undo(page: Page, one: Visitor, chance: random.Random) -> None:
+def undo(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Take the last change back."""
     one.unsure |= one.filed
     page.ask("_undo", [])
 
 
-def _export(page: Page, one: Visitor, chance: random.Random) -> None:
+def export(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Pack all photos."""
     page.ask("_export", [])
     one.exported += 1
 
 
-def _answer(page: Page, one: Visitor, chance: random.Random) -> None:
+def answer(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Ask about a photo."""
     photo = io.BytesIO()
     render_flower(chance.choice(CLASSES), chance.randrange(10**6), 128).save(photo, "JPEG")
     page.answer("a.jpg", photo.getvalue())
     one.answers += 1
 
 
-def _train(page: Page, one: Visitor, chance: random.Random) -> None:
+def train(page: Page, one: Visitor, chance: random.Random) -> None:
+    """Start a short training."""
     values: list[Any] = page.ask("_choose_preset", event={"name": "fast"})[1:]
     page.ask("_press_start", [None, ALBUM, *values])
     one.trainings += 1
