@@ -111,8 +111,8 @@ def _size(folder: Path) -> int:
 def _use(url: str, one: Visitor, over: threading.Event, deeds: collections.Counter, problems: list[str]) -> None:
     chance = random.Random(one.number + 100 * one.taken)
     doing: dict[Callable[[Page, Visitor, random.Random], None], int] = {
-        kills.file: 8, kills.rename: 1, kills.remove: 2, kills.undo: 1, kills.export: 1, kills.answer: 8, kills.train: 1,
-        _evaluate: 1,
+        kills.file: 8, kills.rename: 1, kills.remove: 2, kills.undo: 1, kills.export: 1, kills.answer: 8,
+        kills.train: 1, _evaluate: 1,
     }  # fmt: skip
     page = None
     while not over.wait(chance.uniform(*PAUSE)):
