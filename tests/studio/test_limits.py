@@ -1,10 +1,14 @@
 """Who may have how much."""
 
+import dataclasses
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowers.errors import UsageError
+from flowers.paths import PROJECT
 from flowers.studio.limits import Limits, Shares, Who, limits
 
 VISITORS = [Who(name, address) for address in ("home", "school", "office") for name in ("ann", "bob", address)]
@@ -55,3 +59,11 @@ def test_a_limit_that_is_no_number_is_told(monkeypatch, told):
     monkeypatch.setenv("FLOWERS_MAX_WAITING", told)
     with pytest.raises(UsageError, match=r"^The limit FLOWERS_MAX_WAITING is .*: set it to a whole number above 0\.$"):
         limits()
+
+
+def test_the_page_about_servers_tells_the_defaults():
+    page = (PROJECT / "docs" / "server.md").read_text()
+    named = re.findall(r"^\| `FLOWERS_MAX_(\w+)`, `FLOWERS_MAX_ALL_(\w+)` \| (\d+), (\d+) \|", page, re.MULTILINE)
+    told = {name.lower(): (int(each), int(total)) for name, also, each, total in named if name == also}
+    assert told == {name: Limits().pair(name) for name in told}
+    assert len(dataclasses.fields(Limits)) == 2 * len(told)
