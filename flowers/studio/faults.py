@@ -36,11 +36,13 @@ def in_sentences(page: gr.Blocks) -> None:
             tell(error, "the input of an event", "line")
             raise _Unreadable from None
 
-    async def process_or_tell(block_fn: Any, *args: Any, **options: Any) -> dict[str, Any]:
+    async def process_or_tell(block_fn: Any, inputs: list[Any], **options: Any) -> dict[str, Any]:
         try:
             if block_fn.fn is None:  # what a browser does alone
                 raise _Unreadable
-            return await process(block_fn, *args, **options)
+            if (event_data := options.get("event_data")) is not None:
+                event_data._data = whole(event_data._data)
+            return await process(block_fn, whole(inputs), **options)
         except gr.Error as error:
             if not error.print_exception:  # our own
                 raise
@@ -58,6 +60,27 @@ def in_sentences(page: gr.Blocks) -> None:
         raise gr.Error(translated(said, language), title=title, print_exception=False)
 
     page.process_api, page.preprocess_data = process_or_tell, preprocess_or_tell
+
+
+def whole(value: Any) -> Any:
+    """What JSON held, without half characters (lone surrogates): they can be written to no file, and sent to nobody.
+
+    Raises _Unreadable where it is nested too deeply.
+    """
+    try:
+        return _whole(value)
+    except RecursionError:
+        raise _Unreadable from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "ignore").decode()
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(one) for key, one in value.items()}
+    return value
 
 
 def tell(error: BaseException, where: str, how: Literal["line", "traceback"] = "traceback") -> None:

@@ -4,6 +4,8 @@ import json
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowers.studio import faults
 from tests.studio.serving import served
@@ -76,3 +78,29 @@ def test_the_log_has_a_traceback_once_and_then_few_lines(caplog):
     assert [bool(record.exc_info) for record in caplog.records] == [True, False, False, False]
     assert all("\n" not in record.getMessage() and "\x1b" not in record.getMessage() for record in caplog.records)
     assert all(len(record.getMessage()) < 1000 for record in caplog.records)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(st.characters(), max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(), max_size=5), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_whatever_comes_in_can_be_sent_again(value):
+    cleaned = faults.whole(value)
+    json.dumps(cleaned, ensure_ascii=False).encode()
+    assert faults.whole(cleaned) == cleaned or "NaN" in json.dumps(cleaned)
+
+
+def test_half_a_character_costs_nobody_an_answer(serving):
+    with serving.browser() as browser:
+        number = next(key for key, event in serving.page.fns.items() if event.api_name == "slow")
+        serving.go_on.set()
+        asked = json.dumps({"fn_index": number, "data": ["evil \ud800."], "session_hash": "half"})
+        answer = browser.post("queue/join", content=asked, headers={"content-type": "application/json"})
+        assert answer.status_code == 200
+        assert '"evil ."' in serving.heard(browser, "half")
