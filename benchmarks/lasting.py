@@ -11,7 +11,6 @@ folder and in the albums. Writes lasting/results.json, lasting/README.md and the
 
 import argparse
 import collections
-import contextlib
 import random
 import sys
 import tempfile
@@ -29,7 +28,7 @@ sys.path.insert(0, str(PROJECT))
 from benchmarks import kills  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
 from benchmarks.kills import Visitor  # noqa: E402
-from benchmarks.visiting import Page, end, family_of, pss, start  # noqa: E402
+from benchmarks.visiting import Page, end, family_of, pss, size_of, start  # noqa: E402
 
 VISITORS = 4
 LIVES = 4  # of the studio
@@ -78,8 +77,8 @@ def look(server: int, home: Path) -> dict[str, float]:
         "memory": sum(map(pss, family_of(server))),
         "threads": len(list(Path(f"/proc/{server}/task").iterdir())),
         "open files": len(list(Path(f"/proc/{server}/fd").iterdir())),
-        "temporary": _size(home / "gradio") + _size(home / "tmp"),
-        "albums": _size(home / "albums"),
+        "temporary": size_of(home / "gradio") + size_of(home / "tmp"),
+        "albums": size_of(home / "albums"),
     }
 
 
@@ -95,14 +94,6 @@ def growth(looks: list[dict[str, float]]) -> list[float]:
 
 def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
 
 
 # Those who use it

@@ -38,7 +38,7 @@ sys.path.insert(0, str(PROJECT))
 
 from benchmarks.classroom import Seat, paint  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
-from benchmarks.visiting import family_of, pss, serving  # noqa: E402
+from benchmarks.visiting import family_of, pss, serving, size_of  # noqa: E402
 from flowers.data.garden import CLASSES, render_flower  # noqa: E402
 
 READING = (2.0, 5.0)  # seconds between an answer and the next question
@@ -97,18 +97,13 @@ def besiege(url: str, home: Path, server: int, options: argparse.Namespace) -> d
 
 def look(server: int, home: Path) -> dict[str, float]:
     """What the server holds at this moment."""
-    lies = [path for path in (home / "gradio").rglob("*") if path.is_file()]
-    sizes = 0
-    for path in lies:
-        with contextlib.suppress(OSError):
-            sizes += path.stat().st_size
     return {
         "memory": sum(map(pss, family_of(server))),
         "own memory": pss(server),
         "processes": len(family_of(server)),
         "threads": len(list(Path(f"/proc/{server}/task").iterdir())),
         "open files": len(list(Path(f"/proc/{server}/fd").iterdir())),
-        "temporary": sizes,
+        "temporary": size_of(home / "gradio"),
     }
 
 

@@ -99,6 +99,16 @@ def pss(process: int) -> int:
     return 0
 
 
+def size_of(folder: Path) -> int:
+    """The bytes that lie in a folder, in which others write and remove meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(place, name)).st_size
+    return total
+
+
 class Page:
     """A page of the studio in somebody's browser. ``known`` is called with the cookie before the page is opened."""
 

@@ -412,6 +412,17 @@ def test_of_a_photo_that_is_there_already_every_name_says_so(same_page):
     expect(page.locator("#classify-correct").get_by_role("button", name="rose")).to_be_enabled()
 
 
+def test_why_an_upload_was_refused_is_a_sentence(same_page):
+    """The server says it in the visitor's words; Gradio puts the status of the answer before them."""
+    said = "The server's disk is nearly full: tell whoever runs this studio."
+    same_page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=507, body=said))
+    upload(same_page, flowers("tulip")[0])
+    message = same_page.locator(".toast-message-text")
+    expect(message).to_have_text(said)
+    same_page.locator(".toast-close").click()
+    expect(message).to_have_count(0)
+
+
 # Recent answers
 
 

@@ -25,6 +25,10 @@
     }
     // A message's head is no button: it has one, to close it, and to a screen reader a button has nothing in it.
     for (const head of document.querySelectorAll(".toast-header")) head.setAttribute("role", "group");
+    // What the server said about an upload stands behind the status of its answer.
+    for (const text of document.querySelectorAll(".toast-message-text")) {
+      if (/^\s*HTTP \d{3}: /.test(text.textContent)) text.textContent = text.textContent.replace(/^\s*HTTP \d{3}: /, "");
+    }
     for (const icon of document.querySelectorAll("footer img")) icon.alt = ""; // the words stand beside it
   };
 
