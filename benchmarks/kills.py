@@ -55,11 +55,24 @@ class Visitor:
     cookie: str = field(default_factory=lambda: secrets.token_hex(16))
     filed: set[str] = field(default_factory=set)  # names of photos that were acknowledged
     unsure: set[str] = field(default_factory=set)  # in the middle of whose removal the studio died
+    last: set[str] = field(default_factory=set)  # those that came last, which an undo may take back
     taken: int = 0
+    acknowledged: int = 0
     exported: int = 0
     answers: int = 0
     trainings: int = 0
     wrong: list[str] = field(default_factory=list)  # answers that were no success while the studio lived
+
+    home: Path = Path()
+
+    def there(self) -> dict[str, set[str]]:
+        """The names of the photos that lie in each class."""
+        album = self.album(self.home)
+        return {name: {Path(path).name.rpartition("-")[0] for path in paths} for name, paths in album.classes.items()}
+
+    def in_class(self, name: str) -> set[str]:
+        """The names of those in a class."""
+        return self.there().get(name, set())
 
     def album(self, home: Path) -> Album:
         """Their photos."""
@@ -70,14 +83,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Kill so often, then look at what is left."""
     options = _parser().parse_args(arguments)
     chance = random.Random(options.seed)
-    people = [Visitor(number) for number in range(VISITORS)]
     with tempfile.TemporaryDirectory(prefix="flowers-kills-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
+        people = [Visitor(number, home=home) for number in range(VISITORS)]
         os.environ["FLOWERS_RUNS"] = str(home / "runs")
         lost, kinds = [], {"studio": 0, "trainer": 0, "both": 0}
         while sum(kinds.values()) < options.kills:
             kinds[live(home, people, chance)] += 1
-            lost += missing(home, people)
+            lost += missing(people)
         _, process = start(home)
         stuck = stands(home)
         unreadable = damaged(home)
@@ -88,8 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
     results = {
         **circumstances(), "kills": kinds, "filed": sum(len(one.filed) for one in people), "runs": runs,
         "exported": sum(one.exported for one in people), "answers": sum(one.answers for one in people),
-        "taken": sum(one.taken for one in people), "lost": sorted(set(lost)), "unreadable": unreadable, "stuck": stuck,
-        "halves": halves, "wrong": [said for one in people for said in one.wrong],
+        "taken": sum(one.acknowledged for one in people), "lost": sorted(set(lost)), "unreadable": unreadable,
+        "stuck": stuck, "halves": halves, "wrong": [said for one in people for said in one.wrong],
         "tracebacks": log.count("Traceback"),
     }  # fmt: skip
     save(options.out / "results.json", results)
@@ -127,11 +140,11 @@ def live(home: Path, people: list[Visitor], chance: random.Random) -> str:
     return kind
 
 
-def missing(home: Path, people: list[Visitor]) -> list[str]:
+def missing(people: list[Visitor]) -> list[str]:
     """What was acknowledged and is not there."""
     lost = []
     for one in people:
-        there = {path.name.rpartition("-")[0] for path in one.album(home).folder.glob("*/*")}
+        there = set().union(*one.there().values())
         lost += [f"visitor {one.number}: {name}" for name in one.filed - there - one.unsure]
         one.filed |= one.unsure & there
         one.filed &= there
@@ -196,7 +209,7 @@ def _visit(page: Page, one: Visitor, seed: float, over: threading.Event) -> None
         while not over.is_set():
             doing = chance.choices([file, rename, remove, undo, export, answer, train], [8, 2, 1, 2, 1, 3, 2])[0]
             doing(page, one, chance)
-    except (httpx.HTTPError, RuntimeError, ValueError) as error:
+    except (httpx.HTTPError, RuntimeError, ValueError, OSError) as error:
         if not over.is_set() and not isinstance(error, httpx.TransportError):
             one.wrong.append(f"{type(error).__name__}: {error}"[:300])
 
@@ -215,7 +228,9 @@ def file(page: Page, one: Visitor, chance: random.Random) -> None:
     said = page.ask("_add", [files, f"{kind} {chance.randint(1, 2)}", ""])
     if "photo" not in str(said[0]):
         raise RuntimeError(f"not filed: {said[0]}")
-    one.filed |= set(names)
+    one.last = set(names)
+    one.filed |= one.last
+    one.acknowledged += len(names)
     if len(one.filed) > FULL:
         remove(page, one, chance)
 
@@ -237,14 +252,19 @@ def rename(page: Page, one: Visitor, chance: random.Random) -> None:
 def remove(page: Page, one: Visitor, chance: random.Random) -> None:
     """Remove one."""
     if gone := _one_of_theirs(page, chance):
-        one.unsure |= one.filed  # which of them are in the class is the studio's business
+        inside = one.in_class(gone)
+        one.unsure |= inside
         page.ask("_remove_class", [gone])
+        one.filed -= inside
+        one.unsure -= inside
 
 
 def undo(page: Page, one: Visitor, chance: random.Random) -> None:
-    """Take the last change back."""
-    one.unsure |= one.filed
+    """Take the last change back: what that filed is no longer there, what it removed is."""
+    one.unsure |= one.last
     page.ask("_undo", [])
+    one.filed -= one.last
+    one.unsure -= one.last
 
 
 def export(page: Page, one: Visitor, chance: random.Random) -> None:
@@ -263,6 +283,7 @@ def answer(page: Page, one: Visitor, chance: random.Random) -> None:
 
 def train(page: Page, one: Visitor, chance: random.Random) -> None:
     """Start a short training."""
+    page.ask("_refresh_training", [None])  # as the tab does when it is opened: the album may be new
     values: list[Any] = page.ask("_choose_preset", event={"name": "fast"})[1:]
     page.ask("_press_start", [None, ALBUM, *values])
     one.trainings += 1

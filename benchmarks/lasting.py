@@ -42,9 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Live through it, then tell."""
     options = _parser().parse_args(arguments)
     seconds, looks, deeds, problems = 60 * options.minutes, [], collections.Counter(), []
-    people = [Visitor(number) for number in range(VISITORS)]
     with tempfile.TemporaryDirectory(prefix="flowers-lasting-", ignore_cleanup_errors=True) as scratch:
         home, begun = Path(scratch), time.monotonic()
+        people = [Visitor(number, home=home) for number in range(VISITORS)]
         for number in range(LIVES):
             url, process = start(home)
             over = threading.Event()

@@ -6,6 +6,7 @@ of which starts Ghostscript) never see these bytes. Pillow's global settings and
 """
 
 import codecs
+import collections
 import contextlib
 import io
 import math
@@ -43,7 +44,7 @@ MAX_STORED = 1_000_000_000  # of a JPEG that is decoded at an eighth of its size
 MIN_SIDE = 8  # pixels; below this there is no flower to see
 MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px must not make the long one enormous
 # Of a progressive JPEG, its scans times its pixels. There are normally 10 scans; each takes 0.06 s per 100 megapixels,
-# and may be 140 bytes long. So no photo takes a core longer than five seconds.
+# and may be 140 bytes long. So no photo is decoded for longer than five seconds.
 MAX_SCANNED = 5_000_000_000
 # Decoded in this process at once. A photo waits until there is room for it: four of the largest took 7.5 GB.
 MAX_AT_ONCE = 150_000_000
@@ -130,7 +131,8 @@ def _decode(data: bytes, min_side: int | None) -> Image.Image:
     if math.prod(stored) > MAX_PIXELS:
         is_small = image.size != stored and scan_count(data) == 1
         _check_pixels(*stored, MAX_STORED if is_small else MAX_PIXELS)
-    sizes.append(stored if "progressive" in image.info else image.size)
+    in_layers = "progressive" in image.info or (data.count(b"\xff\xda") > 1 and scan_count(data) > 1)
+    sizes.append(stored if in_layers else image.size)
     for size in sizes:
         _check_pixels(*size, MAX_PIXELS)
     with _AT_ONCE.spent(max(map(math.prod, sizes))):
@@ -151,17 +153,22 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 class _Budget:
-    """So much of something at once, for all threads of a process. Who needs more than there is has all of it alone."""
+    """So much of something at once, for all threads of a process, first come, first served. Who needs more than there
+    is has all of it alone."""
 
     def __init__(self, most: int) -> None:
         self.most, self.now = most, 0
+        self.line: collections.deque[object] = collections.deque()
         self.changed = threading.Condition()
 
     @contextlib.contextmanager
     def spent(self, amount: int) -> Iterator[None]:
         with self.changed:
-            self.changed.wait_for(lambda: not self.now or self.now + amount <= self.most)
+            self.line.append(mine := object())
+            self.changed.wait_for(lambda: self.line[0] is mine and (not self.now or self.now + amount <= self.most))
+            self.line.popleft()
             self.now += amount
+            self.changed.notify_all()
         try:
             yield
         finally:

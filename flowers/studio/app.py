@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import gradio as gr
 from starlette.middleware import Middleware
 
-from flowers.errors import UsageError
+from flowers.errors import FlowersError
+from flowers.paths import albums_dir, cache_dir, runs_dir
 from flowers.studio import (
     allow_mcp,
     api,
@@ -190,7 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     opened = threading.Event()
     try:
         bounds = limits()
-    except UsageError as error:
+        albums_dir(), runs_dir(), cache_dir()
+    except FlowersError as error:
         parser.error(str(error))
     keep_apart()
     page = build(opened.set)

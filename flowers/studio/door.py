@@ -15,7 +15,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from gradio.utils import get_upload_folder
 from starlette.requests import HTTPConnection
@@ -25,19 +25,24 @@ from flowers.studio import faults
 from flowers.studio.language import chosen, translated
 from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import Sessions
-from flowers.studio.visitors import Receive, Scope, Send, who
+from flowers.studio.visitors import API, UPLOAD, Receive, Scope, Send, path_of, who
 
-API = "/gradio_api/"
-TOLD = re.compile(r"(queue/join|call/|run/|cancel|reset|mcp)")  # what may be posted, besides uploads
+TOLD = re.compile(rf"{API}(queue/join|call/|run/|cancel|reset)")  # what may be posted, besides uploads
+TOOLS = f"{API}mcp"  # which posts by itself what it is told: it holds no turn that it then would wait for
+DRAWN = {"/", "/config", f"{API}info", f"{API}info/", f"{API}openapi.json"}  # a third of a second of work each
+READ = {"GET", "HEAD", "OPTIONS"}
 UNUSED = re.compile(
-    r"(monitoring|gradio_api/(stream/|proxy=|file=https?:|file/|runs|run-history|dev/|profiling|vibe|deep_link|token"
-    r"|custom_component|component_server|process_recording|openapi))"
+    r"/(monitoring|login|logout|gradio_api/(stream/|proxy=|file=https?:|file/|runs|run-history|dev/|profiling|vibe"
+    r"|deep_link|token|custom_component|component_server|process_recording))"
 )
 WITH_SESSION = re.compile(rf"{API}(?:heartbeat|call/(?:v2/)?[^/]+)/([^/]+)$")
+NAMING = {b"x-forwarded-host", b"x-gradio-server"}  # headers by which Gradio finds out what it is called
 MAX_TOLD = 8_000_000  # bytes: ten pictures of a camera, as text, are 1.5 MB
+HELD = (4 * MAX_TOLD, 32 * MAX_TOLD)  # bytes told by one visitor, and by all, that are in memory
 UPLOADS_LAST = 3600  # seconds for which an upload counts
-TOO_LARGE = f"This request is larger than {MAX_TOLD // 10**6} MB: send photos as uploads."
 MIN_FREE = 1_000_000_000  # bytes of the disk that uploads leave free, for runs and albums
+IDLE_SECONDS = 60.0  # in which something of a body has to come
+TOO_LARGE = f"This request is larger than {MAX_TOLD // 10**6} MB: send photos as uploads."
 
 
 class Refused(Exception):
@@ -56,38 +61,50 @@ class Hosts:
     this machine.
 
     Args:
-        names: as in ``localhost`` or ``*.example.org``; ``*`` is any.
+        own: this machine's names. Another port of theirs is another site.
+        more: names that others serve it under, whose pages may send requests: ``flowers.example``, ``*.example.org``,
+            or ``*`` for any.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = sorted({name.strip().lower() for name in names if name.strip()})
+    def __init__(self, own: Iterable[str], more: Iterable[str] = ()) -> None:
+        self.own, self.more = (sorted({name.strip().lower() for name in names} - {""}) for names in (own, more))
 
     @classmethod
     def of(cls, host: str | None, share: bool = False) -> "Hosts":
         """Those of a server that listens as ``host``, by the environment: ``FLOWERS_HOSTS`` names more."""
-        own = socket.gethostname()
-        names = ["localhost", "*.localhost", own, f"{own}.local", host or os.environ.get("GRADIO_SERVER_NAME", "")]
-        names += [os.environ.get("FLOWERS_HOSTS", ""), os.environ.get("SPACE_HOST", "")]
-        names.append(urlsplit(os.environ.get("GRADIO_ROOT_PATH", "")).hostname or "")
-        names += ["*.gradio.live"] if share else []
-        return cls(name for listed in names for name in listed.split(","))
+        machine = socket.gethostname()
+        listens = host or os.environ.get("GRADIO_SERVER_NAME", "")
+        more = ",".join([os.environ.get("FLOWERS_HOSTS", ""), os.environ.get("SPACE_HOST", "")]).split(",")
+        more.append(urlsplit(os.environ.get("GRADIO_ROOT_PATH", "")).hostname or "")
+        more += ["*.gradio.live"] if share else []
+        return cls(["localhost", "*.localhost", machine, f"{machine}.local", listens], more)
 
     def check(self, connection: HTTPConnection) -> None:
         """Raises Refused for a request to another name, or from another site."""
-        asked = _hostname("//" + connection.headers.get("host", ""))
-        if not (self._has(asked) or _is_address(asked) or os.environ.get("SPACE_ID")):  # a Space is public anyway
-            raise Refused(
-                421, f"This studio is not served as {asked[:100]}: start it with FLOWERS_HOSTS={asked[:100]}."
-            )
+        asked = _place("//" + connection.headers.get("host", ""))
+        if not self._is_ours(name := _name(asked)):
+            named = name[:100] or "*"
+            raise Refused(421, f"This studio is not served as {named}: start it with FLOWERS_HOSTS={named}.")
         origin = connection.headers.get("origin")
-        if origin is not None and (sender := _hostname(origin)) != asked and not self._has(sender):
+        if origin is None or _among(_name(sender := _place(origin)), self.more):
+            return
+        if (_name(sender), _port(sender)) != (name, _port(asked)):
             raise Refused(
                 403, "This request was sent by a page of another site: use the studio's own page, or name that site in "
                 "FLOWERS_HOSTS."
             )  # fmt: skip
 
-    def _has(self, name: str) -> bool:
-        return bool(name) and any(fnmatch.fnmatchcase(name, allowed) for allowed in self.names)
+    def _is_ours(self, name: str) -> bool:
+        if os.environ.get("SPACE_ID"):  # it is public anyway, and asked for by the names of others
+            return True
+        return _is_address(name) or _among(name, self.own) or _among(name, self.more)
+
+    def without_strangers(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The headers but those that call this studio by a name that it does not have: pages would be told of it."""
+        return [
+            (key, value) for key, value in headers
+            if key not in NAMING or self._is_ours(_name(_place("//" + value.decode("latin-1").split("//")[-1])))
+        ]  # fmt: skip
 
 
 class Door:
@@ -102,6 +119,7 @@ class Door:
         self.open = Shares(*limits.pair("open"))
         self.calls, self.uploads = Turns(Shares(*limits.pair("calls"))), Turns(Shares(*limits.pair("calls")))
         self.uploaded = Shares(*(10**6 * limit for limit in limits.pair("upload_mb")))
+        self.held = Shares(*HELD)
         self.arriving = 0  # bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,62 +139,103 @@ class Door:
 
         try:
             self.hosts.check(connection)
-            async with self._let_in(connection, receive) as reading:
+            asking = who(connection)
+            scope = {**scope, "headers": self.hosts.without_strangers(scope["headers"])}
+            async with self._let_in(connection, asking, receive) as reading:
                 await self.app(scope, reading, answer)
-        except Refused as refused:
-            if not begun:
-                await _say(refused, connection)(scope, receive, send)
+            return
+        except Refused as error:
+            refused = error
         except Exception as error:  # Gradio's routes read what they are sent as if it were a page's
             faults.tell(error, f"{scope['method']} {scope['path'][:200]}", "line")
-            if not begun:
-                await _say(Refused(400, faults.UNREADABLE), connection)(scope, receive, send)
+            refused = Refused(400, faults.UNREADABLE)
+        with contextlib.suppress(OSError):
+            if begun:
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await _say(refused, connection)(scope, receive, send)
 
     @contextlib.asynccontextmanager
-    async def _let_in(self, connection: HTTPConnection, receive: Receive) -> AsyncIterator[Receive]:
+    async def _let_in(self, connection: HTTPConnection, asking: Who, receive: Receive) -> AsyncIterator[Receive]:
         """While a request is worked on; gives what its body is to be read by. Raises Refused."""
-        path, method, asking = connection.scope["path"], connection.scope["method"], who(connection)
-        if UNUSED.match(path.lstrip("/")):
+        path, method = path_of(connection.scope), connection.scope["method"]
+        told = method not in READ and (path.startswith(TOOLS) or (method == "POST" and TOLD.match(path)))
+        uploads = method == "POST" and path == UPLOAD
+        if UNUSED.match(path) or not (method in READ or told or uploads):
             raise Refused(404, "There is nothing here.")
-        if not path.startswith(API):
-            yield receive
-            return
         if not self.open.take(asking):
             raise Refused(429, "You have too many requests open: wait until some are answered.")
         try:
-            if method != "POST":
+            if uploads:
+                async with self.uploads.turn(asking), self._arrives(connection, asking, receive) as reading:
+                    yield reading
+            elif told:
+                async with self._told(connection, asking, receive) as reading:
+                    if path.startswith(TOOLS):
+                        yield reading
+                        return
+                    async with self.calls.turn(asking):
+                        self.sessions.tidy()
+                        yield reading
+            elif path in DRAWN:
+                async with self.calls.turn(asking):
+                    yield receive
+            else:
                 with self.sessions.watched(_session(connection), asking):
                     yield receive
-            elif path == f"{API}upload":
-                async with self.uploads.turn(asking), self._arrives(connection, asking):
-                    yield receive
-            elif TOLD.match(path.removeprefix(API)):
-                if (_size(connection) or 0) > MAX_TOLD:
-                    raise Refused(413, TOO_LARGE)
-                async with self.calls.turn(asking):
-                    self.sessions.tidy()
-                    yield at_most(receive, MAX_TOLD)
-            else:
-                raise Refused(404, "There is nothing here.")
         finally:
             self.open.give_back(asking)
 
     @contextlib.asynccontextmanager
-    async def _arrives(self, connection: HTTPConnection, asking: Who) -> AsyncIterator[None]:
-        """While an upload arrives. Raises Refused where there is no room for it."""
+    async def _told(self, connection: HTTPConnection, asking: Who, receive: Receive) -> AsyncIterator[Receive]:
+        """What somebody tells, read before it waits for a turn: who tells it slowly keeps nobody waiting."""
+        if (_size(connection) or 0) > MAX_TOLD:
+            raise Refused(413, TOO_LARGE)
+        body, had = [], 0
+        try:
+            while True:
+                message = await _next(receive)
+                if message["type"] != "http.request":  # gone
+                    raise Refused(400, faults.UNREADABLE)
+                part = message.get("body", b"")
+                if had + len(part) > MAX_TOLD:
+                    raise Refused(413, TOO_LARGE)
+                if not self.held.take(asking, len(part)):
+                    raise Refused(429, "You have too many requests open: wait until some are answered.")
+                had += len(part)
+                body.append(part)
+                if not message.get("more_body"):
+                    break
+            yield _again(b"".join(body), receive)
+        finally:
+            self.held.give_back(asking, had)
+
+    @contextlib.asynccontextmanager
+    async def _arrives(self, connection: HTTPConnection, asking: Who, receive: Receive) -> AsyncIterator[Receive]:
+        """While an upload arrives, of which no more comes than was told. Raises Refused where there is no room."""
         size = _size(connection)
-        if size is None:
+        if size is None or "transfer-encoding" in connection.headers:
             raise Refused(411, "The size of this upload was not told: choose the file again.")
         if not self.uploaded.has_room(asking, size):
             raise Refused(429, "So much has been uploaded in the last hour that this is too much: try again later.")
         if shutil.disk_usage(_existing(Path(get_upload_folder()))).free - self.arriving - size < MIN_FREE:
             raise Refused(507, "The server's disk is nearly full: tell whoever runs this studio.")
         self.uploaded.take(asking, size)
-        asyncio.get_running_loop().call_later(UPLOADS_LAST, self.uploaded.give_back, asking, size)
         self.arriving += size
+        came = 0
+
+        async def reading() -> dict[str, Any]:
+            nonlocal came
+            message = await (_next(receive) if came < size else receive())
+            came += len(message.get("body", b""))
+            return message
+
         try:
-            yield
+            yield reading
         finally:
             self.arriving -= size
+            self.uploaded.give_back(asking, size - min(came, size))
+            asyncio.get_running_loop().call_later(UPLOADS_LAST, self.uploaded.give_back, asking, min(came, size))
 
 
 class Turns:
@@ -212,29 +271,36 @@ class Turns:
                 called.set_result(None)
 
 
-def at_most(receive: Receive, size: int) -> Receive:
-    """``receive`` for a body of at most so many bytes; it raises Refused beyond."""
-    had = 0
+async def _next(receive: Receive) -> dict[str, Any]:
+    """The next part of a body. Raises Refused where none comes."""
+    try:
+        return await asyncio.wait_for(receive(), IDLE_SECONDS)
+    except TimeoutError:
+        raise Refused(408, "Nothing more of this request came: check the network, and try again.") from None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What has been read, to be read once more; and then whatever comes."""
+    read = False
 
     async def reading() -> dict[str, Any]:
-        nonlocal had
-        message = await receive()
-        had += len(message.get("body", b""))
-        if had > size:
-            raise Refused(413, TOO_LARGE)
-        return message
+        nonlocal read
+        if read:
+            return await receive()
+        read = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
     return reading
 
 
 def _size(connection: HTTPConnection) -> int | None:
     told = connection.headers.get("content-length", "")
-    return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None
+    return int(told) if re.fullmatch("[0-9]{1,18}", told) else None
 
 
 def _session(connection: HTTPConnection) -> str | None:
-    """The page, or the call, whose answers a request stays open for."""
-    if found := WITH_SESSION.match(connection.scope["path"]):
+    """The page's session, or the event, that a request stays open to hear of."""
+    if found := WITH_SESSION.match(path_of(connection.scope)):
         return found.group(1)
     asked = parse_qs(connection.scope.get("query_string", b"").decode("latin-1"))
     return asked.get("session_hash", [None])[0]
@@ -243,15 +309,32 @@ def _session(connection: HTTPConnection) -> str | None:
 def _say(refused: Refused, connection: HTTPConnection) -> JSONResponse | PlainTextResponse:
     """The answer in the visitor's language. Gradio's page shows an upload's as it is, and of others the detail."""
     words = translated(str(refused), chosen(connection.headers))
-    if connection.scope["path"] == f"{API}upload":
+    if path_of(connection.scope) == UPLOAD:
         return PlainTextResponse(words, refused.status)
     return JSONResponse({"detail": words, "error": words}, refused.status)
 
 
-def _hostname(url: str) -> str:
-    with contextlib.suppress(ValueError):
-        return (urlsplit(url).hostname or "").rstrip(".")
-    return ""
+def _place(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def _name(place: SplitResult) -> str:
+    return (place.hostname or "").rstrip(".")
+
+
+def _port(place: SplitResult) -> int | None:
+    """The port, where another than the usual one is named."""
+    try:
+        return None if place.port in (80, 443) else place.port
+    except ValueError:
+        return -1
+
+
+def _among(name: str, allowed: Iterable[str]) -> bool:
+    return bool(name) and any(fnmatch.fnmatchcase(name, one) for one in allowed)
 
 
 def _is_address(name: str) -> bool:

@@ -19,6 +19,7 @@ from starlette.requests import cookie_parser
 
 from flowers.data.sources import KNOWN
 from flowers.recipe import KNOBS, PRESET_HELP
+from flowers.studio.visitors import path_of
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
@@ -144,7 +145,7 @@ class InLanguage:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] not in TRANSLATED:
+        if scope["type"] != "http" or path_of(scope) not in TRANSLATED:
             await self.app(scope, receive, send)
             return
         language = chosen({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})

@@ -1,7 +1,7 @@
 """How much of the server one visitor may take, one address, and all together.
 
 A cookie costs nothing, so whoever throws it away is counted by address as well. Behind one address may be a class, so
-that it may take half of everything: the others keep the other half.
+that it may take a quarter of everything.
 """
 
 import collections
@@ -23,7 +23,7 @@ class Limits:
     waiting: int = 40  # events in line
     all_waiting: int = 400
     calls: int = 6  # requests that are worked on at once; more wait
-    all_calls: int = 32  # Gradio has 40 threads
+    all_calls: int = 32  # Gradio has 40 threads, for these and for all events
     open: int = 100  # requests that are open at once, those that wait included
     all_open: int = 2000
     upload_mb: int = 2000  # uploaded in an hour
@@ -69,8 +69,8 @@ class Shares:
 
     @property
     def of_address(self) -> int:
-        """What an address may have: half of everything, and never less than a visitor."""
-        return max(self.each, self.total // 2)
+        """What an address may have: a quarter of everything, and never less than a visitor."""
+        return max(self.each, self.total // 4)
 
     def taken(self, key: Hashable) -> int:
         """What somebody has, or by an address, all who call from there."""

@@ -457,17 +457,17 @@ def _add(
     albums.drop_unused(albums_dir())
     album, count = my_album(), _counting(progress, say("photos.adding"))
     if places:
-        adding = [functools.partial(album.add_folder, list(zip(places, files, strict=True)), into)]
+        adding = [(functools.partial(album.add_folder, list(zip(places, files, strict=True)), into), files)]
     else:
-        adding = [functools.partial(album.add_zip, archive, into) for archive in archives]
-        adding += [functools.partial(album.add, into, photos)] if photos else []
+        adding = [(functools.partial(album.add_zip, archive, into), [archive]) for archive in archives]
+        adding += [(functools.partial(album.add, into, photos), photos)] if photos else []
     added, problems = [], ""
-    for add in adding:
+    for add, filed in adding:
         try:
             added.append(add(progress=count))
+            uploads.forget(filed)
         except FlowersError as error:  # the others are added all the same
             problems += note(str(error), "problem")
-    uploads.forget(files)
     if not added:
         return *_changed(problems), None, gr.skip(), gr.skip(), ""
     names = gr.update(choices=list(album.classes))

@@ -11,6 +11,8 @@ from flowers.studio.limits import Shares, Who
 
 NOBODY = Who("", "")
 KEPT_SECONDS = 3600  # after its last call, of a page that has been closed: somebody may come back to it
+ASKED_SECONDS = 300  # in which somebody asks for the answer to a call
+MANY = 3  # as many calls may wait to be asked for their answer
 MAX_NAME = 64  # characters that a page may call its session by: it chooses about a dozen
 TIDY_AT = 20  # sessions that have been added since the last look
 
@@ -32,6 +34,7 @@ class Sessions:
     @contextlib.contextmanager
     def watched(self, name: str | None, asking: Who) -> Iterator[None]:
         """While somebody's page or program stays connected to hear of a session."""
+        name = self._of_event(name)
         if name is None or len(name) > MAX_NAME:
             yield
             return
@@ -45,6 +48,11 @@ class Sessions:
                 del self._open[name]
             self.tidy()
 
+    def _of_event(self, name: str | None) -> str | None:
+        """The session that an event belongs to, where it is an event's name: programs ask by that."""
+        pending = self.page._queue.pending_event_ids_session
+        return next((session for session, events in pending.items() if name in events), name)
+
     def belongs(self, name: str, asking: Who) -> None:
         """Know whose a session is: it counts among theirs."""
         self._whose[name] = asking
@@ -57,13 +65,17 @@ class Sessions:
     def forget_old(self) -> None:
         """Forget what has been closed for long, and of what was closed lately, where it is too much, the oldest."""
         held, kept = self._held(), Shares(self.each, self.total)
+        waited_for = Shares(MANY * self.each, MANY * self.total)  # by programs that have not asked for their answer yet
+        pending = self.page._queue.pending_event_ids_session
         used = self.page.state_holder.time_last_used
         busy = {event.session_hash for event in list(self.page._queue.event_ids_to_events.values())}
         for name in reversed(list(held)):  # the latest used comes last there
             if name in self._open or name in busy:
                 continue
-            age = time.time() - used[name].timestamp() if name in used else 0.0
-            if age > KEPT_SECONDS or not kept.take(self._whose.get(name, NOBODY)):
+            age, whose = time.time() - used[name].timestamp() if name in used else 0.0, self._whose.get(name, NOBODY)
+            if pending.get(name) and age < ASKED_SECONDS and waited_for.take(whose):
+                continue
+            if age > KEPT_SECONDS or not kept.take(whose):
                 self._forget(name)
         for name in self._whose.keys() - held.keys() - self._open.keys() - busy:
             self._forget(name)

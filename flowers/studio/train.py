@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -270,15 +271,18 @@ def _sharing_the_line() -> Iterator[list[Run]]:
 
     For a visitor's own share a cookie would do, of which everybody can have many.
     """
-    where, in_line, begun = here(), {run.name for run in queue.waiting()}, []
-    for name in _asked_from.keys() - in_line:
-        _asked_from.pop(name, None)
-    if where and list(_asked_from.values()).count(where) >= queue.MAX_WAITING // 2:
-        raise UsageError("Half of the line are runs of your network: wait until some have begun.")
-    yield begun
-    _asked_from.update({run.name: where for run in begun})
+    where, begun = here(), []
+    with _starting:  # or two at once would both find room
+        in_line = {run.name for run in queue.waiting()}
+        for name in _asked_from.keys() - in_line:
+            _asked_from.pop(name)
+        if where and list(_asked_from.values()).count(where) >= queue.MAX_WAITING // 2:
+            raise UsageError("Half of the line are runs of your network: wait until some have begun.")
+        yield begun
+        _asked_from.update({run.name: where for run in begun})
 
 
+_starting = threading.Lock()
 _asked_from: dict[str, str] = {}  # the addresses that runs in line come from, since the studio began
 
 

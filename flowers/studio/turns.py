@@ -1,7 +1,10 @@
 """Whose event is answered next. Gradio answers them as they come: whoever sends two hundred is answered first."""
 
 import collections
-from collections.abc import Callable, Hashable, Sequence
+import itertools
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -13,6 +16,9 @@ from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import MAX_NAME, Sessions
 from flowers.studio.visitors import who
 
+GAIN_SECONDS = 10.0  # of waiting, for one place
+REMEMBERED = 2000  # visitors and addresses
+
 
 def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
     """Have the page's line hold as much as ``limits`` say, and visitors be answered in turn.
@@ -20,7 +26,9 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
     Among addresses, and among the visitors of each, who has had least comes first: twice as many cookies from one place
     get nothing more. A page's own events stay in their order.
     """
-    queue, push = page._queue, page._queue.push
+    queue, push, get_events = page._queue, page._queue.push, page._queue.get_events
+    had: dict[Hashable, int] = {}  # whose turn it was last: visitors and addresses, the latest last
+    turns = itertools.count(1)
     queue.max_size = None  # counted here
     queue.compute_analytics_summary = lambda records: {}  # of the last ten thousand, at every event that fails
 
@@ -31,14 +39,32 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
         done, name, state = await push(body, request, username)
         if done:
             sessions.belongs(body.session_hash, asking)
-        if event := queue.event_ids_to_events.get(name):
-            line = queue.event_queue_per_concurrency_id[event.concurrency_id]
-            line.queue[:] = in_turn(line.queue, _at_work(queue, event.concurrency_id))
-            if line.queue and line.queue[-1] is not event:
+            if event := queue.event_ids_to_events.get(name):
+                sort(event.concurrency_id)
                 queue.broadcast_estimations(event.concurrency_id)
         return done, name, state
 
-    queue.push = push_in_turn
+    def get_events_in_turn() -> Any:
+        for line in queue.event_queue_per_concurrency_id:
+            sort(line)
+        found = get_events()
+        for event in found[0] if found else ():
+            remember(who(event.request))
+        return found
+
+    def remember(asking: Who) -> None:
+        for key in (asking, asking.address):
+            had.pop(key, None)
+            had[key] = next(turns)
+        while len(had) > REMEMBERED:
+            had.pop(next(iter(had)))
+
+    def sort(name: str) -> None:
+        line = queue.event_queue_per_concurrency_id[name]
+        if len(line.queue) > 1:
+            line.queue[:] = in_turn(line.queue, _at_work(queue, name), time.monotonic(), had)
+
+    queue.push, queue.get_events = push_in_turn, get_events_in_turn
 
 
 def _why_not(page: gr.Blocks, body: Any, asking: Who, limits: Limits) -> str:
@@ -57,13 +83,29 @@ def _why_not(page: gr.Blocks, body: Any, asking: Who, limits: Limits) -> str:
     return "Too many requests are in line: wait a moment, and try again."
 
 
-def in_turn(waiting: Sequence[Event], at_work: Sequence[Event]) -> list[Event]:
-    """The events in the order in which they are to be answered, while ``at_work`` are."""
+def in_turn(
+    waiting: Sequence[Event], at_work: Sequence[Event], now: float, had: Mapping[Hashable, int] = MappingProxyType({})
+) -> list[Event]:
+    """The events in the order in which they are to be answered, while ``at_work`` are.
+
+    Of those who have had as much, whoever had a turn longest ago comes first: ``had`` numbers the last turns, of
+    visitors and of addresses. The first of each address gains a place with every so many seconds that it has waited:
+    new ones do not come before it for ever.
+    """
+
+    def visitor(event: Event) -> Who:
+        return who(event.request)
+
+    def address(event: Event) -> str:
+        return who(event.request).address
+
     came = sorted(waiting, key=lambda event: event.enqueue_time)
-    of_visitor = _places(came, at_work, lambda event: who(event.request))
-    inside = sorted(came, key=of_visitor.__getitem__)
-    of_address = _places(inside, at_work, lambda event: who(event.request).address)
-    return sorted(came, key=of_address.__getitem__)
+    of_visitor = _places(came, at_work, visitor)
+    inside = sorted(came, key=lambda event: (of_visitor[event], had.get(visitor(event), 0)))
+    of_address = _places(inside, at_work, address)
+    for first in {address(event): event for event in reversed(inside)}.values():
+        of_address[first] -= int((now - first.enqueue_time) / GAIN_SECONDS)
+    return sorted(inside, key=lambda event: (of_address[event], had.get(address(event), 0), event.enqueue_time))
 
 
 def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Event], Hashable]) -> dict[Event, int]:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from flowers.data.decode import MAX_BYTES
 from flowers.data.metadata import without_place
 from flowers.errors import DecodeError
 from flowers.files import write_whole
-from flowers.studio.visitors import Receive, Scope, Send
+from flowers.studio.door import Refused
+from flowers.studio.visitors import UPLOAD, Receive, Scope, Send, path_of
 
-PATH = "/gradio_api/upload"
+BROKEN_SECONDS = 3600  # after which a file that nothing more is written to was never finished
 
 
 class _OfItsOwn(route_utils.GradioUploadFile):
@@ -42,7 +44,7 @@ class WithoutPlace:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH:
+        if scope["type"] != "http" or path_of(scope) != UPLOAD:
             await self.app(scope, receive, send)
             return
         held, body = [], bytearray()
@@ -51,6 +53,7 @@ class WithoutPlace:
             held.append(message)
             body.extend(message.get("body", b""))
 
+        await asyncio.to_thread(_sweep)
         await self.app(scope, receive, hold)
         with contextlib.suppress(ValueError):  # a sentence: why not
             await asyncio.to_thread(_bare, json.loads(bytes(body)))
@@ -69,10 +72,27 @@ def forget(paths: Iterable[str]) -> None:
 
 
 def _bare(paths: Any) -> None:
-    """Take the place out of photos. What is none, or cannot be read, is refused with a reason by who opens it."""
+    """Take the place out of photos. What is none, or cannot be read, is refused with a reason by who opens it.
+
+    Raises Refused where a photo cannot be written, which then is not kept as it came either.
+    """
     for path in map(Path, paths if isinstance(paths, list) else []):
-        with contextlib.suppress(DecodeError, OSError):
+        try:
             if path.stat().st_size <= MAX_BYTES:
                 content = path.read_bytes()
                 if (bare := without_place(content)) != content:
                     write_whole(path, bare)
+        except DecodeError:
+            continue
+        except OSError:
+            forget(paths)
+            raise Refused(507, "The server's disk is nearly full: tell whoever runs this studio.") from None
+
+
+def _sweep() -> None:
+    """Remove what is left of uploads that broke off: Gradio knows nothing of them."""
+    with contextlib.suppress(OSError), os.scandir(get_upload_folder()) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_file() and time.time() - entry.stat().st_mtime > BROKEN_SECONDS:
+                    os.unlink(entry)

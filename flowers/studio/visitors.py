@@ -6,6 +6,7 @@ It is no account: whoever clears the cookie starts anew, and nobody can take ano
 import hashlib
 import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from starlette.requests import HTTPConnection
 from flowers.studio.limits import Who
 
 COOKIE = "flowers_visitor"
+API = "/gradio_api/"  # where Gradio serves all but the page
+UPLOAD = f"{API}upload"
 KEPT_SECONDS = 365 * 24 * 3600
 
 Scope = Mapping[str, Any]
@@ -52,27 +55,42 @@ def here() -> str:
 
 
 def address_of(connection: HTTPConnection) -> str:
-    """Where a request comes from: an IPv4 address, or the /64 network that a household has of IPv6.
+    """Where a request comes from: an IPv4 address, or the /48 network that a place has of IPv6.
 
-    A proxy on this machine is believed, by uvicorn. Another, as on a Space, is with ``FLOWERS_BEHIND_PROXY``: the last
-    public address that it names counts, for what stands before that one is the visitor's own word.
+    A proxy on this machine is believed, by uvicorn. Others are with ``FLOWERS_BEHIND_PROXY``, which says how many there
+    are: each adds who spoke to it, at the end, and what stands before is the visitor's own word. Of a Space's nobody
+    says how many there are; the last public address counts.
     """
     told = connection.client.host if connection.client else ""
-    if os.environ.get("FLOWERS_BEHIND_PROXY") or os.environ.get("SPACE_ID"):
-        named = connection.headers.get("x-forwarded-for", "").split(",")
-        told = next((name.strip() for name in reversed(named) if _is_public(name.strip())), told)
+    lines = ",".join(connection.headers.getlist("x-forwarded-for"))
+    named = [_address(name.strip()) for name in lines.split(",")] if lines else []
+    count = os.environ.get("FLOWERS_BEHIND_PROXY", "")
+    if count.isdecimal() and int(count) and named:
+        told = named[-min(int(count), len(named))] or told
+    elif os.environ.get("SPACE_ID"):
+        public = [name for name in named if name and ipaddress.ip_address(name).is_global]
+        told = public[-1] if public else told
+    told = _address(told) or told
     try:
-        address = ipaddress.ip_address(told)
+        return str(ipaddress.IPv6Network((told, 48), strict=False))
     except ValueError:
         return told
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else told
 
 
-def _is_public(name: str) -> bool:
+def _address(name: str) -> str:
+    """The IP address that stands there, maybe with a port or as IPv6 writes those of IPv4; empty where none does."""
+    bare = re.sub(r"^\[(.*)\](:\d+)?$|^([\d.]+):\d+$", r"\1\3", name)
     try:
-        return ipaddress.ip_address(name).is_global
+        address = ipaddress.ip_address(bare)
     except ValueError:
-        return False
+        return ""
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def path_of(scope: Scope) -> str:
+    """The path that is asked for, within what is served: without the ``root_path`` before it."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    return path[len(root) :] or "/" if root and (path == root or path.startswith(f"{root}/")) else path
 
 
 class Remember:
@@ -82,7 +100,7 @@ class Remember:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/" or COOKIE in HTTPConnection(scope).cookies:
+        if scope["type"] != "http" or path_of(scope) != "/" or COOKIE in HTTPConnection(scope).cookies:
             await self.app(scope, receive, send)
             return
 

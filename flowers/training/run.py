@@ -13,6 +13,7 @@ ticket         there from when the run is asked for until its turn is over (see 
 lock           held by the training process for as long as it lives
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -162,10 +163,11 @@ class Run:
                 f"`python -m flowers resume {folder}`."
             )
         try:
-            with whole_folder(folder) as beside:  # half a run would be nobody's to delete
-                cls(beside).set_status("queued")
-                write_json(beside / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
-                write_whole(beside / "recipe.json", recipe.to_json())
+            # Half a run would be nobody's to delete. A folder that is there may be a disk of its own.
+            with contextlib.nullcontext(folder) if folder.exists() else whole_folder(folder) as place:
+                cls(place).set_status("queued")
+                write_json(place / "data.json", asdict(Wish(source, preset, visitor, continues, seconds)))
+                write_whole(place / "recipe.json", recipe.to_json())
         except OSError as error:
             raise FlowersError(
                 f"The run folder {folder} cannot be written ({error.strerror}): choose another with --run or "
@@ -275,12 +277,7 @@ class Run:
             return replace(status, state="stopping") if stopping else status
         if status.state == "queued" and abs(time.time() - status.heartbeat) < QUEUED_SECONDS:  # clocks jump
             return status
-        return Status(
-            "interrupted",
-            status.pid,
-            status.heartbeat,
-            "Its process was ended from outside, or the disk was full: resume it.",
-        )
+        return Status("interrupted", status.pid, status.heartbeat, ENDED)
 
     def set_status(self, state: State, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""

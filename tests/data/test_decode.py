@@ -1,5 +1,6 @@
 """Whatever the bytes: an upright RGB image, or one sentence."""
 
+import contextlib
 import io
 import os
 import re
@@ -21,6 +22,7 @@ from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, ImageFilter, ImageO
 from flowers.data import decode
 from flowers.data import decode as module
 from flowers.data.decode import decode_image, image_size
+from flowers.data.segments import SCAN, jpeg_of, jpeg_segments
 from flowers.errors import DecodeError
 from tests.data.malformed import encode, malformed_uploads, photo, png, png_chunk, sound_photos
 from tests.waiting import wait_until
@@ -655,24 +657,11 @@ def test_what_is_decoded_at_once_has_a_limit_and_everybody_gets_on(monkeypatch):
     large, small = encode(solid(RED).resize((300, 200)), "PNG"), encode(solid(RED).resize((20, 20)), "PNG")
     budget = module._Budget(100_000)
     monkeypatch.setattr(module, "_AT_ONCE", budget)
-    had, going = [], threading.Semaphore(0)
-    upright = module._upright
-
-    def held(image):
-        had.append(budget.now)
-        going.acquire(timeout=30)
-        return upright(image)
-
-    monkeypatch.setattr(module, "_upright", held)
+    had, upright = [], module._upright
+    monkeypatch.setattr(module, "_upright", lambda image: had.append(budget.now) or upright(image))
     with ThreadPoolExecutor(9) as pool:
-        decoded = [pool.submit(decode_image, large) for _ in range(8)]
-        wait_until(lambda: had)
-        decoded.append(pool.submit(decode_image, small))
-        wait_until(lambda: len(had) == 2)
-        assert sorted(had) == [60_000, 60_400]
-        for _ in range(9):
-            going.release()
-        assert all(one.result() for one in decoded)
+        decoded = [pool.submit(decode_image, content) for content in [large] * 4 + [small] + [large] * 4]
+        assert {one.result().size for one in decoded} == {(300, 200), (20, 20)}
     assert max(had) <= 100_000 and budget.now == 0
 
 
@@ -685,8 +674,44 @@ def test_who_needs_more_than_there_is_has_it_alone():
 
 def test_layers_count_by_their_pixels_and_not_what_lies_behind_the_picture():
     """A film behind a photo holds what looks like layers; a small photo may have as many as it likes."""
-    photo_of_many = encode(Image.new("L", (4000, 3000)), "JPEG")
-    assert decode_image(photo_of_many + b"\xff\xda" * 2000, min_side=64)
+    large = encode(Image.new("L", (4000, 3000)), "JPEG")
+    assert decode_image(large + b"\xff\xda" * 2000, min_side=64).size == (500, 375)
     progressive = encode(Image.new("L", (40, 30)), "JPEG", progressive=True)
     scan = progressive[progressive.rindex(b"\xff\xda") : -2]
-    assert decode_image(progressive[:-2] + scan * 1000 + progressive[-2:])
+    assert decode_image(progressive[:-2] + scan * 1000 + progressive[-2:]).size == (40, 30)
+    with pytest.raises(DecodeError, match="is a JPEG built of too many layers: save it again"):
+        decode_image(MALFORMED["a thousand scans.jpg"])
+
+
+def test_a_jpeg_in_layers_counts_as_large_as_it_is_stored(monkeypatch):
+    spent = []
+    monkeypatch.setattr(module._AT_ONCE, "spent", lambda amount: spent.append(amount) or contextlib.nullcontext())
+    plain = encode(photo(1600, 1200), "JPEG")
+    segments = [
+        (kind, part[:4] + b"\1" + part[5:]) if kind == SCAN else (kind, part) for kind, part in jpeg_segments(plain)
+    ]
+    apart = jpeg_of([*segments, segments[-1]])  # a scan for each colour, or for one of them twice
+    for content in (plain, encode(photo(1600, 1200), "JPEG", progressive=True), apart):
+        with contextlib.suppress(DecodeError):
+            decode_image(content, min_side=100)
+    assert spent[:2] == [200 * 150, 1600 * 1200] and spent[2] == 1600 * 1200
+
+
+def test_a_large_photo_does_not_wait_for_ever_behind_small_ones():
+    budget = module._Budget(10)
+    order, small = [], contextlib.ExitStack()
+    small.enter_context(budget.spent(6))
+
+    def spend(amount: int) -> None:
+        with budget.spent(amount):
+            order.append(amount)
+
+    threads = [threading.Thread(target=spend, args=[amount]) for amount in (9, 2, 3)]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        wait_until(lambda number=number: len(budget.line) == number)
+    assert order == [], "two small ones would fit beside, and come later"
+    small.close()
+    for thread in threads:
+        thread.join()
+    assert order[0] == 9 and budget.now == 0

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -32,6 +33,7 @@ class Served:
     server: uvicorn.Server
     sessions: Sessions
     loop: asyncio.AbstractEventLoop
+    door: Door
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -82,12 +84,13 @@ class Served:
 
 
 @contextmanager
-def served(limits: Limits | None = None, hosts: Hosts | None = None) -> Iterator[Served]:
+def served(limits: Limits | None = None, path: str = "") -> Iterator[Served]:
     """Such a page, with the events ``slow``, ``raises`` and ``quick``; until the block ends."""
     found: list[Served] = []
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(limits or Limits(), hosts, found)))
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(limits or Limits(), path, found)))
     thread.start()
     wait_until(lambda: found and found[0].server.started)
+    httpx.get(f"{found[0].url}{API}/app_id", trust_env=False)  # with the first request, Starlette makes the door
     try:
         yield found[0]
     finally:
@@ -96,13 +99,18 @@ def served(limits: Limits | None = None, hosts: Hosts | None = None) -> Iterator
         thread.join()
 
 
-async def _serve(limits: Limits, hosts: Hosts | None, found: list[Served]) -> None:
+async def _serve(limits: Limits, path: str, found: list[Served]) -> None:
     """Gradio makes locks of its own: in a running loop, or it would leave others behind."""
     serving = Served()
     serving.loop = asyncio.get_running_loop()
     serving.sessions = sessions = in_line(serving.page, limits)
-    door = Middleware(Door, hosts=hosts or Hosts(["localhost"]), limits=limits, sessions=sessions)
-    app = gr.mount_gradio_app(FastAPI(), serving.page, "/", app_kwargs={"middleware": [door, Middleware(WithoutPlace)]})
+
+    def door(app: Any) -> Door:
+        serving.door = Door(app, Hosts(["localhost"]), limits, sessions)
+        return serving.door
+
+    middleware = [Middleware(door), Middleware(WithoutPlace)]
+    app = gr.mount_gradio_app(FastAPI(), serving.page, "/", app_kwargs={"middleware": middleware}, root_path=path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving.url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         serving.server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 from collections import namedtuple
 
 import httpx
@@ -14,6 +15,7 @@ from flowers.studio import door
 from flowers.studio.door import Hosts, Turns
 from flowers.studio.limits import Limits, Shares, Who
 from tests.studio.serving import served
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,9 @@ def test_only_a_name_that_it_is_served_under_leads_to_the_studio(serving, host, 
         )
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://["])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "http://[", "http://127.0.0.1:9"]
+)
 @pytest.mark.parametrize(("method", "path"), [("POST", "upload"), ("POST", "queue/join"), ("GET", "info")])
 def test_a_page_of_another_site_reaches_nothing(serving, origin, method, path):
     with serving.browser() as browser:
@@ -78,6 +82,8 @@ def test_more_names_are_told_by_the_environment(environment):
     environment.setenv("GRADIO_ROOT_PATH", "https://school.example/studio")
     Hosts.of(None).check(asks("127.0.0.1:7860", "https://school.example"))
     Hosts.of("my-server").check(asks("my-server:7860", "http://my-server:7860"))
+    with pytest.raises(door.Refused):
+        Hosts.of(None).check(asks("localhost:7860", "http://localhost:9999"))
     Hosts.of(None, share=True).check(asks("abc.gradio.live", "https://abc.gradio.live"))
 
 
@@ -88,6 +94,7 @@ def test_a_space_keeps_working(environment):
     hosts.check(asks("10.1.2.3:7860"))
     hosts.check(asks("proxy.internal", "https://somebody-flowers.hf.space"))
     hosts.check(asks("flowers.example", "https://flowers.example"))
+    assert hosts.without_strangers([(b"x-forwarded-host", b"somebody-flowers.hf.space")])
     with pytest.raises(door.Refused):
         hosts.check(asks("somebody-flowers.hf.space", "https://evil.example"))
 
@@ -123,13 +130,13 @@ def test_whatever_is_posted_the_answer_is_short_and_the_server_goes_on(serving, 
 # How much
 
 
-def test_what_is_told_has_a_size(serving, monkeypatch):
+def test_what_is_told_has_a_size(serving):
     with serving.browser() as browser:
-        answer = browser.post("queue/join", content=b"x" * (door.MAX_TOLD + 1))
-        assert answer.status_code == 413
-        assert answer.json()["detail"] == "This request is larger than 8 MB: send photos as uploads."
         pieces = (b"x" * 100_000 for _ in range(100))  # whose sum is told by nobody
-        assert browser.post("queue/join", content=pieces, headers={"content-type": "application/json"}).is_client_error
+        for content in (b"x" * (door.MAX_TOLD + 1), pieces):
+            answer = browser.post("queue/join", content=content, headers={"content-type": "application/json"})
+            assert answer.status_code == 413
+            assert answer.json()["detail"] == "This request is larger than 8 MB: send photos as uploads."
 
 
 def upload(browser: httpx.Client, size: int, **options) -> httpx.Response:
@@ -138,7 +145,7 @@ def upload(browser: httpx.Client, size: int, **options) -> httpx.Response:
 
 @pytest.fixture
 def narrow():
-    with served(Limits(upload_mb=1, all_upload_mb=3)) as serving:
+    with served(Limits(upload_mb=1, all_upload_mb=4)) as serving:
         yield serving
 
 
@@ -149,14 +156,63 @@ def test_in_an_hour_a_visitor_uploads_a_share(narrow):
         assert answer.status_code == 429
         assert answer.text == "So much has been uploaded in the last hour that this is too much: try again later."
         assert upload(honest, 300_000).status_code == 200
-        assert upload(honest, 900_000).status_code == 429, "one address has half of it all"
+        assert upload(honest, 900_000).status_code == 429, "one address has a quarter of it all"
 
 
-def test_an_upload_has_a_size(narrow):
+@pytest.mark.parametrize("headers", [{}, {"content-length": "1", "transfer-encoding": "chunked"}])
+def test_an_upload_has_a_size(narrow, headers):
     with narrow.browser() as browser:
-        answer = browser.post("upload", content=iter([b"x"]))
+        answer = browser.post("upload", content=iter([b"x"]), headers=headers)
     assert answer.status_code == 411
     assert answer.text == "The size of this upload was not told: choose the file again."
+
+
+def test_what_was_told_and_never_came_counts_nothing(narrow):
+    """Who breaks off, or only pretends, has uploaded what came."""
+    place = httpx.URL(narrow.url)
+    with socket.create_connection((place.host, place.port)) as caller:
+        caller.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n"
+                       b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n")  # fmt: skip
+        wait_until(lambda: narrow.door.arriving)
+    wait_until(lambda: not narrow.door.arriving)
+    assert narrow.door.uploaded.taken("127.0.0.1") < 1000
+
+
+def test_who_tells_it_slowly_keeps_nobody_waiting(monkeypatch):
+    monkeypatch.setattr(door, "IDLE_SECONDS", 0.5)
+    with served(Limits(calls=1, all_calls=1)) as serving, serving.browser() as browser:
+        place = httpx.URL(serving.url)
+        with socket.create_connection((place.host, place.port)) as slow:
+            slow.sendall(b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            wait_until(lambda: serving.door.held.taken("127.0.0.1"))
+            assert browser.post("queue/join", json={}).is_client_error, "answered meanwhile"
+            assert b" 408 " in slow.makefile("rb").readline()
+        wait_until(lambda: not serving.door.held.taken("127.0.0.1"))
+
+
+@pytest.mark.parametrize("path", ["login", "", "config", "gradio_api/info", "anything"])
+def test_only_what_is_read_may_be_posted(serving, path):
+    """Gradio takes a form of any size at /login."""
+    with serving.browser() as browser:
+        answer = browser.post(serving.url + path, files={"files": ("a", b"x" * 1000)})
+    assert answer.status_code == 404
+
+
+def test_no_page_is_told_a_name_that_the_studio_does_not_have(serving):
+    headers = {"x-forwarded-host": "evil.example", "x-gradio-server": "http://evil.example/"}
+    with serving.browser(headers=headers) as browser:
+        for path in ("config", "gradio_api/info", ""):
+            assert "evil.example" not in browser.get(serving.url + path).text
+
+
+def test_under_a_path_the_limits_hold_as_well():
+    with served(Limits(upload_mb=1, all_upload_mb=4), path="/studio") as serving, serving.browser() as browser:
+        assert browser.get(f"{serving.url}studio/monitoring").status_code == 404
+        for prefix in ("studio/", "", "studio/studio/"):
+            answer = browser.post(f"{serving.url}{prefix}gradio_api/upload", files={"files": ("a", b"x" * 2_000_000)})
+            assert answer.status_code in (404, 429)
+        answer = browser.post(f"{serving.url}studio/gradio_api/upload", files={"files": ("a", b"x")})
+        assert answer.status_code == 200
 
 
 def test_uploads_leave_room_on_the_disk(narrow, monkeypatch):
@@ -170,7 +226,7 @@ def test_uploads_leave_room_on_the_disk(narrow, monkeypatch):
 
 def test_a_visitor_has_not_too_many_requests_open():
     with (
-        served(Limits(open=2, all_open=10)) as serving,
+        served(Limits(open=2, all_open=20)) as serving,
         serving.browser("greedy") as greedy,
         serving.browser("honest") as honest,
         greedy.stream("GET", "heartbeat/a") as one,

@@ -16,7 +16,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(VISITORS), st.integers(-3, 3)), max_s
 
 
 @given(STEPS, st.integers(1, 5), st.integers(1, 12))
-def test_however_it_is_taken_nobody_has_more_than_a_share_and_one_address_not_more_than_half(steps, each, total):
+def test_however_it_is_taken_nobody_has_more_than_a_share_and_one_address_not_more_than_a_quarter(steps, each, total):
     shares, had = Shares(each, total), dict.fromkeys(VISITORS, 0)
     for visitor, amount in steps:
         if amount < 0:
@@ -27,12 +27,12 @@ def test_however_it_is_taken_nobody_has_more_than_a_share_and_one_address_not_mo
         had[visitor] += amount
     assert all(count <= each for count in had.values())
     for address in ("home", "school", "office"):
-        assert sum(count for who, count in had.items() if who.address == address) <= max(each, total // 2)
+        assert sum(count for who, count in had.items() if who.address == address) <= max(each, total // 4)
     assert sum(had.values()) <= total
 
 
-def test_one_address_leaves_half_to_the_others():
-    shares = Shares(1, 10)
+def test_one_address_leaves_most_to_the_others():
+    shares = Shares(1, 20)
     assert sum(shares.take(Who(f"cookie {number}", "here")) for number in range(20)) == 5
     assert shares.take(Who("another", "there"))
 

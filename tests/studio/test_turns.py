@@ -31,28 +31,41 @@ def names(events) -> list[str]:
 
 def test_visitors_are_answered_one_after_the_other():
     greedy = [Event("g", "10.0.0.1", time) for time in range(5)]
-    others = [Event("a", "10.0.0.2", 10), Event("b", "10.0.0.3", 11), Event("a", "10.0.0.2", 12)]
-    assert names(in_turn([*greedy, *others], [])) == ["g0", "a10", "b11", "g1", "a12", "g2", "g3", "g4"]
-    assert names(in_turn([*greedy, *others], [greedy[0]])) == ["a10", "b11", "g0", "a12", "g1", "g2", "g3", "g4"]
+    others = [Event("a", "10.0.0.2", 6), Event("b", "10.0.0.3", 7), Event("a", "10.0.0.2", 8)]
+    assert names(in_turn([*greedy, *others], [], 9)) == ["g0", "a6", "b7", "g1", "a8", "g2", "g3", "g4"]
+    assert names(in_turn([*greedy, *others], [greedy[0]], 9)) == ["a6", "b7", "g0", "a8", "g1", "g2", "g3", "g4"]
+
+
+def test_who_has_waited_for_long_is_not_always_behind_those_who_come():
+    mine, at_work = Event("a", "10.0.0.1", 0), Event("a", "10.0.0.1", -1)
+    others = [Event("b", f"10.0.1.{number}", number) for number in range(1, 25)]
+    assert names(in_turn([mine, *others[:3]], [at_work], 3))[-1] == "a0"
+    assert names(in_turn([mine, *others[15:]], [at_work], 25))[0] == "a0"
 
 
 def test_more_cookies_from_one_place_get_nothing_more():
     greedy = [Event(f"g{number}-", "10.0.0.1", number) for number in range(5)]
-    others = [Event("a", "10.0.0.2", 10), Event("a", "10.0.0.2", 11)]
-    assert names(in_turn([*greedy, *others], []))[:4] == ["g0-0", "a10", "g1-1", "a11"]
+    others = [Event("a", "10.0.0.2", 6), Event("a", "10.0.0.2", 7)]
+    assert names(in_turn([*greedy, *others], [], 8))[:4] == ["g0-0", "a6", "g1-1", "a7"]
 
 
 def test_behind_one_address_a_class_shares_what_it_gets():
     greedy = [Event("g", "10.0.0.1", time) for time in range(3)]
-    pupil = Event("p", "10.0.0.1", 10)
-    assert names(in_turn([*greedy, pupil], [])) == ["g0", "p10", "g1", "g2"]
+    pupil = Event("p", "10.0.0.1", 5)
+    assert names(in_turn([*greedy, pupil], [], 6)) == ["g0", "p5", "g1", "g2"]
+
+
+def test_whose_turn_it_was_last_comes_after_who_had_none():
+    events = [Event("g", "10.0.0.1", 0), Event("h", "10.0.0.1", 1), Event("a", "10.0.0.2", 2)]
+    had = {who(events[0].request): 1, "10.0.0.1": 1}
+    assert names(in_turn(events, [], 3, had)) == ["a2", "h1", "g0"]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["10.0.0.1", "10.0.0.2"])), max_size=30), st.data())
 def test_whoever_comes_none_is_lost_and_each_keeps_the_order(asked, data):
     events = [Event(visitor, address, time) for time, (visitor, address) in enumerate(asked)]
     at_work = [one for one in events if data.draw(st.booleans())]
-    turned = in_turn(data.draw(st.permutations([one for one in events if one not in at_work])), at_work)
+    turned = in_turn(data.draw(st.permutations([one for one in events if one not in at_work])), at_work, 30)
     assert {id(one) for one in turned} | {id(one) for one in at_work} == {id(one) for one in events}
     for one, other in itertools.combinations(turned, 2):
         if who(one.request) == who(other.request):

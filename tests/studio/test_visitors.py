@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from flowers.studio.language import COOKIE as LANGUAGE
 from flowers.studio.language import chosen
-from flowers.studio.visitors import COOKIE, Remember, address_of, visitor
+from flowers.studio.visitors import COOKIE, Remember, address_of, path_of, visitor
 
 
 def answer(path: str = "/", cookie: str = "", scheme: str = "http") -> dict[bytes, bytes]:
@@ -78,20 +78,55 @@ def test_outside_events_it_is_nobody():
     assert visitor() == "nobody"
 
 
-def comes_from(client: str, forwarded: str = "") -> str:
-    headers = [(b"x-forwarded-for", forwarded.encode())]
+def comes_from(client: str, *forwarded: str) -> str:
+    headers = [(b"x-forwarded-for", line.encode()) for line in forwarded]
     return address_of(HTTPConnection({"type": "http", "client": (client, 1), "headers": headers}))
 
 
-def test_an_address_is_that_of_whoever_speaks_to_us(monkeypatch):
+@pytest.fixture
+def proxies(monkeypatch):
+    """Set how many there are, or that it is a Space."""
     monkeypatch.delenv("SPACE_ID", raising=False)
+    monkeypatch.delenv("FLOWERS_BEHIND_PROXY", raising=False)
+    return monkeypatch.setenv
+
+
+def test_an_address_is_that_of_whoever_speaks_to_us(proxies):
     assert comes_from("192.168.1.5", "8.8.8.8") == "192.168.1.5", "anybody can send that header"
-    assert comes_from("2001:db8:1:2:3:4:5:6") == comes_from("2001:db8:1:2::1") == "2001:db8:1:2::/64"
+    assert comes_from("2001:db8:1:2:3:4:5:6") == comes_from("2001:db8:1:9::1") == "2001:db8:1::/48"
+    assert comes_from("::ffff:91.1.2.3") == "91.1.2.3"
     assert comes_from("testclient") == "testclient"
 
 
-@pytest.mark.parametrize("variable", ["SPACE_ID", "FLOWERS_BEHIND_PROXY"])
-def test_behind_a_proxy_it_is_the_last_public_one_that_proxies_name(monkeypatch, variable):
-    monkeypatch.setenv(variable, "1")
+@pytest.mark.parametrize(
+    ("count", "forwarded", "address"),
+    [
+        ("1", ["1.1.1.1, 8.8.8.8"], "8.8.8.8"), ("1", ["1.1.1.1", "8.8.8.8"], "8.8.8.8"),
+        ("1", ["1.1.1.1, 91.1.2.3:5123"], "91.1.2.3"), ("1", ["1.1.1.1, [2001:db8:1::7]:80"], "2001:db8:1::/48"),
+        ("1", ["8.8.8.8, 192.168.1.20"], "192.168.1.20"), ("2", ["1.1.1.1, 8.8.8.8, 10.0.0.3"], "8.8.8.8"),
+        ("2", ["8.8.8.8"], "8.8.8.8"), ("1", ["8.8.8.8, nonsense"], "10.0.0.7"), ("1", [], "10.0.0.7"),
+        ("many", ["8.8.8.8"], "10.0.0.7"), ("0", ["8.8.8.8"], "10.0.0.7"),
+    ],
+)  # fmt: skip
+def test_behind_proxies_it_is_what_the_first_of_them_says(proxies, count, forwarded, address):
+    proxies("FLOWERS_BEHIND_PROXY", count)
+    assert comes_from("10.0.0.7", *forwarded) == address
+
+
+def test_on_a_space_it_is_the_last_public_one(proxies):
+    proxies("SPACE_ID", "somebody/flowers")
     assert comes_from("10.0.0.7", "1.1.1.1, 8.8.8.8, 10.0.0.3") == "8.8.8.8", "the first is the visitor's own word"
     assert comes_from("10.0.0.7", "nonsense") == comes_from("10.0.0.7") == "10.0.0.7"
+
+
+@pytest.mark.parametrize(
+    ("root", "path", "within"),
+    [
+        ("", "/gradio_api/upload", "/gradio_api/upload"),
+        ("/studio", "/studio/gradio_api/upload", "/gradio_api/upload"),
+        ("/studio/", "/studio", "/"), ("/studio", "/studio/", "/"), ("/studio", "/studios/x", "/studios/x"),
+        ("/studio", "/gradio_api/upload", "/gradio_api/upload"),
+    ],
+)  # fmt: skip
+def test_a_path_is_told_without_the_one_before_it(root, path, within):
+    assert path_of({"path": path, "root_path": root}) == within
