@@ -20,27 +20,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from filelock import FileLock
 
 from flowers.data.archive import extract_all, free_name, safe_parts
 from flowers.data.classes import (
     CLASS_NAMES,
+    OWN,
     class_names,
     class_root,
     clean_name,
     files_in,
+    is_album,
     is_litter,
     read_layout,
 )
-from flowers.data.dataset import HELD_BACK, NO_SPLIT, OWN, PhotoDataset, forget, is_album, named_held_back
+from flowers.data.dataset import HELD_BACK, NO_SPLIT, PhotoDataset, forget, named_held_back
 from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.download import Progress, storage_error
 from flowers.data.metadata import without_place
 from flowers.data.threads import ahead
 from flowers.errors import DataError, DecodeError, UsageError
-from flowers.files import write_json, write_whole
+from flowers.files import check, write_json, write_whole
 
 MAX_CLASSES = 100  # more than anyone has made by hand in a browser, and a list that can still be read
 MAX_PHOTOS = 5_000  # what a laptop learns from in an hour; listing them takes 20 ms
@@ -54,6 +56,7 @@ READ_SECONDS = 300  # for the photos of one upload: 500 MB of phone photos take 
 ZIP_LIMITS = {"max_files": 2 * MAX_PHOTOS, "max_bytes": 2 * MAX_ALBUM_BYTES, "max_ratio": 100}
 THREADS = min(4, os.cpu_count() or 1)  # as dataset.THREADS
 INCOMING = "incoming-"
+BIN = f"{OWN}/bin"  # photos that were removed, as long as that can be undone
 HASH_DIGITS = 12  # of a photo's SHA-256 in its file name: 5,000 photos meet by chance once in 20 million albums
 WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(10))}
 RESERVED = {*WINDOWS, Path(CLASS_NAMES).stem, Path(HELD_BACK).stem}  # and what a photo set's own files are called
@@ -79,12 +82,21 @@ class Added(NamedTuple):
 
 
 @dataclass(frozen=True)
+class About:
+    """What to tell about a change."""
+
+    count: int = 0  # photos
+    name: str = ""  # of the class, where it is about one
+    new: str = ""  # the class's name from then on
+
+
+@dataclass(frozen=True)
 class Step:
     """One change that can be undone."""
 
-    kind: str  # "add", "class", "move", "remove", "remove class", "rename", "apart"
-    about: dict[str, Any]  # what to tell about it: ``count`` photos, ``name`` and ``new`` of classes
-    moved: list[list[str]]  # [from, to] of files, relative to the album; what was added came from ""
+    kind: Literal["add", "class", "move", "remove", "remove class", "rename", "apart"]
+    about: About
+    moved: list[tuple[str, str]]  # (from, to) of files, relative to the album; what was added came from ""
     classes: dict[str, str]  # folder -> class name, as before
 
 
@@ -98,7 +110,7 @@ class Album:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._own = self.folder / OWN
-        self._bin = self._own / "bin"
+        self._bin = self.folder / BIN
         self._steps_file = self._own / "steps.json"
         self._held_back_file = self._own / "held-back.json"
         self._apart_file = self._own / "apart.json"
@@ -135,10 +147,10 @@ class Album:
         They are of the class; were the folders inside the classes, they would be of these: see ``tell_apart``.
         """
         try:
-            told = json.loads(self._apart_file.read_text())
-        except (OSError, ValueError):  # none, as a rule
+            told = check(dict[str, str], self._apart_file.read_bytes())
+        except (OSError, ValueError):  # none, as a rule, or damaged
             return {}
-        return {photo: told[photo] for photo in self._paths() if photo in told}
+        return {photo: name for photo in self._paths() if (name := clean_name(told.get(photo, ""))[:MAX_NAME])}
 
     def touch(self) -> None:
         """Note that the album is in use: see ``drop_unused``."""
@@ -154,7 +166,7 @@ class Album:
             if name in names.values():
                 raise UsageError(f"There is a class called {name} already: choose another name.")
             _check_room(names, [name])
-            self._record("class", {"name": name}, [])
+            self._record("class", About(name=name), [])
             self._folder_of(name, names)
         return name
 
@@ -216,7 +228,7 @@ class Album:
                 return new
             if new in names.values():
                 raise UsageError(f"There is a class called {new} already: move the photos there instead.")
-            self._record("rename", {"name": old, "new": new}, [])
+            self._record("rename", About(name=old, new=new), [])
             self._write_names({**names, folder: new})
         return new
 
@@ -230,8 +242,8 @@ class Album:
             if wanted:
                 before = dict(names)
                 folder = self._folder_of(to, names)
-                moved = [[self._relative(path), f"{folder}/{path.name}"] for path in wanted]
-                self._record("move", {"count": len(moved), "name": to}, moved, before)
+                moved = [(self._relative(path), f"{folder}/{path.name}") for path in wanted]
+                self._record("move", About(len(moved), to), moved, before)
                 self._move(moved)
             return len(wanted)
 
@@ -245,8 +257,8 @@ class Album:
             _check_room(names, wanted.values())
             before, left = dict(names), {places[photo].parent for photo in wanted}
             targets = {photo: f"{self._folder_of(name, names)}/{photo}" for photo, name in wanted.items()}
-            moved = [[source, targets[p]] for p in wanted if (source := self._relative(places[p])) != targets[p]]
-            self._record("apart", {"count": len(moved)}, moved, before)
+            moved = [(source, targets[p]) for p in wanted if (source := self._relative(places[p])) != targets[p]]
+            self._record("apart", About(len(moved)), moved, before)
             self._move(moved)
             for folder in left:
                 if not self._files(folder.name):
@@ -262,7 +274,7 @@ class Album:
             places = self._paths()
             moved = [self._to_bin(places[photo]) for photo in dict.fromkeys(photos) if photo in places]
             if moved:
-                self._record("remove", {"count": len(moved)}, moved)
+                self._record("remove", About(len(moved)), moved)
                 self._move(moved)
             return len(moved)
 
@@ -272,7 +284,7 @@ class Album:
             names = self._names()
             folder = self._find(name, names)
             moved = [self._to_bin(self.folder / folder / photo) for photo in self._files(folder)]
-            self._record("remove class", {"count": len(moved), "name": name}, moved)
+            self._record("remove class", About(len(moved), name), moved)
             self._move(moved)
             shutil.rmtree(self.folder / folder)
             self._write_names({other: names[other] for other in names if other != folder})
@@ -288,12 +300,13 @@ class Album:
             for folder in step.classes:
                 (self.folder / folder).mkdir(exist_ok=True)
             for source, target in reversed(step.moved):
-                path = self.folder / target
+                path, back = self.folder / target, self.folder / source
                 if not source:
                     path.unlink(missing_ok=True)
                     added.add(path.name)
-                elif path.exists():
-                    os.replace(path, self.folder / source)
+                elif path.exists() and not back.exists():  # whatever a step says, no photo is written over
+                    back.parent.mkdir(exist_ok=True)
+                    os.replace(path, back)
             names = self._names()
             for folder in names.keys() - step.classes.keys():
                 with contextlib.suppress(OSError):  # not empty: then it stays
@@ -421,11 +434,10 @@ class Album:
                 refused.append(Refused(path.name, f"{path.name} is more than the {MAX_PHOTOS:,} photos allowed."))
             else:
                 folder = self._folder_of(name, table)
-                moved.append(["", f"{folder}/{path.name}"])
+                moved.append(("", f"{folder}/{path.name}"))
                 sources.append(path)
         if moved:
-            about = {"count": len(moved), **({"name": names[0]} if len(names) == 1 else {})}
-            self._record("add", about, moved, before)
+            self._record("add", About(len(moved), names[0] if len(names) == 1 else ""), moved, before)
             for path, (_, target) in zip(sources, moved, strict=True):
                 os.replace(path, self.folder / target)
         return Added(len(moved), tuple(refused), tuple(Path(target).name for _, target in moved), known)
@@ -497,13 +509,13 @@ class Album:
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
-    def _to_bin(self, path: Path) -> list[str]:
+    def _to_bin(self, path: Path) -> tuple[str, str]:
         """Where a photo is, and a free place for it in the bin: the same photo may lie there from an earlier step."""
         place, number = self._bin / path.name, 1
         while place.exists():
             number += 1
             place = self._bin / f"{number}-{path.name}"
-        return [self._relative(path), self._relative(place)]
+        return self._relative(path), self._relative(place)
 
     def _move(self, moved: Iterable[Sequence[str]]) -> None:
         for source, target in moved:
@@ -514,8 +526,8 @@ class Album:
     def _held_back(self) -> set[str]:
         """File names of photos that came to be checked on, of whatever class they are now."""
         try:
-            return set(json.loads(self._held_back_file.read_text()))
-        except (OSError, ValueError, TypeError):  # none, as a rule
+            return set(check(list[str], self._held_back_file.read_bytes()))
+        except (OSError, ValueError):  # none, as a rule, or damaged
             return set()
 
     def _write_held_back(self) -> None:
@@ -532,14 +544,16 @@ class Album:
 
     def _steps(self) -> list[Step]:
         try:
-            return [Step(**step) for step in json.loads(self._steps_file.read_text())]
-        except (OSError, ValueError, TypeError):  # none yet
+            told = check(list[Step], self._steps_file.read_bytes())
+            steps = [Step(**{**step, "about": _told(**step["about"])}) for step in told]
+        except (OSError, ValueError, TypeError):  # none yet, or damaged
             return []
+        return steps if all(map(_is_sound, steps)) else []
 
     def _write_steps(self, steps: Sequence[Step]) -> None:
         write_whole(self._steps_file, json.dumps([asdict(step) for step in steps]))
 
-    def _record(self, kind: str, about: dict, moved: list, classes: dict[str, str] | None = None) -> None:
+    def _record(self, kind: str, about: About, moved: list, classes: dict[str, str] | None = None) -> None:
         """Write a step down before it is done: cut short, it can be undone as far as it came.
 
         The oldest steps are forgotten, and the bin is emptied of what only they would bring back.
@@ -623,7 +637,25 @@ def _hash_of(photo: str) -> str:
 
 
 def _binned(steps: Iterable[Step]) -> set[str]:
-    return {Path(to).name for step in steps for _, to in step.moved if to.startswith(".album/bin/")}
+    return {Path(to).name for step in steps for _, to in step.moved if to.startswith(f"{BIN}/")}
+
+
+def _told(count: int = 0, name: str = "", new: str = "") -> About:
+    return About(count, clean_name(name), clean_name(new))
+
+
+def _is_sound(step: Step) -> bool:
+    """Whether undoing it touches nothing but photos of the album, and removes none but what it added."""
+    added = {not source for source, _ in step.moved}
+    places = [place.rpartition("/") for source, target in step.moved for place in (source or target, target)]
+    inside = ((folder == BIN or _is_name(folder)) and _is_name(name) for folder, _, name in places)
+    return added <= {step.kind == "add"} and all(inside) and all(map(_is_name, step.classes))
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be the name of a class's folder, or of a photo in one."""
+    plain = text.isprintable() and "/" not in text and "\\" not in text and not is_litter(text)
+    return plain and 0 < len(text.encode("utf-8")) < 256  # bytes that file systems take
 
 
 def _limits() -> str:

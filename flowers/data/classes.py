@@ -58,6 +58,9 @@ _CAMERAS = re.compile(
     r"|untitled|unnamed|downloads?|whatsapp image|received|signal|fb|snapchat|video|vid|vlcsnap|capture|webcam|camera"
     r"|file|jpg|new|copy|page|crop|sample|data|train|test|val)?"
 )
+OWN = ".album"  # in the folder of an album: what is kept beside its photos
+# What no folder's name has, or leads elsewhere; of half characters only those that stand for a byte can be in one.
+_NO_FOLDER = re.compile(r"[\\:\x00\ud800-\udc7f\udd00-\udfff]")
 _DIRECTIONS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
@@ -78,7 +81,7 @@ def read_layout(root: Path) -> Layout:
     ``root`` may hold anything: a folder without class folders has a Layout of fewer than two classes.
     """
     given = _given_names(root)
-    if any("/" in folder for folder in given):
+    if any("/" in folder for folder in given) and not is_album(root):
         return _named_folders(root, given)
     folders = subfolders(root)
     if not folders or any(folder.name not in given for folder in folders):
@@ -102,6 +105,11 @@ def subfolders(folder: Path) -> list[Path]:
     """The folders in ``folder`` that may be of a photo set, sorted: no litter, and not those of documents alone."""
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
     return [path for path in inside if not _holds_documents_alone(path)]
+
+
+def is_album(root: Path) -> bool:
+    """Whether a set's folder is that of an ``album.Album``, in which nobody can mend a file by hand."""
+    return (root / OWN).is_dir()
 
 
 def part_of(name: str, beside: Iterable[str] = ()) -> str | None:
@@ -150,10 +158,12 @@ def clean_name(name: str) -> str:
 def class_names(root: Path, folders: Iterable[str]) -> dict[str, str]:
     """The class name of each of the class folders in ``root``: the folder's own name, unless CLASS_NAMES gives another.
 
-    Raises DataError where that file cannot be read, or gives two folders one name.
+    Raises DataError where that file cannot be read, or gives two folders one name; an album's is then as if none.
     """
-    given = _given_names(root)
+    given, folders = _given_names(root), list(folders)
     names = {folder: given.get(folder) or folder for folder in folders}
+    if len(set(names.values())) < len(names) and is_album(root):
+        return dict(zip(folders, folders, strict=True))
     if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
         raise DataError(f"{CLASS_NAMES} gives the name {min(twice)} to two folders: change or remove it.")
     return names
@@ -173,7 +183,17 @@ def class_root(folder: Path) -> Path:
 
 
 def _given_names(root: Path) -> dict[str, str]:
-    """What CLASS_NAMES in ``root`` says. It may be a stranger's: no name in it leads outside."""
+    """What CLASS_NAMES in ``root`` says; in an album nothing where it is damaged. Raises DataError elsewhere."""
+    try:
+        return _read_names(root)
+    except DataError:
+        if is_album(root):
+            return {}
+        raise
+
+
+def _read_names(root: Path) -> dict[str, str]:
+    """What CLASS_NAMES says. It may be a stranger's: no name in it leads outside."""
     try:
         with open(Path(root) / CLASS_NAMES, "rb") as file:
             given = json.loads(read_text(file.read(MAX_BYTES)))
@@ -184,7 +204,7 @@ def _given_names(root: Path) -> dict[str, str]:
         example = '{"folder-1": "AC/DC"}'
         raise DataError(f"{CLASS_NAMES} is not as it should be, such as {example}: remove it.") from None
     for folder in given:
-        if any(part in ("", ".", "..") for part in folder.split("/")) or re.search(r"[\\:\x00]", folder):
+        if any(part in ("", ".", "..") for part in folder.split("/")) or _NO_FOLDER.search(folder):
             raise DataError(
                 f"{CLASS_NAMES} names {clean_name(folder)[:80]!r}, which is no folder of the set: remove it."
             )

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from flowers.data.classes import MAX_CLASSES, read_layout
+from flowers.data.classes import MAX_CLASSES, is_album, read_layout
 from flowers.data.decode import MAX_BYTES, decode_image
 from flowers.data.download import Progress
 from flowers.data.fingerprint import fingerprint, groups, pixels_of
@@ -26,7 +26,6 @@ from flowers.files import write_whole
 from flowers.paths import cache_dir
 
 HELD_BACK = "held-back.txt"  # in a set's folder: the paths of the photos to check on, one a line, if not drawn by lot
-OWN = ".album"  # in the folder of an album: what is kept beside its photos
 NO_SPLIT = "The split of these photos lacks some class on one side: lots are drawn instead."
 THREADS = min(4, os.cpu_count() or 1)  # each may hold a photo of 120 megapixels: 0.5 GB, lossless WebP up to 1.9 GB
 FACTS_AHEAD = 64
@@ -201,15 +200,9 @@ def _scan(root: Path, progress: Progress | None, most: float = math.inf) -> Phot
     _check_counts(dataset, [len(paths) for paths in layout.classes.values()])
     held_back = {path.relative_to(root).as_posix() for path in layout.held_back}
     given = frozenset(index for index, photo in enumerate(photos) if photo.path in held_back)
-    sides = ({photo.label for i, photo in enumerate(photos) if (i in given) == side} for side in (True, False))
-    if given and any(len(side) < len(dataset.classes) for side in sides):
+    if given and not _is_split(dataset, given):
         given, dataset = frozenset(), replace(dataset, notes=(*dataset.notes, NO_SPLIT))
     return replace(dataset, held_back=_held_back(dataset) or given)
-
-
-def is_album(root: Path) -> bool:
-    """Whether a set's folder is that of an ``album.Album``."""
-    return (root / OWN).is_dir()
 
 
 def named_held_back(root: Path) -> set[str]:
@@ -222,13 +215,20 @@ def named_held_back(root: Path) -> set[str]:
     return {with_slashes(line.strip().strip('"')) for line in text.splitlines()} - {""}
 
 
+def _is_split(dataset: PhotoDataset, held_back: frozenset[int]) -> bool:
+    """Whether every class has photos on both sides."""
+    sides = ({photo.label for i, photo in enumerate(dataset.photos) if (i in held_back) == side} for side in (1, 0))
+    return all(len(side) == len(dataset.classes) for side in sides)
+
+
 def _held_back(dataset: PhotoDataset) -> frozenset[int]:
     """The photos that the file HELD_BACK names; none where there is no such file."""
     places = {photo.path: index for index, photo in enumerate(dataset.photos)}
     example = f"write the path of one photo in each line, such as {dataset.photos[0].path}."
     named = named_held_back(dataset.root)
-    if is_album(dataset.root):  # whose photos somebody may be moving
-        named &= places.keys()
+    if is_album(dataset.root):  # whose photos somebody may be moving, and who mends no file there
+        held_back = frozenset(places[path] for path in named & places.keys())
+        return held_back if _is_split(dataset, held_back) else frozenset()
     if unknown := named - places.keys() - {item.path for item in dataset.unreadable}:
         raise DataError(f"{HELD_BACK} names {min(unknown)}, which is no photo of the set: {example}")
     return frozenset(places[path] for path in named & places.keys())
@@ -274,14 +274,15 @@ def _index_file(root: Path) -> Path:
 
 def _read_cache(path: Path) -> dict[str, Fact]:
     try:
-        rows = json.loads(path.read_text())
-        return {key: _checked_fact(*fact) for key, fact in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # none yet, or damaged: it is only a cache
+        seal, rows = json.loads(path.read_bytes())
+        return {key: tuple(fact) for key, fact in rows.items()} if seal == _seal(rows) else {}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):  # none yet, or damaged: it is only a cache
         return {}
 
 
-def _checked_fact(sha256: str, bits: str, pixels: str, reason: str) -> Fact:
-    return str(sha256), str(bits), str(pixels), str(reason)
+def _seal(rows: dict[str, Fact]) -> str:
+    """What the rows are known to be whole by: with one wrong digit a photo would be another, and its split too."""
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def _write_cache(path: Path, facts: dict[str, Fact]) -> None:
@@ -289,7 +290,7 @@ def _write_cache(path: Path, facts: dict[str, Fact]) -> None:
     kept = {key: fact for key, fact in facts.items() if fact[0]}
     with contextlib.suppress(OSError):  # a full disk, a read-only cache: then it is read again the next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(kept))
+        write_whole(path, json.dumps([_seal(kept), kept]))
 
 
 def _key(name: str, path: Path) -> str:

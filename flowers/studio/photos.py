@@ -393,8 +393,9 @@ def _offer_apart(mine: bool) -> dict:
 def _undo_words(step: Step | None) -> str:
     if step is None:
         return say("photos.undo_nothing")
-    kind = step.kind.replace(" ", "_") + ("_to" if step.kind == "add" and "name" in step.about else "")
-    return say(f"photos.undo_{kind}", **{**step.about, "photos": photos_in_words(step.about.get("count", 0))})
+    kind, about = step.kind.replace(" ", "_"), step.about
+    kind += "_to" * (step.kind == "add" and about.name != "")
+    return say(f"photos.undo_{kind}", photos=photos_in_words(about.count), name=about.name, new=about.new)
 
 
 def _start_over() -> tuple:

@@ -5,24 +5,26 @@ import json
 import os
 import random
 import re
+import shutil
 import threading
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from flowers.data import album as module
 from flowers.data import dataset as dataset_module
-from flowers.data.album import Album, drop_unused
+from flowers.data.album import About, Album, drop_unused
 from flowers.data.archive import extract
-from flowers.data.classes import CLASS_NAMES
+from flowers.data.classes import CLASS_NAMES, OWN
 from flowers.data.dataset import HELD_BACK, open_dataset, scan
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.paths import albums_dir
+from tests.damage import damaged
 
 STRANGE = [
     "class-names.json", "held-back.txt",
@@ -172,7 +174,7 @@ def test_every_step_is_undone(filled):
         assert content(filled) == before
         assert {path.name: path.read_bytes() for path in filled._paths().values()} == files
     assert kinds == ["remove", "add", "rename", "remove class", "add", "remove", "move", "class", "rename"]
-    assert filled.undo().about == {"count": 2, "name": "rose"} and filled.undo() and filled.undo() is None
+    assert filled.undo().about == About(2, "rose") and filled.undo() and filled.undo() is None
 
 
 def test_a_change_that_was_cut_short_can_be_undone(filled, monkeypatch):
@@ -487,7 +489,7 @@ def test_a_set_is_copied_without_what_is_left_out(filled, tmp_path):
     copy = Album(tmp_path / "copy")
     added = copy.add_set(dataset, without=[dataset.photos[0].path])
     assert added.count == 4 and {name: len(found) for name, found in copy.classes.items()} == {"daisy": 2, "rose": 2}
-    assert copy.undo().about["count"] == 4 and copy.classes == {}
+    assert copy.undo().about.count == 4 and copy.classes == {}
 
 
 def test_the_disk_being_full_is_a_sentence(filled, monkeypatch):
@@ -510,6 +512,144 @@ def test_albums_that_nobody_opens_are_dropped_after_weeks(filled, tmp_path):
     assert not filled.folder.exists()
     assert len(other) == 1 and (tmp_path / "no album").is_dir()
     assert not (other.folder / ".album" / "incoming-x").exists()
+
+
+# Whatever is in an album's files
+
+FILES = {
+    CLASS_NAMES: "photos stay, under the names of their folders",
+    ".album/steps.json": "nothing to undo",
+    ".album/apart.json": "one reading of the folders",
+    ".album/held-back.json": "lots are drawn",
+    HELD_BACK: "lots are drawn",
+}
+
+
+@pytest.fixture(scope="module")
+def told_album(tmp_path_factory) -> Path:
+    """The folder of an album with something of everything in it."""
+    album, source = Album(tmp_path_factory.mktemp("told") / "album"), tmp_path_factory.mktemp("set")
+    for name, seeds in {"AC/DC": (1, 2, 3), "rose": (4, 5, 6)}.items():
+        for part in ("train", "val"):
+            folder = source / part / name.replace("/", "_")
+            folder.mkdir(parents=True)
+            for seed in seeds[: 2 if part == "train" else 3]:
+                (folder / f"{seed}-{part}.png").write_bytes(photo(seed + 10 * (part == "val")))
+    album.add_folder([(f"set/{path.relative_to(source)}", path) for path in sorted(source.rglob("*.png"))])
+    album.rename("AC_DC", "AC/DC")
+    album.add_class("a:b")
+    album.move(album.classes["rose"][:1], "a:b")
+    album.move(album.classes["AC/DC"][:1], "a:b")
+    album.remove(album.classes["rose"][:1])
+    album.remove_class("a:b")
+    kept = [photo for photos in album.classes.values() for photo in photos]
+    (album.folder / OWN / "apart.json").write_text(json.dumps({kept[0]: "inside", kept[-1]: "outside"}))
+    for name in FILES:
+        assert (album.folder / name).stat().st_size > 4, name
+    return album.folder
+
+
+def check_whole(folder: Path) -> None:
+    """The photos are all there, and the album can be used and changed, whatever its files say."""
+    album = Album(folder)
+    before = {path.name: path.read_bytes() for path in folder.glob("*/*.png")}
+    shown = [photo for photos in album.classes.values() for photo in photos]
+    assert sorted(shown) == sorted(before) and len(before) == len(list(folder.glob("[!.]*/*")))
+    assert all(album.path(photo).is_file() for photo in shown)
+    json.dumps([album.classes, album.apart], ensure_ascii=False).encode()  # as the page is sent
+    assert set(album.apart) <= set(before)
+    open_dataset(folder).split()
+    while (last := album.last) is not None:
+        json.dumps(vars(last.about), ensure_ascii=False).encode()
+        assert album.undo() == last
+    after = {path.name for path in folder.glob("*/*.png")}
+    assert {path.read_bytes() for path in folder.glob("*/*.png")} >= {before[name] for name in after & before.keys()}
+    album.add("new", photos(90, 91))
+    album.remove(album.classes["new"][:1])
+    album.tell_apart()
+    assert album.undo().kind in ("remove", "apart") and "new" in album.classes
+    assert album.export(folder.with_suffix(".zip")).is_file()
+
+
+@pytest.mark.parametrize("name", FILES)
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_a_file_of_an_album_no_photo_is_lost(told_album, tmp_path, name, data):
+    folder = tmp_path / "album"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(told_album, folder)
+    outside = folder.with_name("outside.png")
+    outside.write_bytes(photo(99))
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(data.draw(damaged(content, values=not name.endswith(".txt"))))
+    check_whole(folder)
+    assert outside.read_bytes() == photo(99)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (CLASS_NAMES, "{"),
+        (CLASS_NAMES, "[1]"),
+        (CLASS_NAMES, '{"AC_DC": "rose"}'),
+        (CLASS_NAMES, '{"AC_DC/x": "rose"}'),
+        (CLASS_NAMES, '{"../album": "rose"}'),
+        (CLASS_NAMES, "[" * 100_000),
+        (".album/apart.json", "[1]"),
+        (".album/apart.json", "5"),
+        (".album/held-back.json", "[[]]"),
+        (".album/held-back.json", '"text"'),
+        (".album/held-back.json", "[1, 2]"),
+        (".album/steps.json", "[1]"),
+        (".album/steps.json", '[{"kind": "add"}]'),
+        (".album/steps.json", "[" * 100_000),
+    ],
+)
+def test_a_file_of_an_album_that_says_nothing_sensible_is_as_none(told_album, tmp_path, name, content):
+    shutil.copytree(told_album, tmp_path / "album")
+    (tmp_path / "album" / name).write_text(content)
+    check_whole(tmp_path / "album")
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("", "../outside.png"),
+        ("", "/outside.png"),
+        ("", "rose/.."),
+        ("", ".album/steps.json"),
+        ("", "rose"),
+        ("", ""),
+        ("../outside.png", "rose/{photo}"),
+        ("rose/{other}", "rose/{photo}"),
+        ("", "rose/{photo}"),
+        ("rose/a\0b", "rose/{photo}"),
+        ("x/\ud800", "rose/{photo}"),
+        ("r" * 300 + "/a.png", "rose/{photo}"),
+        (5, "rose/{photo}"),
+    ],
+)
+def test_a_step_that_was_never_made_takes_no_photo_away(filled, tmp_path, source, target):
+    (tmp_path / "outside.png").write_bytes(photo(99))
+    filled.remove(filled.classes["rose"][:1])
+    filled.move(filled.classes["daisy"][:2], "rose")
+    names = dict(zip(("photo", "other"), filled.classes["rose"], strict=False))
+    place = filled.folder / OWN / "steps.json"
+    steps = json.loads(place.read_text())
+    moved = [part.format(**names) if isinstance(part, str) else part for part in (source, target)]
+    place.write_text(json.dumps([*steps[:-1], {**steps[-1], "moved": [moved]}]))
+    before = content(filled)
+    filled.undo()
+    assert content(filled) == before and (tmp_path / "outside.png").exists()
+
+
+def test_a_photo_is_brought_back_though_its_class_is_gone(filled):
+    [taken] = filled.classes["rose"][:1]
+    filled.remove([taken])
+    place = filled.folder / OWN / "steps.json"
+    place.write_text(place.read_text().replace(f"rose/{taken}", f"rosf/{taken}"))
+    filled.undo()
+    assert filled.classes["rosf"] == [taken] and len(filled.classes["rose"]) == 1
 
 
 def test_albums_survive_a_clean_cache(monkeypatch, tmp_path):
