@@ -18,10 +18,10 @@ from PIL import Image
 
 from flowers.cores import available_threads
 from flowers.data.decode import decode_image
-from flowers.data.preprocess import Preprocessing, to_pixels
+from flowers.data.preprocess import to_pixels
 from flowers.data.threads import ahead
 from flowers.errors import CheckpointError, DecodeError, UsageError
-from flowers.inference import BATCH, eager_network, open_engine, open_network, prepare
+from flowers.inference import BATCH, eager_network, open_engine, open_network, preparation, prepare
 from flowers.models.backbones import backbone
 from flowers.models.calibration import UNFAMILIAR, read_calibration
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_model, read_checkpoint
@@ -69,12 +69,7 @@ class Classifier:
     def __init__(self, checkpoint: Checkpoint, model: "nn.Module | None" = None, engine: str = "auto") -> None:
         """``load`` finds the checkpoint by name. ``model`` is its network, where that is in memory already."""
         self.checkpoint = checkpoint
-        try:
-            self.preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"The checkpoint {checkpoint.name} does not say how to prepare photos for it: fetch or train it again."
-            ) from error
+        self.preprocessing = preparation(checkpoint)
         self.calibration = read_calibration(checkpoint)
         if model is not None:
             self.network = eager_network(checkpoint, self.preprocessing, model)

@@ -70,6 +70,16 @@ class Network:
 # Opening
 
 
+def preparation(checkpoint: Checkpoint) -> Preprocessing:
+    """What a checkpoint's network wants done to a photo. Raises CheckpointError where it does not say."""
+    try:
+        return Preprocessing.from_dict(checkpoint.preprocessing)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint {checkpoint.name} does not say how to prepare photos for it: fetch or train it again."
+        ) from error
+
+
 def eager_network(checkpoint: Checkpoint, preprocessing: Preprocessing, model: "nn.Module | None" = None) -> Network:
     """A checkpoint's network as PyTorch runs it; ``model`` where that is in memory already, and it stays as it is."""
     engine = _eager(checkpoint, preprocessing, model)
@@ -184,7 +194,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _prepare(checkpoint: Checkpoint, compiling: bool) -> None:
     folder = _kept(checkpoint)
-    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
+    preprocessing = preparation(checkpoint)
     model = load_model(checkpoint)
     if _kept(checkpoint) != folder:
         raise CheckpointError(f"The checkpoint {checkpoint.name} has just been replaced by a newer one.")
@@ -258,14 +268,22 @@ def _remembered(kept: Path) -> dict[str, Any]:
     """What ``prepare`` wrote there with these packages on this machine; {} if nothing."""
     recover_folder(kept)
     try:
-        written = json.loads((kept / CHOICE).read_text())
-        if written["of"] != _circumstances() or not written["seconds"]["eager"]["many"]:
+        written = json.loads((kept / CHOICE).read_bytes())
+        if written["of"] != _circumstances() or not _is_sound(written["seconds"], written["refused"]):
             return {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # none yet, or damaged
         return {}
     with contextlib.suppress(OSError):  # we may only read here
         os.utime(kept)  # what has not been used for longest is dropped first
     return written
+
+
+def _is_sound(seconds: Seconds, refused: Mapping[str, str]) -> bool:
+    """Whether that can have been measured; raises TypeError or AttributeError for what is nothing like it."""
+    laps = [lap for found in seconds.values() for lap in found.values()]
+    names = seconds.keys() | refused.keys() <= TITLES.keys() and {"one", "many"} <= seconds["eager"].keys()
+    told = all(isinstance(why, str) for why in refused.values())
+    return names and told and all(0 < lap < math.inf for lap in laps)
 
 
 def _circumstances() -> dict[str, Any]:

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flowers import inference
 from flowers.data.preprocess import Preprocessing
@@ -23,6 +25,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import Calibration, Neighbours, write_calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir
+from tests.damage import damaged
 from tests.tiny import SIZE, WIDTHS, tiny_resnet18
 
 PREPARED = Preprocessing(size=SIZE, resize=36)
@@ -225,9 +228,48 @@ def test_what_breaks_later_is_passed_over_too(checkpoint, engines):
 def test_a_damaged_note_counts_as_none(checkpoint, engines):
     engines |= {"onnxruntime": (0, 0)}
     inference._prepare(checkpoint, compiling=False)
-    for content in ("", "{", "[]", '{"of": {}, "seconds": {}}', "null"):
+    for content in ("", "{", "[]", "[" * 100_000, '{"of": {}, "seconds": {}}', "null"):
         (prepared_folder() / CHOICE).write_text(content)
         assert not open_network(checkpoint, PREPARED).settled
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_note_says_an_engine_answers(checkpoint, engines, data):
+    engines |= {"onnxruntime": (0, 0)}
+    if not (cache_dir() / "engines-v2").exists():
+        inference._prepare(checkpoint, compiling=False)
+    note = prepared_folder() / CHOICE
+    whole = note.read_bytes()
+    try:
+        note.write_bytes(data.draw(damaged(whole)))
+        assert open_network(checkpoint, PREPARED).why.endswith(".")
+        for name, found in inference.measured(checkpoint).items():
+            assert name in inference.TITLES and all(lap > 0 for lap in found.values())
+    finally:
+        note.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": {"eager": {"one": "1", "many": 1}}},
+        {"seconds": {"eager": {"many": 1}}},
+        {"seconds": {"eager": {"one": 1, "many": 1}, "abacus": {"one": 0.1, "many": 0.1}}},
+        {"seconds": {"eager": {"one": 1, "many": float("nan")}}},
+        {"seconds": {"eager": {"one": 1, "many": 1}, "onnxruntime": 5}},
+        {"seconds": [["eager"]]},
+        {"refused": ["openvino"]},
+        {"refused": {"openvino": 5}},
+    ],
+)
+def test_a_note_of_what_nobody_measured_counts_as_none(checkpoint, engines, wrong):
+    engines |= {"onnxruntime": (0, 0)}
+    inference._prepare(checkpoint, compiling=False)
+    note = prepared_folder() / CHOICE
+    note.write_text(json.dumps({**json.loads(note.read_text()), **wrong}))
+    assert inference.measured(checkpoint) == {}
+    assert not open_network(checkpoint, PREPARED).settled
 
 
 def test_other_packages_or_another_machine_are_measured_anew(checkpoint, engines, monkeypatch):

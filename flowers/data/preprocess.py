@@ -1,5 +1,6 @@
 """From an upright photo to the numbers a network sees, when nothing is left to chance."""
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_SIDE = 4096  # pixels, more than any network takes: a wrong number must not ask for all memory there is
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,16 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """The preprocessing of ``to_dict``'s values, also after a round trip through JSON."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        """The preprocessing of ``to_dict``'s values, also after a round trip through JSON.
+
+        Raises KeyError, TypeError or ValueError for anything else.
+        """
+        made = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        sides = type(made.size) is type(made.resize) is int and 1 <= made.size <= made.resize <= MAX_SIDE
+        colours = len(made.mean) == len(made.std) == 3 and all(map(math.isfinite, made.mean + made.std))
+        if not (sides and colours and min(made.std) > 0 and type(made.mirror) is bool):
+            raise ValueError("no preprocessing")
+        return made
 
 
 def to_pixels(image: Image.Image) -> "torch.Tensor":

@@ -17,7 +17,7 @@ from flowers.data.dataset import PhotoDataset
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError, DataError, UsageError
 from flowers.evaluation.metrics import brier_score, expected_calibration_error, negative_log_likelihood
-from flowers.inference import Network, open_network
+from flowers.inference import Network, open_network, preparation
 from flowers.models.calibration import (
     UNFAMILIAR,
     Calibration,
@@ -107,7 +107,7 @@ def calibrate(
             f"Only {len(split.val)} photos are held back, and {checkpoint.name} cannot be calibrated with fewer than "
             f"{LEAST}: it is left as it is."
         )
-    preprocessing = Preprocessing.from_dict(checkpoint.preprocessing)
+    preprocessing = preparation(checkpoint)
     network = open_network(checkpoint, preprocessing)
     size = _feature_count(network, preprocessing)
     parts = [

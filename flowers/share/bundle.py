@@ -28,7 +28,7 @@ def write_folder(checkpoint: Checkpoint, folder: Path) -> None:
             shutil.copyfile(checkpoint.folder / name, folder / name)
         card = json.loads((checkpoint.folder / CARD).read_text())
         write_json(folder / CARD, {name: _private(value) if name in TOLD else value for name, value in card.items()})
-    except (FileNotFoundError, ValueError, AttributeError) as error:
+    except (FileNotFoundError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"The checkpoint {checkpoint.name} is damaged or incomplete: fetch or train it again."
         ) from error

@@ -5,19 +5,24 @@ checkpoint says about itself. Either way it begins with the front matter that th
 """
 
 import contextlib
+import json
 import re
 import shlex
 from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
 
-from flowers.data.preprocess import Preprocessing
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
+
 from flowers.data.sources import KNOWN
 from flowers.errors import FlowersError
 from flowers.evaluation.metrics import accuracy_interval
+from flowers.files import check
+from flowers.inference import preparation
 from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import UNFAMILIAR
-from flowers.models.checkpoint import Checkpoint
+from flowers.models.checkpoint import Checkpoint, damaged
 from flowers.recipe import KNOBS, Recipe
+from flowers.training.events import Count, Share
 from flowers.training.run import Run
 
 README = "README.md"
@@ -29,10 +34,55 @@ ESSENTIAL = (
 )  # fmt: skip
 
 
+class _Metrics(TypedDict, total=False):
+    val_accuracy: Share
+    val_photos: Count
+    chosen_by: str
+    average_of: list[str]
+
+
+class _Photos(TypedDict, total=False):
+    counts: dict[str, Count]
+    digest: str
+
+
+class _Quality(TypedDict):
+    expected_calibration_error: Share
+    negative_log_likelihood: float
+    brier_score: float
+
+
+class _Facts(TypedDict, total=False):
+    photos_held_back: Count
+    accuracy: Share
+    accuracy_of_known: Share
+    honest_calibration_error: Share
+    uncalibrated: _Quality
+    calibrated: _Quality
+
+
+class _Calibration(TypedDict, total=False):
+    temperature: float
+    facts: _Facts
+
+
+class _Told(TypedDict):
+    """What a checkpoint says, of that which is retold here. Anyone may have written it, and much may be missing."""
+
+    recipe: dict[str, str | int | float | bool | None]
+    metrics: _Metrics
+    photos: _Photos
+    calibration: _Calibration
+
+
 def model_card(checkpoint: Checkpoint) -> str:
-    """The checkpoint's card, Markdown with YAML front matter."""
+    """The checkpoint's card, Markdown with YAML front matter. Raises CheckpointError where it says what none can."""
     if checkpoint.folder and (checkpoint.folder / README).is_file():
-        return (checkpoint.folder / README).read_text(encoding="utf-8")
+        return (checkpoint.folder / README).read_text(encoding="utf-8", errors="replace")
+    try:
+        check(_Told, json.dumps({name: getattr(checkpoint, name) for name in _Told.__annotations__}).encode())
+    except (ValueError, RecursionError) as error:
+        raise damaged(checkpoint.name) from error
     parts = [
         _what(checkpoint), _seen(checkpoint), _start(checkpoint), _recipe(checkpoint), _good(checkpoint),
         _sure(checkpoint), _none(checkpoint), _limits(checkpoint), _use(checkpoint), _licence(),
@@ -107,19 +157,19 @@ def _known_source(checkpoint: Checkpoint) -> str | None:
 def _accuracy(checkpoint: Checkpoint) -> tuple[float | None, int | None, str]:
     """(accuracy on photos held back 0..1, how many there were, what is to be said of them)."""
     metrics, facts = checkpoint.metrics, checkpoint.calibration.get("facts", {})
-    if isinstance(metrics.get("val_accuracy"), int | float):
+    if checkpoint.accuracy is not None:
         note = "The epoch that was kept is the one that did best on these very photos, so this flatters it a little."
         if "chosen_by" in metrics:
             note = f"It was chosen by {metrics['chosen_by']}."
-        return float(metrics["val_accuracy"]), metrics.get("val_photos"), note
+        return checkpoint.accuracy, metrics.get("val_photos"), note
     if "accuracy" in facts:
-        return float(facts["accuracy"]), facts["photos_held_back"], "It was measured when it was calibrated."
+        return float(facts["accuracy"]), facts.get("photos_held_back"), "It was measured when it was calibrated."
     return None, None, ""
 
 
 def _what(checkpoint: Checkpoint) -> str:
     network = BACKBONES[checkpoint.backbone]
-    size = Preprocessing.from_dict(checkpoint.preprocessing).size
+    size = preparation(checkpoint).size
     made = f", made on {checkpoint.created[:10]}" if checkpoint.created else ""
     article = "An" if network.title.startswith("E") else "A"
     return (
@@ -130,13 +180,13 @@ def _what(checkpoint: Checkpoint) -> str:
 
 
 def _seen(checkpoint: Checkpoint) -> str:
-    counts = checkpoint.photos.get("counts") or {}
+    counts = checkpoint.photos.get("counts", {})
     if not counts:
         return "**What it saw.** Not recorded."
     rows = "".join(f"| {plain(name)} | {count:,} |\n" for name, count in list(counts.items())[:ROWS])
     more = f"\n… and {len(counts) - ROWS} classes more.\n" if len(counts) > ROWS else ""
     held = checkpoint.metrics.get("val_photos")  # checkpoints of before it was recorded do not say
-    part = f", of which {held:,} were held back to check on" if isinstance(held, int) else ""
+    part = "" if held is None else f", of which {held:,} were held back to check on"
     digest = checkpoint.photos.get("digest")
     mark = f" The set's digest is `{digest}`." if digest else ""
     known = _known_source(checkpoint)
@@ -179,7 +229,7 @@ def _good(checkpoint: Checkpoint) -> str:
     measured, count, note = _accuracy(checkpoint)
     if measured is None:
         return "**How good it is.** Nobody has measured it, or it was not recorded: measure it before you trust it."
-    if not isinstance(count, int) or count < 1:
+    if not count:
         return (
             f"**How good it is.** {measured:.2%} right on photos held back; how many these were is not recorded. {note}"
         )
@@ -194,14 +244,15 @@ def _good(checkpoint: Checkpoint) -> str:
 
 def _sure(checkpoint: Checkpoint) -> str:
     section = checkpoint.calibration
-    facts = section.get("facts") or {}
+    facts = section.get("facts", {})
     if not section:
         return "**How sure it is.** It is not calibrated: its confidences are the network's own, and usually too high."
+    temperature = section.get("temperature", 1.0)
     told = (
-        f"**How sure it is.** Its scores are divided by a temperature of {section['temperature']:.3f}, fitted to "
+        f"**How sure it is.** Its scores are divided by a temperature of {temperature:.3f}, fitted to "
         f"{facts.get('photos_held_back', 'an unknown number of')} photos held back."
     )
-    if not {"uncalibrated", "calibrated"} <= facts.keys():
+    if not {"uncalibrated", "calibrated", "honest_calibration_error"} <= facts.keys():
         return told
     rows = "".join(
         f"| {title} | {shown.format(facts['uncalibrated'][name])} | {shown.format(facts['calibrated'][name])} |\n"
@@ -219,7 +270,7 @@ def _sure(checkpoint: Checkpoint) -> str:
 
 
 def _none(checkpoint: Checkpoint) -> str:
-    facts = checkpoint.calibration.get("facts") or {}
+    facts = checkpoint.calibration.get("facts", {})
     if not checkpoint.calibration.get("familiar"):
         return (
             "**What it does not know.** It cannot tell what is none of its classes: whatever it is shown, it gives one "
@@ -229,7 +280,7 @@ def _none(checkpoint: Checkpoint) -> str:
         "**What it does not know.** A photo unlike those it learned from is *probably none of its classes*; "
         f"{UNFAMILIAR:.0%} of the photos held back are mistaken for that."
     )
-    if "accuracy_of_known" in facts:
+    if {"accuracy", "accuracy_of_known"} <= facts.keys():
         told += (
             f" Of those it takes for known it names {facts['accuracy_of_known']:.2%} rightly, of all "
             f"{facts['accuracy']:.2%}."

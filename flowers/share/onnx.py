@@ -28,6 +28,7 @@ from flowers.data.sources import CLASSES, default_source, resolve
 from flowers.engines import TOLERANCE, from_pixels, program, save_onnx
 from flowers.errors import DecodeError, FlowersError, ShareError
 from flowers.files import write_whole
+from flowers.inference import preparation
 from flowers.models.backbones import BACKBONES
 from flowers.models.calibration import UNFAMILIAR, Calibration
 from flowers.models.checkpoint import Checkpoint, load_model, read_checkpoint
@@ -153,7 +154,7 @@ def facts(classifier: Classifier) -> dict[str, str]:
 
 def snippet(checkpoint: Checkpoint, file: str) -> str:
     """A short Python program that names the flower in ``photo.jpg`` with the file, and nothing of flowers."""
-    made = Preprocessing.from_dict(checkpoint.preprocessing)
+    made = preparation(checkpoint)
     edge, end = (made.resize - made.size) // 2, (made.resize - made.size) // 2 + made.size
     crop = f".crop(({edge}, {edge}, {end}, {end}))" if edge else ""
     return f"""import json

@@ -60,7 +60,7 @@ def facts(answer: Answer, checkpoint: Checkpoint) -> str:
     """Who answered, how fast, and how often it is right, as HTML."""
     name = f"<b>{common.escape(checkpoint.name)}</b>"
     said = say("classify.facts", time=_time(answer.seconds), checkpoint=name)
-    if right := checkpoint.metrics.get("val_accuracy"):
+    if right := checkpoint.accuracy:
         said += f" · {say('classify.facts_right', share=f'{right:.1%}')}"
     return f"{said}."
 

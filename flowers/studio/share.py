@@ -164,10 +164,10 @@ def _show(address: str, name: str | None, call: str) -> tuple[Any, ...]:
     """The card, the link, the examples, and the MCP server."""
     try:
         checkpoint = common.offered_checkpoint(name)
+        card = body(model_card(checkpoint))
     except FlowersError as error:
         return common.escape(sentence(str(error))), "", "", ""
-    link = _link(link_to(address, checkpoint))
-    return body(model_card(checkpoint)), link, *_examples(address, name, call)
+    return card, _link(link_to(address, checkpoint)), *_examples(address, name, call)
 
 
 def link_to(address: str, checkpoint: Checkpoint) -> str:

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from flowers.cores import available_threads
-from flowers.data.preprocess import Preprocessing
 from flowers.errors import CheckpointError
-from flowers.inference import Seconds, measured, open_network
+from flowers.inference import Seconds, measured, open_network, preparation
 from flowers.inference import prepare as try_engines
 from flowers.models.backbones import backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -67,15 +66,14 @@ def eyes(recipe: Recipe) -> Callable[[Tensor], Tensor]:
     Raises CheckpointError when it was never prepared.
     """
     checkpoint = read_checkpoint(_checkpoint(recipe).folder)
-    look = open_network(checkpoint, Preprocessing.from_dict(checkpoint.preprocessing)).many
+    look = open_network(checkpoint, preparation(checkpoint)).many
     return lambda pixels: torch.from_numpy(look(pixels.numpy())[1])
 
 
 def _is_kept(checkpoint: Checkpoint) -> bool:
     """Whether the cache has it, as it would be written now."""
-    with contextlib.suppress(CheckpointError, OSError, KeyError, TypeError):
-        kept = read_checkpoint(checkpoint.folder)
-        return Preprocessing.from_dict(kept.preprocessing) == Preprocessing.from_dict(checkpoint.preprocessing)
+    with contextlib.suppress(CheckpointError, OSError):
+        return preparation(read_checkpoint(checkpoint.folder)) == preparation(checkpoint)
     return False
 
 

@@ -161,6 +161,20 @@ def test_a_checkpoint_that_says_nothing_of_mirrors_has_none():
     assert Preprocessing.from_dict(values) == Preprocessing(64, 72)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": "64"}, {"size": 0}, {"size": 64.0}, {"size": True}, {"size": 80}, {"size": 10**9, "resize": 10**9},
+        {"resize": None}, {"mean": "abc"}, {"mean": [0.5]}, {"mean": 0.5}, {"mean": [0.5, float("nan"), 0.5]},
+        {"std": [0.5, 0.0, 0.5]}, {"std": [0.5, 0.5, "0.5"]}, {"std": None}, {"mirror": "yes"}, {"other": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_preprocessing_is_refused(wrong):
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Preprocessing.from_dict({**Preprocessing(64, 72).to_dict(), **wrong})
+
+
 @pytest.mark.parametrize("size", [(640, 480), (300, 900), (96, 96), (40, 90)])
 def test_the_square_is_where_the_frame_was_cut_out(size):
     preprocessing = Preprocessing(size=64, resize=96)

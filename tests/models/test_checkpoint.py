@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flowers import files
 from flowers.errors import CheckpointError
@@ -24,6 +26,7 @@ from flowers.models.checkpoint import (
     weight_files,
 )
 from flowers.paths import runs_dir
+from tests.damage import damaged
 from tests.tiny import RESNET18
 
 pytestmark = pytest.mark.usefixtures("tiny_networks")
@@ -202,11 +205,45 @@ def test_a_run_without_a_checkpoint_is_told_so(tmp_path):
         '{"format": "one"}',
         "\x00\x01",
         '{"format": 1, "backbone": 3,',
+        "[" * 100_000,
+        '{"format": 1, "backbone": "resnet18", "preprocessing": {}, "classes": ["a", "b"], "metrics": ' + "[" * 100_000,
+        "\udcff",
     ],
 )
 def test_a_damaged_card_is_told(folder, content):
-    (folder / CARD).write_text(content)
+    (folder / CARD).write_bytes(content.encode("utf-8", "surrogateescape"))
     assert_refused(read_checkpoint, folder, said="damaged")
+
+
+@given(data=st.data())
+@settings(max_examples=5 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_card_holds_it_is_read_or_refused(folder, data):
+    whole = (folder / CARD).read_bytes()
+    try:
+        (folder / CARD).write_bytes(data.draw(damaged(whole)))
+        checkpoint = read_checkpoint(folder)
+        assert checkpoint.classes and all(isinstance(name, str) for name in checkpoint.classes)
+        json.dumps(vars(checkpoint), ensure_ascii=False, default=str).encode()
+        assert checkpoint.accuracy is None or 0 <= checkpoint.accuracy <= 1
+        assert checkpoint.folds is not None
+    except CheckpointError as error:
+        assert str(error).endswith(".")
+    finally:
+        (folder / CARD).write_bytes(whole)
+
+
+def test_half_a_character_in_a_card_is_shown_as_another(folder):
+    edit_card(folder, classes=["daisy", "\ud800", "🌹"], recipe={"init": "/photos/\udcff"})
+    checkpoint = read_checkpoint(folder)
+    assert checkpoint.classes == ("daisy", "?", "🌹") and checkpoint.recipe == {"init": "/photos/?"}
+
+
+@pytest.mark.parametrize(
+    "told", ["0.9", None, True, [0.9], {}, float("nan"), float("inf"), -0.5, 90, 10**400], ids="{!s:.9}".format
+)
+def test_an_accuracy_that_is_none_is_not_told(folder, told):
+    edit_card(folder, metrics={"val_accuracy": told})
+    assert read_checkpoint(folder).accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -216,6 +253,13 @@ def test_a_damaged_card_is_told(folder, content):
         ({"backbone": "resnet999"}, "'resnet999', which this version does not know"),
         ({"backbone": None}, "does not know"),
         ({"classes": 5}, "damaged"),
+        ({"classes": "rose"}, "damaged"),
+        ({"classes": []}, "damaged"),
+        ({"classes": ["rose", 5]}, "damaged"),
+        ({"classes": ["rose", "rose"]}, "damaged"),
+        ({"classes": {"rose": 1, "tulip": 2}}, "damaged"),
+        ({"metrics": [["val_accuracy", 0.9]]}, "damaged"),
+        ({"photos": None}, "damaged"),
         ({"calibration": 5}, "damaged"),
         ({"preprocessing": 5}, "damaged"),
         ({"preprocessing": ["ab", "cd", 3]}, "damaged"),
@@ -284,7 +328,7 @@ def test_an_index_may_not_reach_outside_its_folder(folder, outside):
     assert_refused(load_weights, folder, said="damaged or incomplete")
 
 
-@pytest.mark.parametrize("index", ["", "[]", "null", "{}", '{"weight_map": []}', '{"weight_map": 5}'])
+@pytest.mark.parametrize("index", ["", "[" * 100_000, "[]", "null", "{}", '{"weight_map": []}', '{"weight_map": 5}'])
 def test_a_damaged_index_is_told(folder, index):
     (folder / "model.safetensors.index.json").write_text(index)
     for asked in (load_weights, weight_files):

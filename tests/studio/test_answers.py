@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowers.classifier import Answer
-from flowers.studio.answers import FORMULA, Row, answer_card, as_csv, corrected, correction, table
+from flowers.models.checkpoint import Checkpoint
+from flowers.studio.answers import FORMULA, Row, answer_card, as_csv, corrected, correction, facts, table
 from tests.studio.visiting import visit
 
 HOSTILE = '<img src=x onerror="alert(1)">'
@@ -60,6 +61,12 @@ def test_the_table_carries_the_file_and_marks_what_is_seen_at_first():
     assert base64.b64decode(link).decode("utf-8-sig") == as_csv(rows, ("rose", "tulip"))
     assert re.findall(r'data-row="(\d)" class="(\w*)"', html) == [("1", "chosen"), ("2", "")]
     assert "a.jpg is empty." in html
+
+
+@pytest.mark.parametrize("told", ["0.9", [], {}, float("nan"), 10**400, True], ids="{!s:.9}".format)
+def test_an_accuracy_that_is_none_costs_no_answer(told):
+    checkpoint = Checkpoint("resnet18", ("rose", "tulip"), {}, metrics={"val_accuracy": told})
+    assert facts(answer(), checkpoint) == facts(answer(), Checkpoint("resnet18", ("rose", "tulip"), {}))
 
 
 def test_a_hostile_name_stays_text():
