@@ -194,7 +194,9 @@ def _resume(part: Path, size: int | None, checked: bool) -> tuple[int, dict[str,
     Without a validator from the server only a checksum can tell that the two halves belong together.
     """
     have = _length(part)
-    validator = _validator_file(part).read_text("ascii") if _validator_file(part).is_file() else ""
+    validator = _validator_file(part).read_text("ascii", "replace") if _validator_file(part).is_file() else ""
+    if not (validator.isascii() and validator.isprintable()):  # damaged: no header can hold it
+        validator = ""
     if have == 0 or not (validator or checked) or (size is not None and have > size):
         part.unlink(missing_ok=True)
         return 0, {}

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import importlib.util
-import json
 import math
 import os
 import platform
@@ -11,14 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import nn
 
 from flowers.cores import available_cores
 from flowers.errors import UsageError
-from flowers.files import write_json
+from flowers.files import parse, write_json
 from flowers.models.backbones import backbone
 from flowers.paths import cache_dir
 from flowers.recipe import Recipe
@@ -35,18 +35,24 @@ REMEMBERED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine ma
 COMPILE_SECONDS = 600  # a GPU run that is predicted to be longer than this gets its minute of compiling back
 
 
+# What is read again is held to these: a page and a forecast count with it.
+Pace = Annotated[float, Gt(0), Le(1e6)]  # seconds a photo of a megapixel
+
+
 @dataclass(frozen=True)
 class Machine:
     """What to compute with, why, and how fast that was."""
 
-    device: str  # "cpu", "cuda" or "mps"
-    precision: str  # "float32" or "bfloat16"
-    memory_format: str  # "channels_last" or "contiguous"
-    threads: int  # of the CPU
-    learning: float  # measured seconds a photo of a megapixel, forward and back
-    looking: float  # the same, forward only
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["float32", "bfloat16"]
+    memory_format: Literal["channels_last", "contiguous"]
+    threads: Annotated[int, Ge(1)]  # of the CPU
+    learning: Pace  # measured seconds a photo of a megapixel, forward and back
+    looking: Pace  # the same, forward only
     why: str  # one sentence
-    untouched: float = 0.0  # as ``looking``, by what runs the network before its first step; 0: it is as any other look
+    untouched: Annotated[float, Ge(0), Le(1e6)] = (
+        0.0  # as ``looking``, by what runs the network before its first step; 0: it is as any other look
+    )
 
     def autocast(self) -> torch.autocast:
         """Context of the forward pass: convolutions in ``precision``, sums and norms in float32."""
@@ -152,9 +158,11 @@ def _remembered(recipe: Recipe, device: torch.device) -> Machine | None:
     try:
         if time.time() - file.stat().st_mtime > REMEMBERED_SECONDS:
             return None
-        return Machine(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):  # never measured, or damaged
+        machine = parse(Machine, file.read_bytes())
+    except (OSError, ValueError):  # never measured, or damaged
         return None
+    here = machine.device == device.type and machine.threads <= max(_thread_counts(recipe, device, 1))
+    return machine if here else None
 
 
 def _remember(recipe: Recipe, machine: Machine) -> None:

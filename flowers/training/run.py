@@ -36,7 +36,7 @@ from flowers.files import check, parse, recover_folder, remove_leftovers, whole_
 from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
 from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
-from flowers.training.events import Count, Event, Seconds, fits, read_event
+from flowers.training.events import Count, Epochs, Event, Seconds, Share, fits, read_event
 
 try:
     import fcntl
@@ -58,15 +58,15 @@ MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
 class Position:
     """Where in its work a run is. Sums are over the photos of the current epoch."""
 
-    epoch: int = 0
-    step: int = 0
+    epoch: Epochs = 0
+    step: Count = 0
     loss_sum: float = 0.0
     correct: float = 0.0
-    seen: int = 0
-    best_epoch: int | None = None
-    best_val_accuracy: float | None = None
+    seen: Count = 0
+    best_epoch: Epochs | None = None
+    best_val_accuracy: Share | None = None
     bar: float | None = None  # what a later epoch must exceed to be the best, where that is another number
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
 
     def add(self, loss: float, right: float, photos: int) -> None:
         """Count one batch of ``photos`` with these sums."""
@@ -90,6 +90,18 @@ class TrainingState:
     machine: dict[str, Any]  # what it was trained with so far: see training/machine.py
     weights: dict[str, "torch.Tensor"]  # of the checkpoint
     learner: dict[str, Any]  # what else Learner.load takes
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What ``training.json`` holds: see ``pack_state``."""
+
+    position: Position
+    digest: str
+    machine: dict[str, Any]
+    param_groups: list[dict[str, Any]]
+    scalars: dict[str, float]
+    averaged: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -510,7 +522,7 @@ def _unpack_state(folder: Path) -> TrainingState:
     from flowers.errors import CheckpointError
 
     try:
-        described = json.loads((folder / "training.json").read_text())
+        described = check(Saved, (folder / "training.json").read_bytes())
         optimizer: dict[int, dict[str, Any]] = {}
         for key, value in described["scalars"].items():
             parameter, name = key.split(".", 1)

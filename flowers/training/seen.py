@@ -13,6 +13,8 @@ from flowers.paths import cache_dir
 
 KEPT_SECONDS = 7 * 24 * 3600.0  # since it was last looked up
 KEPT_PHOTOS = 20_000  # 200 MB of an EfficientNet-Lite's 1,280 features, each photo's and its mirror image's
+# What comes of a file that cannot be used, or is damaged: in a place of it may be a value of any type, and no text.
+UNUSABLE = (sqlite3.Error, OSError, ValueError, TypeError, OverflowError)
 AT_ONCE = 500  # SQLite takes a thousand names in a question, and some builds fewer
 
 
@@ -31,7 +33,7 @@ class Seen:
         Each is what ``keep`` was given.
         """
         found: dict[str, Tensor] = {}
-        with contextlib.suppress(sqlite3.Error, OSError, ValueError), self._open() as table:
+        with contextlib.suppress(*UNUSABLE), self._open() as table:
             for start in range(0, len(photos), AT_ONCE):
                 some = photos[start : start + AT_ONCE]
                 wanted = f"network = ? AND photo IN ({', '.join('?' * len(some))})"
@@ -41,7 +43,9 @@ class Seen:
                     rows = np.frombuffer(values, np.float32).reshape(views, -1)
                     found[photo] = torch.from_numpy(rows.copy())
                 table.execute(f"UPDATE seen SET used = ? WHERE {wanted}", [time.time(), self.network, *some])
-        return found
+        alike = len({rows.shape for rows in found.values()}) == 1
+        whole = alike and all(rows.isfinite().all() for rows in found.values())
+        return found if whole else {}
 
     def keep(self, features: Mapping[str, Tensor]) -> None:
         """Remember what was seen of photos, float32 (views, F) each, by their sha256."""
@@ -49,7 +53,7 @@ class Seen:
             (self.network, photo, len(views), views.numpy().astype(np.float32).tobytes(), time.time())
             for photo, views in features.items()
         ]
-        with contextlib.suppress(sqlite3.Error, OSError), self._open() as table:
+        with contextlib.suppress(*UNUSABLE), self._open() as table:
             table.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", rows)
             table.execute("DELETE FROM seen WHERE used < ?", [time.time() - KEPT_SECONDS])
             table.execute(
@@ -61,9 +65,14 @@ class Seen:
     def _open(self) -> Iterator[sqlite3.Connection]:
         file = cache_dir() / "seen.sqlite"
         file.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(sqlite3.connect(file, timeout=5)) as table, table:
-            table.execute(
-                "CREATE TABLE IF NOT EXISTS seen (network TEXT, photo TEXT, views INTEGER, features BLOB, used REAL, "
-                "PRIMARY KEY (network, photo))"
-            )
-            yield table
+        try:
+            with contextlib.closing(sqlite3.connect(file, timeout=5)) as table, table:
+                table.execute(
+                    "CREATE TABLE IF NOT EXISTS seen (network TEXT, photo TEXT, views INTEGER, features BLOB, "
+                    "used REAL, PRIMARY KEY (network, photo))"
+                )
+                yield table
+        except sqlite3.DatabaseError as error:
+            if type(error) is sqlite3.DatabaseError:  # no database, or no more: the next one begins a new one
+                file.unlink(missing_ok=True)
+            raise

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from flowers.data.preprocess import Preprocessing
 from flowers.data.split import deal
 from flowers.data.store import MEMORY_BYTES
 from flowers.errors import CheckpointError, DataError, FlowersError, UsageError
+from flowers.files import check
 from flowers.models.backbones import Backbone, backbone, build_imagenet
 from flowers.models.checkpoint import Checkpoint, fill_model, find_checkpoint, load_weights
 from flowers.models.out_of_fold import FILE, OutOfFold, marks_of
@@ -646,15 +648,18 @@ def _machine(recipe: Recipe, team: Team, net: nn.Module, state: TrainingState | 
 
 def _machine_before(state: TrainingState | None) -> Machine | None:
     try:
-        return Machine(**state.machine) if state else None
-    except TypeError as error:
+        if not state:
+            return None
+        check(Machine, json.dumps(state.machine).encode())
+        return Machine(**state.machine)
+    except (ValueError, TypeError) as error:
         raise CheckpointError(OTHER_VERSION) from error
 
 
 def _restore(learner: Learner, state: TrainingState) -> None:
     try:
         learner.load(state.weights, state.learner)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(OTHER_VERSION) from error
 
 

@@ -214,6 +214,16 @@ def test_without_a_version_only_a_checksum_allows_to_continue(server, target, sh
     assert server.asked[1].get("Range") == resumed
 
 
+@pytest.mark.parametrize("version", [b"\xff", b'"o\ne"', b"\x00", b"\x7f\xc3\xa9"])
+def test_a_version_that_no_header_can_hold_is_as_none(server, target, version):
+    server.cuts, server.statuses = [20_000], [200, 503]
+    with pytest.raises(DataError):
+        download(server.url, target, retries=0)
+    target.with_name("flowers.tgz.part.version").write_bytes(version)
+    download(server.url, target, retries=0)
+    assert target.read_bytes() == CONTENT
+
+
 def test_a_part_longer_than_the_file_is_dropped(server, target):
     target.parent.mkdir()
     target.with_name("flowers.tgz.part").write_bytes(CONTENT + b"more")

@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flowers.data import store as module
 from flowers.data.store import content_name, free_memory, keep
 from flowers.errors import DecodeError
 from flowers.paths import cache_dir
+from tests.damage import damaged
 
 LARGEST = 3 * 28 * 56
 
@@ -138,6 +141,17 @@ def test_a_damaged_cache_is_thrown_away_and_made_anew(damage):
     damage(folder)
     assert same(kept(photos, memory=0), photos)
     assert same(again(20), photos)
+
+
+@given(data=st.data())
+def test_whatever_is_in_the_shapes_the_copies_are_the_photos(data):
+    shutil.rmtree(cache_dir(), ignore_errors=True)
+    photos = made(20)
+    kept(photos, memory=0)
+    (folder,) = (path for path in (cache_dir() / "photos").iterdir() if path.is_dir())
+    shapes = (folder / "shapes.npy").read_bytes()
+    (folder / "shapes.npy").write_bytes(data.draw(damaged(shapes, values=False)))
+    assert same(kept(photos, memory=0), photos)
 
 
 @pytest.mark.parametrize("damage", [lambda folder: cut(folder / "copies"), shutil.rmtree], ids=["cut", "removed"])

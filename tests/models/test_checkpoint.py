@@ -220,9 +220,11 @@ def test_a_damaged_card_is_told(folder, content):
 def test_whatever_a_card_holds_it_is_read_or_refused(folder, data):
     whole = (folder / CARD).read_bytes()
     try:
-        (folder / CARD).write_bytes(data.draw(damaged(whole)))
-        checkpoint = read_checkpoint(folder)
-        assert checkpoint.classes and all(isinstance(name, str) for name in checkpoint.classes)
+        (folder / CARD).write_bytes(content := data.draw(damaged(whole)))
+        checkpoint, card = read_checkpoint(folder), json.loads(content)
+        assert isinstance(card["classes"], list) and all(isinstance(name, str) for name in card["classes"])
+        assert all(isinstance(card.get(name, {}), dict) for name in ("preprocessing", "metrics", "photos", "recipe"))
+        assert len(set(checkpoint.classes)) == len(card["classes"]) > 0
         json.dumps(vars(checkpoint), ensure_ascii=False, default=str).encode()
         assert checkpoint.accuracy is None or 0 <= checkpoint.accuracy <= 1
         assert checkpoint.folds is not None

@@ -2,11 +2,14 @@
 
 import dataclasses
 import importlib.util
+import json
 import os
 import time
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from flowers.cores import available_cores
@@ -16,6 +19,7 @@ from flowers.paths import cache_dir
 from flowers.recipe import Recipe
 from flowers.training import machine as module
 from flowers.training.machine import Machine, assume_machine, choose_machine, pick_device, should_compile
+from tests.damage import damaged
 
 CPU = torch.device("cpu")
 AUTO = Recipe()
@@ -415,6 +419,36 @@ def test_what_was_measured_for_another_wish_is_not_taken(laps, other):
     tried.clear()
     assume_machine(AUTO.replace(**other), CPU, Net())
     assert tried
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"threads": "4"}, {"threads": 0}, {"threads": 100_000}, {"threads": True}, {"device": "cuda"}, {"precision": 5},
+        {"memory_format": "other"}, {"learning": float("nan")}, {"looking": -1.0}, {"looking": None}, {"why": []},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_measurement_that_nobody_can_have_made_is_not_taken(laps, wrong):
+    tried = laps(lambda machine: 1.0)
+    choose_machine(AUTO, CPU, Net(), None)
+    [file] = (cache_dir() / "machines").iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), **wrong}))
+    tried.clear()
+    assume_machine(AUTO, CPU, Net())
+    assert tried
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_was_measured_a_machine_is_found(laps, data):
+    laps(lambda machine: 1.0)
+    choose_machine(AUTO, CPU, Net(), None)
+    [file] = (cache_dir() / "machines").iterdir()
+    file.write_bytes(data.draw(damaged(file.read_bytes())))
+    machine = assume_machine(AUTO, CPU, Net())
+    assert machine.device == "cpu" and 1 <= machine.threads <= 64 and 0 < machine.seconds(1, 224, True) < 1e7
+    machine.autocast()
 
 
 @pytest.mark.parametrize("age", [module.REMEMBERED_SECONDS + 60, 0])

@@ -16,6 +16,7 @@ import pytest
 import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import characters, text
 
 from flowers import cli, files
@@ -31,6 +32,7 @@ from flowers.training.run import Position, Run, list_runs, pack_state
 from flowers.training.story import read_story
 from flowers.training.train import train
 from tests.conftest import TINY
+from tests.damage import damaged
 from tests.held import FROM as HELD_FROM
 from tests.tiny import tiny_resnet18
 from tests.waiting import DEADLINE, wait_until
@@ -411,6 +413,40 @@ def test_a_damaged_last_checkpoint_is_told(run, name, damage):
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="damaged"):
+        run.load_state()
+
+
+@given(data=st.data())
+@settings(max_examples=5 * settings.default.max_examples, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_said_of_a_last_checkpoint_it_is_read_or_refused(run, data):
+    if not (path := run.folder / "last" / "training.json").exists():
+        save_last(run, *a_learner())
+    whole = path.read_bytes()
+    try:
+        path.write_bytes(data.draw(damaged(whole)))
+        state = run.load_state()
+        assert state.position.epoch >= 0 and isinstance(state.digest, str) and isinstance(state.machine, dict)
+    except CheckpointError as error:
+        assert "damaged, or of another version" in str(error)
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "[]", '{"scalars": []}', "position.epoch", "position.step", "scalars", "param_groups", "machine"],
+    ids="{:.20}".format,
+)
+def test_a_last_checkpoint_that_says_what_none_can_is_told(run, content):
+    save_last(run, *a_learner())
+    path = run.folder / "last" / "training.json"
+    described = json.loads(path.read_text())
+    if content.partition(".")[0] in described:
+        name, _, inner = content.partition(".")
+        described[name] = {**described[name], inner: "3"} if inner else "3"
+        content = json.dumps(described)
+    path.write_text(content)
+    with pytest.raises(CheckpointError, match="damaged, or of another version"):
         run.load_state()
 
 

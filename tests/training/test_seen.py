@@ -1,9 +1,13 @@
 """What was seen of photos before is found again by their contents, and never costs a run."""
 
+import contextlib
+import shutil
 import sqlite3
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowers.data.dataset import scan
 from flowers.paths import cache_dir
@@ -13,6 +17,7 @@ from flowers.training.events import Epoch, Probing
 from flowers.training.seen import Seen
 from flowers.training.train import train
 from tests.conftest import TINY
+from tests.damage import damaged
 
 FEATURES = {name * 64: torch.rand(2, 7) for name in "abc"}
 
@@ -55,6 +60,47 @@ def test_a_damaged_file_is_as_none(damage):
     (cache_dir() / "seen.sqlite").write_bytes(damage)
     Seen("lite0").keep(FEATURES)
     assert Seen("lite0").find([*FEATURES]).keys() <= FEATURES.keys()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "views = 'two'",
+        "views = NULL",
+        "views = 3",
+        "views = 1e300",
+        "features = 'text'",
+        "features = 5",
+        "features = x'00'",
+        "features = NULL",
+    ],
+)
+def test_what_was_never_kept_is_not_found(wrong):
+    Seen("lite0").keep(FEATURES)
+    with contextlib.closing(sqlite3.connect(cache_dir() / "seen.sqlite")) as table, table:
+        table.execute(f"UPDATE seen SET {wrong} WHERE photo = ?", ["b" * 64])
+    found = Seen("lite0").find([*FEATURES])
+    assert same(found, {name: FEATURES[name] for name in found}) and "b" * 64 not in found
+
+
+@given(data=st.data())
+@settings(max_examples=5 * settings.default.max_examples)
+def test_whatever_is_in_the_file_it_costs_no_run(data):
+    shutil.rmtree(cache_dir(), ignore_errors=True)
+    Seen("lite0").keep(FEATURES)
+    file = cache_dir() / "seen.sqlite"
+    file.write_bytes(data.draw(damaged(file.read_bytes(), values=False)))
+    found = Seen("lite0").find([*FEATURES])
+    assert found.keys() <= FEATURES.keys() and len({rows.shape for rows in found.values()}) <= 1
+    Seen("lite0").keep(FEATURES)
+
+
+def test_a_file_that_is_no_database_gives_way_to_one():
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    (cache_dir() / "seen.sqlite").write_bytes(b"no database at all" * 100)
+    for _ in range(2):
+        Seen("lite0").keep(FEATURES)
+    assert same(Seen("lite0").find([*FEATURES]), FEATURES)
 
 
 def test_a_cache_that_cannot_be_written_is_as_none():

@@ -942,8 +942,13 @@ def test_a_run_of_an_older_version_is_told_what_to_do(whole, garden_set, tmp_pat
 
 @pytest.mark.parametrize(
     "change",
-    [lambda machine: machine.update(speed=1), lambda machine: machine.pop("device"), dict.clear],
-    ids=["more", "less", "empty"],
+    [
+        lambda machine: machine.update(speed=1),
+        lambda machine: machine.update(threads="4"),
+        lambda machine: machine.pop("device"),
+        dict.clear,
+    ],
+    ids=["more", "wrong", "less", "empty"],
 )
 def test_a_machine_described_by_another_version_is_told(whole, garden_set, tmp_path, change):
     run = described_otherwise(whole[0], tmp_path / "run", lambda described: change(described["machine"]))
