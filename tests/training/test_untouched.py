@@ -41,7 +41,7 @@ def weights(monkeypatch):
 
 def prepare(monkeypatch, **seconds: float) -> None:
     """Have it tried, here, as if what is tried took so many seconds a photo."""
-    monkeypatch.setattr(inference, "_measure", lambda *_: {name: {"many": one} for name, one in seconds.items()})
+    monkeypatch.setattr(inference, "_measure", lambda *_: {name: {"one": s, "many": s} for name, s in seconds.items()})
     monkeypatch.setattr(module, "try_engines", lambda checkpoint: inference._prepare(checkpoint, compiling=False))
     module.prepare(RECIPE)
 
