@@ -28,9 +28,10 @@ from flowers.studio import (
     train,
 )
 from flowers.studio.door import Door, Hosts
+from flowers.studio.front import OncePerAddress
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.limits import Limits, limits
-from flowers.studio.sessions import Sessions
+from flowers.studio.sessions import Sessions, keep_little
 from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.turns import take_turns
 from flowers.studio.uploads import WithoutPlace, keep_apart
@@ -59,6 +60,9 @@ KEPT_SECONDS = 24 * 3600  # how long uploads and pictures made for the page stay
 # How often Gradio looks for events to answer: by itself a thousand times a second (6.31), also where nobody is, which
 # keeps a tenth of a core busy for as long as the studio runs.
 LOOK_SECONDS = 0.05  # as on Windows
+# How long Python lets one thread go on while others want to: with the usual 0.005, each step of an answer waits that
+# long for every thread that computes.
+SWITCH_SECONDS = 0.0005
 FIRST_PAGE_SECONDS = 2  # that the first visitor's page is waited for before torch is imported
 
 
@@ -195,12 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except FlowersError as error:
         parser.error(str(error))
     keep_apart()
+    sys.setswitchinterval(SWITCH_SECONDS)
     page = build(opened.set)
     sessions = in_line(page, bounds)
     middleware = [
         Middleware(InLanguage), Middleware(Remember),
         Middleware(Door, hosts=Hosts.of(options.host, options.share), limits=bounds, sessions=sessions),
-        Middleware(WithoutPlace),
+        Middleware(WithoutPlace), Middleware(OncePerAddress),
     ]  # fmt: skip
     try:
         page.launch(
@@ -232,6 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def in_line(page: gr.Blocks, bounds: Limits) -> Sessions:
     """Have the page's events answered in turn, and end in a sentence; gives what is kept for those who ask."""
+    keep_little()
     sessions = Sessions(page, *bounds.pair("sessions"))
     page.queue(default_concurrency_limit=4, api_open=False)
     page._queue.sleep_when_free = LOOK_SECONDS

@@ -1,11 +1,15 @@
-"""What Gradio keeps for a page or a program's call: half a megabyte, and by itself for as long as the server runs."""
+"""What Gradio keeps for a page or a program's call: by itself much, and for as long as the server runs."""
 
 import collections
 import contextlib
+import copy
+import datetime
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import gradio as gr
+from gradio.state_holder import SessionState
 
 from flowers.studio.limits import Shares, Who
 
@@ -15,6 +19,32 @@ ASKED_SECONDS = 300  # in which somebody asks for the answer to a call
 MANY = 3  # as many calls may wait to be asked for their answer
 MAX_NAME = 64  # characters that a page may call its session by: it chooses about a dozen
 TIDY_AT = 20  # sessions that have been added since the last look
+
+
+def keep_little() -> None:
+    """Have sessions keep what events need.
+
+    By itself (6.31) each keeps another copy of the page, with whatever was told last, for links to a page's state: that
+    takes a fifth of a second, in which nobody is answered, and half a megabyte. Those links are closed.
+    """
+    SessionState.__init__ = _begin
+    SessionState.__setitem__ = _set
+    SessionState._update_config = SessionState._update_value_in_config = lambda *_: None
+
+
+def _begin(self: SessionState, blocks: gr.Blocks) -> None:
+    self.blocks_config = copy.copy(blocks.default_config)
+    self.config_values, self.state_data, self._state_ttl = {}, {}, {}
+    self.is_closed, self.STATE_TTL_WHEN_CLOSED = False, KEPT_SECONDS
+
+
+def _set(self: SessionState, key: int, value: Any) -> None:
+    block = self.blocks_config.blocks.get(key)
+    if isinstance(block, gr.State):
+        self._state_ttl[key] = block.time_to_live, datetime.datetime.now()
+        self.state_data[key] = value
+    else:
+        self.blocks_config.blocks[key] = value
 
 
 class Sessions:

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
-from gradio.queueing import Event, Queue
+from gradio.queueing import Event, EventQueue, Queue
 from starlette.requests import Request
 
-from flowers.studio.language import chosen, translated
+from flowers.studio.language import chosen as language_of
+from flowers.studio.language import translated
 from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import MAX_NAME, Sessions
 from flowers.studio.visitors import who
@@ -35,7 +36,7 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
     async def push_in_turn(body: Any, request: Request, username: str | None) -> tuple[bool, str, str]:
         asking = who(request)
         if refusal := _why_not(page, body, asking, limits):
-            return False, translated(refusal, chosen(request.headers)), "error"
+            return False, translated(refusal, language_of(request.headers)), "error"
         done, name, state = await push(body, request, username)
         if done:
             sessions.belongs(body.session_hash, asking)
@@ -45,11 +46,16 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
         return done, name, state
 
     def get_events_in_turn() -> Any:
-        for line in queue.event_queue_per_concurrency_id:
-            sort(line)
+        lines, whole = queue.event_queue_per_concurrency_id, {}
+        for name, line in lines.items():
+            sort(name)
+            whole[name], line.queue = line.queue, _not_too_many_of_one(line, _at_work(queue, name))
         found = get_events()
-        for event in found[0] if found else ():
-            remember(who(event.request))
+        chosen = found[0] if found else []
+        for name, line in lines.items():
+            line.queue = [event for event in whole[name] if event not in chosen]
+        for event in chosen:
+            remember(asking_of(event))
         return found
 
     def remember(asking: Who) -> None:
@@ -75,7 +81,7 @@ def _why_not(page: gr.Blocks, body: Any, asking: Who, limits: Limits) -> str:
     in_line = Shares(*limits.pair("waiting"))
     for line in page._queue.event_queue_per_concurrency_id.values():
         for other in line.queue:
-            in_line.take(who(other.request))
+            in_line.take(asking_of(other))
     if in_line.has_room(asking):
         return ""
     if in_line.taken(asking) >= in_line.each:
@@ -93,19 +99,23 @@ def in_turn(
     new ones do not come before it for ever.
     """
 
-    def visitor(event: Event) -> Who:
-        return who(event.request)
-
     def address(event: Event) -> str:
-        return who(event.request).address
+        return asking_of(event).address
 
     came = sorted(waiting, key=lambda event: event.enqueue_time)
-    of_visitor = _places(came, at_work, visitor)
-    inside = sorted(came, key=lambda event: (of_visitor[event], had.get(visitor(event), 0)))
+    of_visitor = _places(came, at_work, asking_of)
+    inside = sorted(came, key=lambda event: (of_visitor[event], had.get(asking_of(event), 0)))
     of_address = _places(inside, at_work, address)
     for first in {address(event): event for event in reversed(inside)}.values():
         of_address[first] -= int((now - first.enqueue_time) / GAIN_SECONDS)
     return sorted(inside, key=lambda event: (of_address[event], had.get(address(event), 0), event.enqueue_time))
+
+
+def asking_of(event: Event) -> Who:
+    """Who asked for an event: found out once, for the line is looked at twenty times a second."""
+    if not hasattr(event, "asking"):
+        event.asking = who(event.request)
+    return event.asking
 
 
 def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Event], Hashable]) -> dict[Event, int]:
@@ -115,6 +125,18 @@ def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Ev
         places[event] = before[key(event)]
         before[key(event)] += 1
     return places
+
+
+def _not_too_many_of_one(line: EventQueue, at_work: Sequence[Event]) -> list[Event]:
+    """The events of a line without those of who has all its places but one.
+
+    The last place is for others, or one visitor's slow photos would keep everybody waiting.
+    """
+    most = (line.concurrency_limit or 0) - 1
+    if most < 1 or len(at_work) < most:
+        return line.queue
+    having = collections.Counter(asking_of(event).address for event in at_work)
+    return [event for event in line.queue if having[asking_of(event).address] < most]
 
 
 def _at_work(queue: Queue, line: str) -> list[Event]:

@@ -3,6 +3,7 @@
 It is no account: whoever clears the cookie starts anew, and nobody can take another's name by guessing.
 """
 
+import functools
 import hashlib
 import ipaddress
 import os
@@ -70,13 +71,18 @@ def address_of(connection: HTTPConnection) -> str:
     elif os.environ.get("SPACE_ID"):
         public = [name for name in named if name and ipaddress.ip_address(name).is_global]
         told = public[-1] if public else told
-    told = _address(told) or told
+    return _network(_address(told) or told)
+
+
+@functools.lru_cache(1000)
+def _network(address: str) -> str:
     try:
-        return str(ipaddress.IPv6Network((told, 48), strict=False))
+        return str(ipaddress.IPv6Network((address, 48), strict=False))
     except ValueError:
-        return told
+        return address
 
 
+@functools.lru_cache(1000)
 def _address(name: str) -> str:
     """The IP address that stands there, maybe with a port or as IPv6 writes those of IPv4; empty where none does."""
     bare = re.sub(r"^\[(.*)\](:\d+)?$|^([\d.]+):\d+$", r"\1\3", name)

@@ -37,15 +37,18 @@ class Served:
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
+        self.begun: list[str] = []
         self.done: list[str] = []
         with gr.Blocks(analytics_enabled=False) as self.page:
             box, said, kept = gr.Textbox(), gr.Textbox(), gr.State()
             box.submit(self.slow, box, said, api_name="slow", concurrency_limit=1)
+            box.input(self.slow, box, said, api_name="double", concurrency_limit=2)
             box.change(self.raises, box, said, api_name="raises")
             box.blur(lambda word: word, box, kept, api_name="quick", queue=False)
 
     def slow(self, word: str) -> str:
         """Wait until it may go on."""
+        self.begun.append(word)
         self.go_on.wait(30)
         self.done.append(word)
         return word
@@ -85,7 +88,7 @@ class Served:
 
 @contextmanager
 def served(limits: Limits | None = None, path: str = "") -> Iterator[Served]:
-    """Such a page, with the events ``slow``, ``raises`` and ``quick``; until the block ends."""
+    """Such a page, with the events ``slow`` and ``double``, ``raises`` and ``quick``; until the block ends."""
     found: list[Served] = []
     thread = threading.Thread(target=lambda: asyncio.run(_serve(limits or Limits(), path, found)))
     thread.start()

@@ -18,7 +18,9 @@ def proxies(monkeypatch):
 class Unserved:
     """A page of Gradio's for which there is no port."""
 
-    _queue = SimpleNamespace(push=None, get_events=None)  # which is told how often to look for events, and in which order
+    _queue = SimpleNamespace(
+        push=None, get_events=None
+    )  # which is told how often to look for events, and in which order
     process_api = preprocess_data = None
 
     def queue(self, **limits) -> "Unserved":

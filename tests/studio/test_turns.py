@@ -97,3 +97,15 @@ def test_an_event_that_is_none_of_the_page_is_refused(asked):
         assert answer.status_code in (400, 413)
         assert re.fullmatch(r"[A-Z][^\n]*\.", answer.json()["detail"])
         assert serving.page.state_holder.session_data.keys() <= {"s"}
+
+
+def test_who_has_all_places_but_one_leaves_that_to_others():
+    with served(Limits(waiting=9, all_waiting=99)) as serving, serving.browser("greedy") as greedy:
+        honest = serving.browser("honest", headers={"x-forwarded-for": "198.51.100.7"})
+        for number in range(6):
+            assert serving.join(greedy, f"g{number}", "double").status_code == 200
+        wait_until(lambda: serving.begun)
+        with honest:
+            assert serving.join(honest, "h", "double").status_code == 200
+            wait_until(lambda: "h" in serving.begun)
+        assert serving.begun == ["g0", "h"]
