@@ -27,13 +27,13 @@ from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import Sessions
 from flowers.studio.visitors import API, UPLOAD, Receive, Scope, Send, path_of, who
 
-TOLD = re.compile(rf"{API}(queue/join|call/|run/|cancel|reset)")  # what may be posted, besides uploads
+TOLD = re.compile(rf"{API}(queue/join|call/|run/|cancel|reset|component_server)")  # what may be posted, besides uploads
 TOOLS = f"{API}mcp"  # which posts by itself what it is told: it holds no turn that it then would wait for
 DRAWN = {"/", "/config", f"{API}info", f"{API}info/", f"{API}openapi.json"}  # a third of a second of work each
 READ = {"GET", "HEAD", "OPTIONS"}
 UNUSED = re.compile(
     r"/(monitoring|login|logout|gradio_api/(stream/|proxy=|file=https?:|file/|runs|run-history|dev/|profiling|vibe"
-    r"|deep_link|token|custom_component|component_server|process_recording))"
+    r"|deep_link|token|custom_component|process_recording))"
 )
 WITH_SESSION = re.compile(rf"{API}(?:heartbeat|call/(?:v2/)?[^/]+)/([^/]+)$")
 NAMING = {b"x-forwarded-host", b"x-gradio-server"}  # headers by which Gradio finds out what it is called

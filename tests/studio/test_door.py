@@ -105,7 +105,7 @@ def test_a_space_keeps_working(environment):
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "gradio_api/process_recording"), ("POST", "gradio_api/component_server"), 
+        ("POST", "gradio_api/process_recording"), 
         ("POST", "gradio_api/vibe-edit"),
         ("POST", "gradio_api/stream/x"), ("GET", "gradio_api/proxy=http://localhost/"), ("GET", "monitoring"),
         ("GET", "gradio_api/file=http://localhost/"), ("GET", "gradio_api/runs"), ("GET", "gradio_api/deep_link"),
