@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ from benchmarks.visiting import Page, end, family_of, start  # noqa: E402
 from flowers.data.album import Album  # noqa: E402
 from flowers.data.garden import CLASSES, render_flower  # noqa: E402
 from flowers.studio.common import ALBUM  # noqa: E402
-from flowers.training.run import Run  # noqa: E402
+from flowers.training.run import list_runs  # noqa: E402
 from flowers.training.story import read_story  # noqa: E402
 
 VISITORS = 3
@@ -52,31 +53,37 @@ class Visitor:
     """Somebody with a browser, and what they have been told is there."""
 
     number: int
+    home: Path  # of the studio's folders
     cookie: str = field(default_factory=lambda: secrets.token_hex(16))
     filed: set[str] = field(default_factory=set)  # names of photos that were acknowledged
     unsure: set[str] = field(default_factory=set)  # in the middle of whose removal the studio died
-    last: set[str] = field(default_factory=set)  # those that came last, which an undo may take back
     taken: int = 0
     acknowledged: int = 0
     exported: int = 0
     answers: int = 0
-    trainings: int = 0
     wrong: list[str] = field(default_factory=list)  # answers that were no success while the studio lived
 
-    home: Path = Path()
+    @property
+    def album(self) -> Album:
+        """Their photos, which lie there under the name that they came with, a dash and their digest."""
+        return Album(self.home / "albums" / hashlib.sha256(f"visitor {self.cookie}".encode()).hexdigest()[:32])
 
     def there(self) -> dict[str, set[str]]:
         """The names of the photos that lie in each class."""
-        album = self.album(self.home)
-        return {name: {Path(path).name.rpartition("-")[0] for path in paths} for name, paths in album.classes.items()}
+        return {name: _names(paths) for name, paths in self.album.classes.items()}
+
+    def added_last(self) -> set[str]:
+        """The names of those that an undo would take away."""
+        step = self.album.last
+        return _names(target for source, target in step.moved if not source) if step else set()
 
     def in_class(self, name: str) -> set[str]:
         """The names of those in a class."""
         return self.there().get(name, set())
 
-    def album(self, home: Path) -> Album:
-        """Their photos."""
-        return Album(home / "albums" / hashlib.sha256(f"visitor {self.cookie}".encode()).hexdigest()[:32])
+
+def _names(paths: Iterable[str | Path]) -> set[str]:
+    return {Path(path).name.rpartition("-")[0] for path in paths}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory(prefix="flowers-kills-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
-        people = [Visitor(number, home=home) for number in range(VISITORS)]
+        people = [Visitor(number, home) for number in range(VISITORS)]
         os.environ["FLOWERS_RUNS"] = str(home / "runs")
         lost, kinds = [], {"studio": 0, "trainer": 0, "both": 0}
         while sum(kinds.values()) < options.kills:
@@ -96,10 +103,10 @@ def main(arguments: list[str] | None = None) -> int:
         unreadable = damaged(home)
         end(process)
         log = (home / "app.log").read_text(errors="replace")
-        runs = len(list((home / "runs").glob("*/recipe.json")))
+        runs = len(list_runs(home / "runs"))
         halves = [path.name for path in (home / "runs").glob("[!.]*/") if not (path / "recipe.json").exists()]
     results = {
-        **circumstances(), "kills": kinds, "filed": sum(len(one.filed) for one in people), "runs": runs,
+        **circumstances(), "kills": kinds, "runs": runs,
         "exported": sum(one.exported for one in people), "answers": sum(one.answers for one in people),
         "taken": sum(one.acknowledged for one in people), "lost": sorted(set(lost)), "unreadable": unreadable,
         "stuck": stuck, "halves": halves, "wrong": [said for one in people for said in one.wrong],
@@ -155,8 +162,7 @@ def missing(people: list[Visitor]) -> list[str]:
 def damaged(home: Path) -> list[str]:
     """The runs that cannot be read."""
     found = []
-    for path in (home / "runs").glob("*/recipe.json"):
-        run = Run(path.parent)
+    for run in list_runs(home / "runs"):
         try:
             _ = run.status(), run.recipe, run.source, read_story(run)
         except Exception as error:
@@ -168,20 +174,16 @@ def stands(home: Path) -> list[str]:
     """The runs that are still at work, or in line, when there has been time enough for all."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        active = [run.name for run in _runs(home) if run.status().active]
+        active = [run.name for run in list_runs(home / "runs") if run.status().active]
         if not active:
             return []
         time.sleep(1)
     return active
 
 
-def _runs(home: Path) -> list[Run]:
-    return [Run(path.parent) for path in (home / "runs").glob("*/recipe.json")]
-
-
 def _trainers(home: Path) -> list[int]:
     found = []
-    for run in _runs(home):
+    for run in list_runs(home / "runs"):
         with contextlib.suppress(Exception):
             if (now := run.status()).state == "running" and now.pid:
                 found.append(now.pid)
@@ -228,8 +230,7 @@ def file(page: Page, one: Visitor, chance: random.Random) -> None:
     said = page.ask("_add", [files, f"{kind} {chance.randint(1, 2)}", ""])
     if "photo" not in str(said[0]):
         raise RuntimeError(f"not filed: {said[0]}")
-    one.last = set(names)
-    one.filed |= one.last
+    one.filed |= set(names)
     one.acknowledged += len(names)
     if len(one.filed) > FULL:
         remove(page, one, chance)
@@ -261,10 +262,11 @@ def remove(page: Page, one: Visitor, chance: random.Random) -> None:
 
 def undo(page: Page, one: Visitor, chance: random.Random) -> None:
     """Take the last change back: what that filed is no longer there, what it removed is."""
-    one.unsure |= one.last
+    added = one.added_last()
+    one.unsure |= added
     page.ask("_undo", [])
-    one.filed -= one.last
-    one.unsure -= one.last
+    one.filed -= added
+    one.unsure -= added
 
 
 def export(page: Page, one: Visitor, chance: random.Random) -> None:
@@ -286,7 +288,6 @@ def train(page: Page, one: Visitor, chance: random.Random) -> None:
     page.ask("_refresh_training", [None])  # as the tab does when it is opened: the album may be new
     values: list[Any] = page.ask("_choose_preset", event={"name": "fast"})[1:]
     page.ask("_press_start", [None, ALBUM, *values])
-    one.trainings += 1
 
 
 # What came of it
