@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -28,7 +27,7 @@ sys.path.insert(0, str(PROJECT))
 from benchmarks import kills  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
 from benchmarks.kills import Visitor  # noqa: E402
-from benchmarks.visiting import Page, end, family_of, pss, size_of, start  # noqa: E402
+from benchmarks.visiting import Page, end, held_by, start  # noqa: E402
 
 VISITORS = 4
 LIVES = 4  # of the studio
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     seconds, looks, deeds, problems = 60 * options.minutes, [], collections.Counter(), []
     with tempfile.TemporaryDirectory(prefix="flowers-lasting-", ignore_cleanup_errors=True) as scratch:
         home, begun = Path(scratch), time.monotonic()
-        people = [Visitor(number, home=home) for number in range(VISITORS)]
+        people = [Visitor(number, home) for number in range(VISITORS)]
         for number in range(LIVES):
             url, process = start(home)
             over = threading.Event()
@@ -54,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             until = begun + seconds * (number + 1) / LIVES
             while time.monotonic() < until:
                 time.sleep(min(LOOK_SECONDS, max(0.1, until - time.monotonic())))
-                looks.append({"life": number, "minutes": (time.monotonic() - begun) / 60, **look(process.pid, home)})
+                looks.append({"life": number, "minutes": (time.monotonic() - begun) / 60, **held_by(process.pid, home)})
             over.set()
             for thread in threads:
                 thread.join()
@@ -68,18 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     (options.out / "README.md").write_text(text(results))
     print(text(results))
     return 0 if not problems and max(growth(looks)) <= LIMIT else 1
-
-
-def look(server: int, home: Path) -> dict[str, float]:
-    """What the studio holds at this moment."""
-    return {
-        "own memory": pss(server),
-        "memory": sum(map(pss, family_of(server))),
-        "threads": len(list(Path(f"/proc/{server}/task").iterdir())),
-        "open files": len(list(Path(f"/proc/{server}/fd").iterdir())),
-        "temporary": size_of(home / "gradio") + size_of(home / "tmp"),
-        "albums": size_of(home / "albums"),
-    }
 
 
 def growth(looks: list[dict[str, float]]) -> list[float]:
@@ -119,11 +106,7 @@ def _use(url: str, one: Visitor, over: threading.Event, deeds: collections.Count
 
 
 def _evaluate(page: Page, one: Visitor, chance: random.Random) -> None:
-    asked: dict[str, Any] = {"data": ["flowers-lite0", "garden", "val"]}
-    number = page.http.post("/gradio_api/call/evaluate", json=asked).raise_for_status().json()["event_id"]
-    said = page.http.get(f"/gradio_api/call/evaluate/{number}").text
-    if "event: complete" not in said:
-        raise RuntimeError(said[:200])
+    page.program("evaluate", "flowers-lite0", "garden", "val")
 
 
 # What came of it

@@ -38,7 +38,7 @@ sys.path.insert(0, str(PROJECT))
 
 from benchmarks.classroom import Seat, paint  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
-from benchmarks.visiting import family_of, pss, serving, size_of  # noqa: E402
+from benchmarks.visiting import held_by, serving  # noqa: E402
 from flowers.data.garden import CLASSES, render_flower  # noqa: E402
 
 READING = (2.0, 5.0)  # seconds between an answer and the next question
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
 def besiege(url: str, home: Path, server: int, options: argparse.Namespace) -> dict[str, Any]:
     """What happened, from before the siege until all is quiet again."""
     asyncio.run(honest(url, 2, 10.0, home))  # all is loaded
-    looks = [look(server, home)]
+    looks = [held_by(server, home)]
     over = threading.Event()
     watcher = threading.Thread(target=lambda: _watch(server, home, looks, over))
     runs: list[dict[str, Any]] = []
@@ -91,26 +91,15 @@ def besiege(url: str, home: Path, server: int, options: argparse.Namespace) -> d
     time.sleep(AFTER)
     over.set()
     watcher.join()
-    return {"waits": waits, "problems": problems, "trained": runs, "sent": sent, "before": looks[0],
-            "most": {key: max(one[key] for one in looks) for key in looks[0]}, "after": look(server, home)}  # fmt: skip
-
-
-def look(server: int, home: Path) -> dict[str, float]:
-    """What the server holds at this moment."""
-    return {
-        "memory": sum(map(pss, family_of(server))),
-        "own memory": pss(server),
-        "processes": len(family_of(server)),
-        "threads": len(list(Path(f"/proc/{server}/task").iterdir())),
-        "open files": len(list(Path(f"/proc/{server}/fd").iterdir())),
-        "temporary": size_of(home / "gradio"),
-    }
+    most = {key: max(one[key] for one in looks) for key in looks[0]}
+    return {"waits": waits, "problems": problems, "trained": runs, "sent": sent, "before": looks[0], "most": most,
+            "after": held_by(server, home)}  # fmt: skip
 
 
 def _watch(server: int, home: Path, looks: list, over: threading.Event) -> None:
     while not over.wait(LOOK_SECONDS):
         with contextlib.suppress(OSError):
-            looks.append(look(server, home))
+            looks.append(held_by(server, home))
 
 
 # Those who are honest

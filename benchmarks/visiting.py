@@ -109,6 +109,20 @@ def size_of(folder: Path) -> int:
     return total
 
 
+def held_by(server: int, home: Path) -> dict[str, float]:
+    """What a studio that keeps all in ``home`` holds at this moment; memory and files in bytes."""
+    family = family_of(server)
+    return {
+        "memory": sum(map(pss, family)),
+        "own memory": pss(server),
+        "processes": len(family),
+        "threads": len(list(Path(f"/proc/{server}/task").iterdir())),
+        "open files": len(list(Path(f"/proc/{server}/fd").iterdir())),
+        "temporary": size_of(home / "gradio") + size_of(home / "tmp"),
+        "albums": size_of(home / "albums"),
+    }
+
+
 class Page:
     """A page of the studio in somebody's browser. ``known`` is called with the cookie before the page is opened."""
 
@@ -151,8 +165,12 @@ class Page:
 
     def answer(self, name: str, content: bytes, checkpoint: str | None = None) -> dict[str, Any]:
         """What a checkpoint answers to a photo. Raises RuntimeError where it does not."""
-        asked = self.http.post("/gradio_api/call/classify", json={"data": [self.upload(name, content), checkpoint]})
-        said = self.http.get(f"/gradio_api/call/classify/{asked.raise_for_status().json()['event_id']}").text
+        return self.program("classify", self.upload(name, content), checkpoint)
+
+    def program(self, name: str, *data: Any) -> Any:
+        """What a program gets from the API's function of that name. Raises RuntimeError where that fails."""
+        asked = self.http.post(f"/gradio_api/call/{name}", json={"data": data}).raise_for_status()
+        said = self.http.get(f"/gradio_api/call/{name}/{asked.json()['event_id']}").text
         answers = [line[6:] for line in said.splitlines() if line.startswith("data: ") and line != "data: null"]
         if "event: complete" not in said or not answers:
             raise RuntimeError(f"no answer: {said[:200]}")

@@ -122,17 +122,16 @@ def _whatever_its_metadata(data: bytes, read: Callable[[bytes], Any]) -> Any:
 def _decode(data: bytes, min_side: int | None) -> Image.Image:
     image = open_header(io.BytesIO(data))
     _check_shape(*image.size)
-    stored, sizes = image.size, _coded_sizes(data)
+    stored, sizes, scans = image.size, _coded_sizes(data), 1
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        _check_layers(data, math.prod(stored))
+        scans = _check_layers(data, math.prod(stored))
         if min_side:
             image.draft("RGB", (min_side, min_side))
     # A JPEG may come smaller for nothing, unless it comes in layers, which are kept at the stored size all the same.
     if math.prod(stored) > MAX_PIXELS:
-        is_small = image.size != stored and scan_count(data) == 1
+        is_small = image.size != stored and scans == 1
         _check_pixels(*stored, MAX_STORED if is_small else MAX_PIXELS)
-    in_layers = "progressive" in image.info or (data.count(b"\xff\xda") > 1 and scan_count(data) > 1)
-    sizes.append(stored if in_layers else image.size)
+    sizes.append(stored if "progressive" in image.info or scans > 1 else image.size)
     for size in sizes:
         _check_pixels(*size, MAX_PIXELS)
     with _AT_ONCE.spent(max(map(math.prod, sizes))):
@@ -313,12 +312,13 @@ def _coded_sizes(data: bytes) -> list[tuple[int, int]]:
     return [struct.unpack(">II", extent) for extent in extents]
 
 
-def _check_layers(data: bytes, pixels: int) -> None:
-    scans = data.count(b"\xff\xda")  # also met by chance, once in 64 KB, in a video appended to the JPEG
-    if scans > 1 and scans * pixels > MAX_SCANNED:  # rarely: it takes longer to count them well
-        scans = scan_count(data)
-        if scans > 1 and scans * pixels > MAX_SCANNED:
-            raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
+def _check_layers(data: bytes, pixels: int) -> int:
+    """In how many layers a JPEG comes. Raises _Refusal for too many."""
+    marks = data.count(b"\xff\xda")  # also met by chance, once in 64 KB, in a video appended to the JPEG
+    scans = scan_count(data) if marks > 1 or pixels > MAX_PIXELS else 1  # it takes longer to count them well
+    if marks > 1 and scans > 1 and scans * pixels > MAX_SCANNED:
+        raise _Refusal("is a JPEG built of too many layers: save it again as JPEG or PNG and try that")
+    return scans
 
 
 def _check_pixels(width: int, height: int, most: int) -> None:

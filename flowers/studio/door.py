@@ -22,14 +22,13 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse
 
 from flowers.studio import faults
-from flowers.studio.language import chosen, translated
+from flowers.studio.language import TRANSLATED, chosen, translated
 from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import Sessions
 from flowers.studio.visitors import API, UPLOAD, Receive, Scope, Send, path_of, who
 
 TOLD = re.compile(rf"{API}(queue/join|call/|run/|cancel|reset|component_server)")  # what may be posted, besides uploads
 TOOLS = f"{API}mcp"  # which posts by itself what it is told: it holds no turn that it then would wait for
-DRAWN = {"/", "/config", f"{API}info", f"{API}info/", f"{API}openapi.json"}  # a third of a second of work each
 READ = {"GET", "HEAD", "OPTIONS"}
 UNUSED = re.compile(
     r"/(monitoring|login|logout|gradio_api/(stream/|proxy=|file=https?:|file/|runs|run-history|dev/|profiling|vibe"
@@ -42,6 +41,8 @@ HELD = (4 * MAX_TOLD, 32 * MAX_TOLD)  # bytes told by one visitor, and by all, t
 UPLOADS_LAST = 3600  # seconds for which an upload counts
 MIN_FREE = 1_000_000_000  # bytes of the disk that uploads leave free, for runs and albums
 IDLE_SECONDS = 60.0  # in which something of a body has to come
+FULL_DISK = "The server's disk is nearly full: tell whoever runs this studio."
+TOO_MANY = "You have too many requests open: wait until some are answered."
 TOO_LARGE = f"This request is larger than {MAX_TOLD // 10**6} MB: send photos as uploads."
 
 
@@ -164,7 +165,7 @@ class Door:
         if UNUSED.match(path) or not (method in READ or told or uploads):
             raise Refused(404, "There is nothing here.")
         if not self.open.take(asking):
-            raise Refused(429, "You have too many requests open: wait until some are answered.")
+            raise Refused(429, TOO_MANY)
         try:
             if uploads:
                 async with self.uploads.turn(asking), self._arrives(connection, asking, receive) as reading:
@@ -177,7 +178,7 @@ class Door:
                     async with self.calls.turn(asking):
                         self.sessions.tidy()
                         yield reading
-            elif path in DRAWN:
+            elif path in TRANSLATED:  # a third of a second of work each
                 async with self.calls.turn(asking):
                     yield receive
             else:
@@ -201,7 +202,7 @@ class Door:
                 if had + len(part) > MAX_TOLD:
                     raise Refused(413, TOO_LARGE)
                 if not self.held.take(asking, len(part)):
-                    raise Refused(429, "You have too many requests open: wait until some are answered.")
+                    raise Refused(429, TOO_MANY)
                 had += len(part)
                 body.append(part)
                 if not message.get("more_body"):
@@ -219,7 +220,7 @@ class Door:
         if not self.uploaded.has_room(asking, size):
             raise Refused(429, "So much has been uploaded in the last hour that this is too much: try again later.")
         if shutil.disk_usage(_existing(Path(get_upload_folder()))).free - self.arriving - size < MIN_FREE:
-            raise Refused(507, "The server's disk is nearly full: tell whoever runs this studio.")
+            raise Refused(507, FULL_DISK)
         self.uploaded.take(asking, size)
         self.arriving += size
         came = 0

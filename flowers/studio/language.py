@@ -19,7 +19,7 @@ from starlette.requests import cookie_parser
 
 from flowers.data.sources import KNOWN
 from flowers.recipe import KNOBS, PRESET_HELP
-from flowers.studio.visitors import path_of
+from flowers.studio.visitors import Receive, Scope, Send, path_of
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}  # by the codes that browsers use
@@ -31,10 +31,6 @@ TRANSLATED = ("/", "/config", "/config/", "/gradio_api/info", "/gradio_api/info/
 NONCE = secrets.token_hex(8)  # of this process, and never sent to anybody: no stranger's words can be taken for a mark
 MARK = re.compile(rf"~~{NONCE}:([a-z0-9_.-]+)(?:\?([\w.%=;-]*))?~~")
 BEFORE = f"<script>{(Path(__file__).parent / 'scripts' / 'before.js').read_text(encoding='utf-8')}</script>"
-
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[dict]]
-Send = Callable[[dict], Awaitable[None]]
 
 
 def say(key: str, **values: object) -> str:

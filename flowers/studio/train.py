@@ -1,6 +1,5 @@
 """The Train tab. It starts and stops training processes, and for the rest only reads the runs' folders."""
 
-import contextlib
 import functools
 import json
 import logging
@@ -260,26 +259,25 @@ def start(preset_name: str, source: str, settings: dict[str, Any], owner: str = 
     recipe = _recipe(preset_name, settings)
     presets.stop_measuring()
     seconds = presets.expected(recipe, preset_name, source)
-    with _sharing_the_line() as begun:
-        begun.append(process.start(recipe, common.source_of(source), preset_name, owner, seconds=seconds))
-    return describe(begun[0])
+    photos = common.source_of(source)
+    return describe(_share_the_line(lambda: process.start(recipe, photos, preset_name, owner, seconds=seconds)))
 
 
-@contextlib.contextmanager
-def _sharing_the_line() -> Iterator[list[Run]]:
-    """Have a run, which is put into the list, stand in line. Raises UsageError where half of it is of one address.
+def _share_the_line(begin: Callable[[], Run]) -> Run:
+    """Have a run begin, which then stands in line. Raises UsageError where half of the line is of one address.
 
     For a visitor's own share a cookie would do, of which everybody can have many.
     """
-    where, begun = here(), []
+    where = here()
     with _starting:  # or two at once would both find room
         in_line = {run.name for run in queue.waiting()}
         for name in _asked_from.keys() - in_line:
             _asked_from.pop(name)
         if where and list(_asked_from.values()).count(where) >= queue.MAX_WAITING // 2:
             raise UsageError("Half of the line are runs of your network: wait until some have begun.")
-        yield begun
-        _asked_from.update({run.name: where for run in begun})
+        run = begin()
+        _asked_from[run.name] = where
+        return run
 
 
 _starting = threading.Lock()
@@ -465,12 +463,11 @@ def _press_stop(name: str | None, shown: str | None) -> tuple:
 def _press_resume(name: str | None, shown: str | None) -> tuple:
     presets.stop_measuring()
 
-    def resume() -> None:
-        with _sharing_the_line() as begun:
-            begun.append(run := _meant(name, shown))
-            process.resume(run)
+    def resume() -> Run:
+        process.resume(run := _meant(name, shown))
+        return run
 
-    return _told(resume)
+    return _told(lambda: _share_the_line(resume) and None)
 
 
 def _meant(name: str | None, shown: str | None) -> Run:
@@ -488,13 +485,7 @@ def _check_meant(run: Run, chosen: str | None) -> None:
 
 def _press_prolong(name: str | None, epochs: float) -> tuple:
     presets.stop_measuring()
-
-    def prolong() -> str:
-        with _sharing_the_line() as begun:
-            begun.append(run := process.prolong(_chosen(name), epochs, visitor()))
-        return run.name
-
-    return _told(prolong)
+    return _told(lambda: _share_the_line(lambda: process.prolong(_chosen(name), epochs, visitor())).name)
 
 
 def _press_save(name: str | None, title: str, note: str) -> tuple:

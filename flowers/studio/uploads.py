@@ -17,7 +17,7 @@ from flowers.data.decode import MAX_BYTES
 from flowers.data.metadata import without_place
 from flowers.errors import DecodeError
 from flowers.files import write_whole
-from flowers.studio.door import Refused
+from flowers.studio.door import FULL_DISK, Refused
 from flowers.studio.visitors import UPLOAD, Receive, Scope, Send, path_of
 
 BROKEN_SECONDS = 3600  # after which a file that nothing more is written to was never finished
@@ -86,7 +86,7 @@ def _bare(paths: Any) -> None:
             continue
         except OSError:
             forget(paths)
-            raise Refused(507, "The server's disk is nearly full: tell whoever runs this studio.") from None
+            raise Refused(507, FULL_DISK) from None
 
 
 def _sweep() -> None:

@@ -50,9 +50,8 @@ class Machine:
     learning: Pace  # measured seconds a photo of a megapixel, forward and back
     looking: Pace  # the same, forward only
     why: str  # one sentence
-    untouched: Annotated[float, Ge(0), Le(1e6)] = (
-        0.0  # as ``looking``, by what runs the network before its first step; 0: it is as any other look
-    )
+    # As ``looking``, by what runs the network before its first step; 0: it is as any other look.
+    untouched: Annotated[float, Ge(0), Le(1e6)] = 0.0
 
     def autocast(self) -> torch.autocast:
         """Context of the forward pass: convolutions in ``precision``, sums and norms in float32."""
