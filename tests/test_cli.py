@@ -23,6 +23,7 @@ from tqdm import tqdm
 from flowers import cli
 from flowers.classifier import Classifier
 from flowers.data import garden as garden_module
+from flowers.data import sources
 from flowers.data.dataset import scan
 from flowers.data.preprocess import Preprocessing
 from flowers.errors import FlowersError
@@ -150,7 +151,7 @@ def assert_sentence(error: str) -> None:
 )
 def test_a_mistake_in_the_command_is_one_sentence_and_status_2(flowers, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(garden_module, "render_garden", lambda *_, **__: pytest.fail("that may take minutes"))
+    monkeypatch.setattr(sources, "module", lambda *_, **__: pytest.fail("that may take minutes"))
     status, out, err = flowers(*arguments)
     assert (status, out) == (2, "")
     assert said in err
@@ -798,8 +799,7 @@ def test_data_list(flowers):
 
 
 def test_data_fetch_paints_the_garden(flowers, monkeypatch):
-    small = functools.partial(garden_module.render_garden, size=32)
-    monkeypatch.setattr(garden_module, "render_garden", lambda folder, **how: small(folder, **{**how, "per_class": 2}))
+    monkeypatch.setattr(sources, "GARDEN_PER_CLASS", 2)
     status, out, _ = flowers("data", "fetch", "garden")
     assert status == 0
     assert "painted here" in out

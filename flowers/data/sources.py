@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from flowers.data.download import Progress, download, file_sha256, storage_error
 from flowers.errors import DataError, FlowersError, UsageError
 from flowers.files import recover_folder, whole_folder
 from flowers.paths import cache_dir
+from flowers.processes import module
 
 CLASSES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 GARDEN_PER_CLASS = 60
@@ -269,12 +271,16 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _render_garden(progress: Progress | None) -> Fetched:
-    from flowers.data.garden import render_garden
-
-    folder, count = _cached(GARDEN_FOLDER), KNOWN["garden"].count
+    folder, count, said = _cached(GARDEN_FOLDER), KNOWN["garden"].count, ""
     if folder.is_dir():
         return Fetched(folder, count, count, ("the cache",))
-    render_garden(folder, per_class=GARDEN_PER_CLASS, seed=0, progress=progress)
+    command = module("flowers.data.garden", folder, GARDEN_PER_CLASS)
+    with subprocess.Popen(**command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as painter:
+        for said in painter.stdout:
+            if progress and said.strip().isdigit():
+                progress(int(said), GARDEN_PER_CLASS * len(CLASSES))
+    if painter.returncode:
+        raise DataError(said.strip() or "The garden was not painted to the end: try again.")
     return Fetched(folder, count, count, ("painted here",))
 
 

@@ -26,6 +26,7 @@ from flowers.data.fingerprint import NEAR_BITS, fingerprint
 from flowers.data.manifest import Entry
 from flowers.data.sources import Origin, available, default_source, fetch, resolve
 from flowers.errors import DataError, FlowersError, UsageError
+from flowers.paths import cache_dir
 
 
 def picture(seed: int, form: str = "PNG") -> bytes:
@@ -267,8 +268,26 @@ def test_the_garden_is_painted_once(monkeypatch):
     folder = resolve("garden", progress=lambda *now: seen.append(now))
     assert Counter(label for label, _ in held(folder)) == Counter(garden.CLASSES)
     assert seen[-1] == (5, 5)
-    monkeypatch.setattr(garden, "render_garden", lambda *_, **__: pytest.fail("it is painted already"))
+    monkeypatch.setattr(sources, "module", lambda *_: pytest.fail("it is painted already"))
     assert resolve("garden") == fetch("garden").folder == resolve() == folder
+
+
+def test_a_garden_that_is_given_up_is_painted_no_further(monkeypatch, tmp_path):
+    """The painter is a process of its own: it hears that nobody listens any more."""
+    monkeypatch.setattr(sources, "GARDEN_PER_CLASS", 1000)
+
+    def give_up(done, total):
+        raise UsageError("That is enough.")
+
+    with pytest.raises(UsageError, match="enough"):
+        resolve("garden", progress=give_up)
+    assert [path.name for path in cache_dir().iterdir() if path.is_dir()] == []
+
+
+def test_a_garden_that_cannot_be_written_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(sources, "GARDEN_FOLDER", "garden.lock/garden")  # in what is a file
+    with pytest.raises(DataError, match=r"^The garden cannot be written to .*choose another folder\.$"):
+        resolve("garden")
 
 
 def test_the_known_sets_tell_the_truth():
