@@ -15,6 +15,7 @@ from flowers.data.garden.clutter import STRANGERS, obstruct, paint_stranger, sof
 from flowers.data.garden.hardships import HIDING, PLAIN, Hardships
 from flowers.data.garden.plants import RARE, VARIETIES
 from flowers.errors import DataError, UsageError
+from flowers.processes import module
 
 SIZE = 64
 LEARNT, HELD_OUT = 14, 8  # photos of each class
@@ -270,6 +271,16 @@ def test_gardens_of_one_seed_are_equal_and_of_two_seeds_share_no_photo(tmp_path)
     )
     assert one == same
     assert not set(one) & set(other)
+
+
+def test_two_painters_paint_what_one_does(tmp_path):
+    """In a process of its own, as the studio has them at work."""
+    command = module("flowers.data.garden", tmp_path / "two", 1)
+    told = subprocess.run(**command | {"env": {**command["env"], "OMP_NUM_THREADS": "2"}}, stdout=subprocess.PIPE)
+    assert told.stdout.split() == [b"1", b"2", b"3", b"4", b"5"]
+    render_garden(tmp_path / "one", per_class=1)
+    one, two = ([p.read_bytes() for p in sorted((tmp_path / n).rglob("*.jpg"))] for n in ("one", "two"))
+    assert one == two
 
 
 def test_a_garden_that_is_there_is_left_alone(tmp_path):
