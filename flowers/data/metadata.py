@@ -5,19 +5,32 @@ import io
 from PIL import ExifTags, Image
 
 from flowers.data.decode import decode_image, open_header
-from flowers.data.segments import EXIF, Segment, jpeg_of, jpeg_segments, tells
+from flowers.data.segments import (
+    EXIF,
+    PNG,
+    Segment,
+    is_seen,
+    jpeg_of,
+    jpeg_segments,
+    png_chunk,
+    png_chunks,
+    png_of,
+    tells,
+)
 
+EXIF_BEGINNING = b"Exif\0\0"
 QUALITY = 95  # of a JPEG made from another format: nobody sees the difference
 
 
 def without_place(content: bytes) -> bytes:
     """A readable photo without its metadata, in which the place that it was taken at may stand.
 
-    A JPEG loses what is not needed to see it, nothing is compressed again, and only its orientation is written anew. A
-    photo of another format is returned as it is, unless its EXIF holds a place: then it becomes a JPEG.
+    A JPEG or PNG loses what is not needed to see it, nothing is compressed again, and only its orientation is written
+    anew. A photo of another format is returned as it is, unless its EXIF holds a place: then it becomes a JPEG.
     """
-    if content.startswith(b"\xff\xd8\xff"):
-        return _bare_jpeg(content) or _as_jpeg(content)
+    for beginning, bare in ((b"\xff\xd8\xff", _bare_jpeg), (PNG, _bare_png)):
+        if content.startswith(beginning):
+            return bare(content) or _as_jpeg(content)
     try:
         has_place = bool(open_header(io.BytesIO(content)).getexif().get_ifd(ExifTags.IFD.GPSInfo))
         has_place = has_place or b"GPSLatitude" in content  # XMP says it in words
@@ -28,20 +41,44 @@ def without_place(content: bytes) -> bytes:
 
 def _bare_jpeg(content: bytes) -> bytes | None:
     """The JPEG's own segments; None where they are not laid out as they should be."""
-    try:
-        orientation = open_header(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # as in decode.py: a broken block costs the rotation, not the photo
-        orientation = 1
     segments = jpeg_segments(content)
     if segments is None:
         return None
     kept = [segment for segment in segments if not tells(segment) or _is_needed(segment)]
-    if orientation in range(2, 9):
-        exif = Image.Exif()
-        exif[ExifTags.Base.Orientation] = orientation
-        block = exif.tobytes()
+    if block := _turned(content):
         kept.insert(0, (EXIF, b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block))
     return jpeg_of(kept)
+
+
+def _bare_png(content: bytes) -> bytes | None:
+    """The PNG's own chunks; None where they do not end as they should."""
+    chunks = list(png_chunks(content))
+    if not chunks or chunks[-1] != png_chunk(b"IEND", b""):
+        return None
+    kept = [chunk for chunk in chunks if is_seen(chunk)]
+    if block := _turned(content, next((part[8:-4] for kind, part in chunks if kind == b"eXIf"), None)):
+        kept.insert(1, png_chunk(b"eXIf", block.removeprefix(EXIF_BEGINNING)))
+    return png_of(kept)
+
+
+def _turned(content: bytes, exif: bytes | None = None) -> bytes:
+    """EXIF that says how a photo is turned, and nothing else; empty for one that stands upright.
+
+    ``exif`` is the photo's own, where that may stand behind its pixels.
+    """
+    try:
+        image = open_header(io.BytesIO(content))
+        if exif:
+            image.info["exif"] = EXIF_BEGINNING + exif
+        # Not the format's own: of a PNG, that would decode all pixels.
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as in decode.py: a broken block costs the rotation, not the photo
+        return b""
+    if orientation not in range(2, 9):
+        return b""
+    said = Image.Exif()
+    said[ExifTags.Base.Orientation] = orientation
+    return said.tobytes()
 
 
 def _is_needed(segment: Segment) -> bool:

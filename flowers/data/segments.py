@@ -1,13 +1,16 @@
 """The parts that a photo file is made of: what the picture needs, and what only tells of it."""
 
 import re
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 
 Segment = tuple[int, bytes]  # a JPEG's: its marker, and its bytes from the marker on
+Chunk = tuple[bytes, bytes]  # a PNG's: its kind, and all its bytes
 
 EXIF, COMMENT, SCAN, END = 0xE1, 0xFE, 0xDA, 0xD9
 ADOBE = b"\xff\xee\x00\x0eAdobe"  # which says how colours are coded
 MAX_CHUNKS = 100_000  # of a PNG: 50 MB in pieces of half a kilobyte
+SEEN = frozenset(b"tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs hIST sPLT acTL fcTL fdAT".split())
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _FILLING = re.compile(rb"\xff+")
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends the coded pixels of a JPEG
@@ -73,20 +76,39 @@ def bared(content: bytes) -> Iterator[bytes]:
         yield jpeg_of([segment for segment in segments if segment[0] == EXIF or not tells(segment)])
         yield jpeg_of([segment for segment in segments if not tells(segment)])
     elif content.startswith(PNG):
-        yield PNG + b"".join(_png_chunks(content, lambda kind: _is_critical(kind) or kind in (b"tRNS", b"eXIf")))
-        yield PNG + b"".join(_png_chunks(content, _is_critical))
+        chunks = list(png_chunks(content))
+        yield png_of(chunk for chunk in chunks if _is_critical(chunk) or chunk[0] in (b"tRNS", b"eXIf"))
+        yield png_of(chunk for chunk in chunks if _is_critical(chunk))
 
 
-def _is_critical(kind: bytes) -> bool:
-    return kind[:1].isupper()  # PNG, third edition, 5.4
-
-
-def _png_chunks(content: bytes, wanted: Callable[[bytes], bool]) -> Iterator[bytes]:
+def png_chunks(content: bytes) -> Iterator[Chunk]:
+    """A PNG's chunks to its end, or as far as they go; the last may be cut."""
     at = len(PNG)
     for _ in range(MAX_CHUNKS):
         if at + 8 > len(content):
             return
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if wanted(content[at + 4 : at + 8]):
-            yield content[at:end]
+        kind = content[at + 4 : at + 8]
+        yield kind, content[at:end]
+        if kind == b"IEND":
+            return
         at = end
+
+
+def png_of(chunks: Iterable[Chunk]) -> bytes:
+    """The PNG of these chunks."""
+    return PNG + b"".join(part for _, part in chunks)
+
+
+def png_chunk(kind: bytes, data: bytes) -> Chunk:
+    """A chunk that holds ``data``. PNG, third edition, 5.3."""
+    return kind, len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+def is_seen(chunk: Chunk) -> bool:
+    """Whether a PNG looks otherwise without this chunk, or moves no more, or has another size on paper."""
+    return _is_critical(chunk) or chunk[0] in SEEN
+
+
+def _is_critical(chunk: Chunk) -> bool:
+    return chunk[0][:1].isupper()  # PNG, third edition, 5.4
