@@ -31,6 +31,7 @@ from flowers.studio.door import Door, Hosts
 from flowers.studio.front import OncePerAddress
 from flowers.studio.language import COOKIE, InLanguage, say
 from flowers.studio.limits import Limits, limits
+from flowers.studio.memory import give_back_freed
 from flowers.studio.sessions import Sessions, keep_little
 from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.turns import take_turns
@@ -228,6 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app_kwargs={"routes": help.routes(), "middleware": middleware},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
+        give_back_freed()
         page.block_thread()
     except OSError as error:  # the port is taken, or the address is not this machine's
         sys.exit(f"flowers: The studio could not be served ({error}): choose another --port or --host.")
