@@ -40,6 +40,7 @@ from benchmarks.classroom import Seat, paint  # noqa: E402
 from benchmarks.common import circumstances, save, table, told  # noqa: E402
 from benchmarks.visiting import held_by, serving  # noqa: E402
 from flowers.data.garden import CLASSES, render_flower  # noqa: E402
+from flowers.inference import CHOICE  # noqa: E402
 
 READING = (2.0, 5.0)  # seconds between an answer and the next question
 GOAL = 3.0  # seconds, for 19 answers in 20
@@ -75,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
 def besiege(url: str, home: Path, server: int, options: argparse.Namespace) -> dict[str, Any]:
     """What happened, from before the siege until all is quiet again."""
     asyncio.run(honest(url, 2, 10.0, home))  # all is loaded
+    _wait_for_engine(home)
     looks = [held_by(server, home)]
     over = threading.Event()
     watcher = threading.Thread(target=lambda: _watch(server, home, looks, over))
@@ -96,6 +98,15 @@ def besiege(url: str, home: Path, server: int, options: argparse.Namespace) -> d
     most = {key: max(one[key] for one in looks) for key in looks[0]}
     return {"waits": waits, "problems": problems, "trained": runs, "sent": sent, "before": looks[0], "most": most,
             "after": held_by(server, home)}  # fmt: skip
+
+
+def _wait_for_engine(home: Path) -> None:
+    """Until the studio has found out what answers fastest here, as one that has run for a minute has."""
+    end = time.monotonic() + PATIENCE
+    while not any((home / "cache").rglob(CHOICE)):
+        if time.monotonic() > end:
+            raise RuntimeError(f"The studio did not settle on an engine within {PATIENCE:.0f} seconds.")
+        time.sleep(0.5)
 
 
 def _watch(server: int, home: Path, looks: list, over: threading.Event) -> None:

@@ -8,6 +8,7 @@ of which starts Ghostscript) never see these bytes. Pillow's global settings and
 import codecs
 import collections
 import contextlib
+import functools
 import io
 import math
 import os
@@ -46,8 +47,10 @@ MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px mus
 # Of a progressive JPEG, its scans times its pixels. There are normally 10 scans; each takes 0.06 s per 100 megapixels,
 # and may be 140 bytes long. So no photo is decoded for longer than five seconds.
 MAX_SCANNED = 5_000_000_000
-# Decoded in this process at once. A photo waits until there is room for it: four of the largest took 7.5 GB.
-MAX_AT_ONCE = 150_000_000
+# Decoded in this process at once. A photo waits until there is room for it: four of the largest took 7.5 GB. What most
+# cameras take has room of its own, or it would wait for seconds behind somebody's largest.
+MAX_AT_ONCE = 120_000_000
+MAX_SMALL, SMALL_AT_ONCE = 15_000_000, 40_000_000
 MAX_PROFILE_BYTES = 4_000_000  # of colour profile: a printer's takes 0.5 to 2 MB, a camera's 3 KB; 16 are remembered
 
 
@@ -134,7 +137,8 @@ def _decode(data: bytes, min_side: int | None) -> Image.Image:
     sizes.append(stored if "progressive" in image.info or scans > 1 else image.size)
     for size in sizes:
         _check_pixels(*size, MAX_PIXELS)
-    with _AT_ONCE.spent(max(map(math.prod, sizes))):
+    pixels = max(map(math.prod, sizes))
+    with (_SMALL if pixels <= MAX_SMALL else _LARGE).spent(pixels):
         return _upright(image)
 
 
@@ -176,9 +180,10 @@ class _Budget:
                 self.changed.notify_all()
 
 
-_AT_ONCE = _Budget(MAX_AT_ONCE)
+_SMALL, _LARGE = _Budget(SMALL_AT_ONCE), _Budget(MAX_AT_ONCE)
 if hasattr(os, "register_at_fork"):  # what another thread was decoding then is nothing to the child
-    os.register_at_fork(after_in_child=lambda: _AT_ONCE.__init__(MAX_AT_ONCE))
+    for _budget in (_SMALL, _LARGE):
+        os.register_at_fork(after_in_child=functools.partial(_budget.__init__, _budget.most))
 
 
 # ---------------------------------------------------------------- the file

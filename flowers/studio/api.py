@@ -22,7 +22,7 @@ def build() -> None:
         call = gr.Button()
     # A photo has to come in through a real component: only those check that the file is an upload.
     call.click(classify.classify, [photo, checkpoint], result, api_name="classify",
-               concurrency_id="answers", concurrency_limit=2)  # fmt: skip
+               **classify.ANSWERS)  # fmt: skip
     call.click(classify.explain, [photo, checkpoint, label], [picture, result], api_name="explain",
                **classify.REASONS)  # fmt: skip
     call.click(augment.augment_file, [photo, settings, count, seed], pictures, api_name="augment",

@@ -36,6 +36,7 @@ READ_SECONDS = 120  # for the photos of one table: the slowest there may be take
 RECENT = 12  # answers that a browser keeps, some 11 KB each: a thumbnail of about 8 KB, in base64
 LISTED_SIDE, KEPT_SIDE = 64, 128  # pixels of a photo in the table, and beside an answer that is kept
 SCRIPT = Path(__file__).with_name("classify.js")
+ANSWERS = {"concurrency_id": "answers", "concurrency_limit": 4}  # two of them for one address: see turns.py
 REASONS = {"concurrency_id": "reasons", "concurrency_limit": 1}  # not among the answers, which would wait for them
 ROWS = {"concurrency_id": "several", "concurrency_limit": 1}  # nor do those of one photo wait for somebody's hundred
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
@@ -138,9 +139,8 @@ def build() -> gr.Dropdown:
         show_answer,
         [photo, checkpoint, recalled],
         shown,
-        concurrency_limit=2,
-        concurrency_id="answers",
         trigger_mode="always_last",
+        **ANSWERS,
         **in_line,
     )
     # Who does not ask why costs nothing.

@@ -89,7 +89,7 @@ class Sessions:
 
     def tidy(self) -> None:
         """Forget sessions that nobody comes back to, once there are more than at the last look."""
-        if len(self._held()) >= self._left + TIDY_AT or len(self._whose) > 2 * self.total + len(self._open):
+        if self._known() >= self._left + TIDY_AT:
             self.forget_old()
 
     def forget_old(self) -> None:
@@ -109,7 +109,10 @@ class Sessions:
                 self._forget(name)
         for name in self._whose.keys() - held.keys() - self._open.keys() - busy:
             self._forget(name)
-        self._left = len(held)
+        self._left = self._known()
+
+    def _known(self) -> int:
+        return max(len(self._held()), len(self._whose))
 
     def _held(self) -> dict:
         return self.page.state_holder.session_data

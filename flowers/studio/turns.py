@@ -128,12 +128,12 @@ def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Ev
 
 
 def _not_too_many_of_one(line: EventQueue, at_work: Sequence[Event]) -> list[Event]:
-    """The events of a line without those of who has all its places but one.
+    """The events of a line without those of an address that has half of its places.
 
-    The last place is for others, or one visitor's slow photos would keep everybody waiting.
+    The other half is for others, or one visitor's slow photos would keep everybody waiting.
     """
-    most = (line.concurrency_limit or 0) - 1
-    if most < 1 or len(at_work) < most:
+    most = (line.concurrency_limit or 0) // 2
+    if not most:
         return line.queue
     having = collections.Counter(asking_of(event).address for event in at_work)
     return [event for event in line.queue if having[asking_of(event).address] < most]

@@ -11,7 +11,8 @@ from benchmarks.common import circumstances
 def test_what_the_honest_met_is_told():
     held = {"memory": 1e9, "own memory": 5e8, "processes": 2, "threads": 7, "open files": 9, "temporary": 0}
     facts = {
-        "visitors": 20, "seconds": 120.0, "waits": [(0.1 * number, 0.04 * number) for number in range(1, 101)], "problems": ["Oh: no"],
+        "visitors": 20, "seconds": 120.0, "waits": [(0.1 * number, 0.04 * number) for number in range(1, 101)],
+        "problems": ["Oh: no"],
         "trained": [{"seconds": 42.4}, {"seconds": None}], "log": 2000, "tracebacks": 0, "before": held, "most": held,
         "after": {**held, "memory": 1.25e9}, "sent": {"bombs": {"200": 3, "429": 40}},
     }  # fmt: skip

@@ -656,13 +656,26 @@ def test_what_is_decoded_at_once_has_a_limit_and_everybody_gets_on(monkeypatch):
     """Eight large photos are decoded by turns, a small one beside them."""
     large, small = encode(solid(RED).resize((300, 200)), "PNG"), encode(solid(RED).resize((20, 20)), "PNG")
     budget = module._Budget(100_000)
-    monkeypatch.setattr(module, "_AT_ONCE", budget)
+    monkeypatch.setattr(module, "_SMALL", budget)
     had, upright = [], module._upright
     monkeypatch.setattr(module, "_upright", lambda image: had.append(budget.now) or upright(image))
     with ThreadPoolExecutor(9) as pool:
         decoded = [pool.submit(decode_image, content) for content in [large] * 4 + [small] + [large] * 4]
         assert {one.result().size for one in decoded} == {(300, 200), (20, 20)}
     assert max(had) <= 100_000 and budget.now == 0
+
+
+def test_a_photo_of_a_camera_does_not_wait_behind_the_largest(monkeypatch):
+    monkeypatch.setattr(module, "MAX_SMALL", 20 * 20)
+    small, large = (encode(solid(RED).resize(size), "PNG") for size in ((20, 20), (30, 20)))
+    with ThreadPoolExecutor(1) as pool, contextlib.ExitStack() as others:
+        others.enter_context(module._LARGE.spent(module._LARGE.most))
+        waiting = pool.submit(decode_image, large)
+        wait_until(lambda: module._LARGE.line)
+        assert decode_image(small).size == (20, 20)
+        assert not waiting.done()
+        others.close()
+        assert waiting.result().size == (30, 20)
 
 
 def test_who_needs_more_than_there_is_has_it_alone():
@@ -685,7 +698,7 @@ def test_layers_count_by_their_pixels_and_not_what_lies_behind_the_picture():
 
 def test_a_jpeg_in_layers_counts_as_large_as_it_is_stored(monkeypatch):
     spent = []
-    monkeypatch.setattr(module._AT_ONCE, "spent", lambda amount: spent.append(amount) or contextlib.nullcontext())
+    monkeypatch.setattr(module._SMALL, "spent", lambda amount: spent.append(amount) or contextlib.nullcontext())
     plain = encode(photo(1600, 1200), "JPEG")
     segments = [
         (kind, part[:4] + b"\1" + part[5:]) if kind == SCAN else (kind, part) for kind, part in jpeg_segments(plain)

@@ -99,7 +99,7 @@ def test_an_event_that_is_none_of_the_page_is_refused(asked):
         assert serving.page.state_holder.session_data.keys() <= {"s"}
 
 
-def test_who_has_all_places_but_one_leaves_that_to_others():
+def test_who_has_half_of_the_places_leaves_the_others_to_others():
     with served(Limits(waiting=9, all_waiting=99)) as serving, serving.browser("greedy") as greedy:
         honest = serving.browser("honest", headers={"x-forwarded-for": "198.51.100.7"})
         for number in range(6):
