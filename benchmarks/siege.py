@@ -253,12 +253,13 @@ def _garbage() -> Any:
 
 
 def _bombs(found: list[bytes] = []) -> list[bytes]:  # noqa: B006 - made once
-    """Photos of few bytes and much work: 119 megapixels each, as WebP and PNG, and a JPEG of hundreds of layers."""
+    """Photos of few bytes and much work, as large as is read of WebP and PNG, and a JPEG of hundreds of layers."""
     if not found:
-        large = Image.new("L", (10_900, 10_900))
-        for format, options in (("WEBP", {"lossless": True, "method": 0}), ("PNG", {"compress_level": 1})):
+        for format, side, options in (
+            ("WEBP", 7_700, {"lossless": True, "method": 0}), ("PNG", 10_900, {"compress_level": 1}),
+        ):  # fmt: skip
             file = io.BytesIO()
-            large.save(file, format, **options)
+            Image.new("L", (side, side)).save(file, format, **options)
             found.append(file.getvalue())
         file = io.BytesIO()
         Image.new("L", (4000, 3000)).save(file, "JPEG", progressive=True)

@@ -39,8 +39,10 @@ from flowers.data.segments import bared, scan_count
 from flowers.errors import DecodeError
 
 MAX_BYTES = 50_000_000  # a 108-megapixel phone JPEG is about 30 MB; the file is held in memory whole while it decodes
-# Decoded; admits 108-megapixel phones whole. Lossless WebP, the costliest, peaks at 16 bytes a pixel: 1.9 GB.
+# Decoded; admits 108-megapixel phones whole.
 MAX_PIXELS = 120_000_000
+# Of WebP and AVIF, whose decoders let no other thread of Python's work meanwhile: half a second, all the same.
+MAX_PIXELS_ALONE = 60_000_000
 MAX_STORED = 1_000_000_000  # of a JPEG that is decoded at an eighth of its size: a second
 MIN_SIDE = 8  # pixels; below this there is no flower to see
 MAX_ASPECT = 50  # long side / short side; resizing the short side to 224 px must not make the long one enormous
@@ -126,17 +128,18 @@ def _decode(data: bytes, min_side: int | None) -> Image.Image:
     image = open_header(io.BytesIO(data))
     _check_shape(*image.size)
     stored, sizes, scans = image.size, _coded_sizes(data), 1
+    most = MAX_PIXELS_ALONE if image.format in ("WEBP", "AVIF") else MAX_PIXELS
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         scans = _check_layers(data, math.prod(stored))
         if min_side:
             image.draft("RGB", (min_side, min_side))
     # A JPEG may come smaller for nothing, unless it comes in layers, which are kept at the stored size all the same.
-    if math.prod(stored) > MAX_PIXELS:
+    if math.prod(stored) > most:
         is_small = image.size != stored and scans == 1
-        _check_pixels(*stored, MAX_STORED if is_small else MAX_PIXELS)
+        _check_pixels(*stored, MAX_STORED if is_small else most)
     sizes.append(stored if "progressive" in image.info or scans > 1 else image.size)
     for size in sizes:
-        _check_pixels(*size, MAX_PIXELS)
+        _check_pixels(*size, most)
     pixels = max(map(math.prod, sizes))
     with (_SMALL if pixels <= MAX_SMALL else _LARGE).spent(pixels):
         return _upright(image)

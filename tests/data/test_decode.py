@@ -85,6 +85,7 @@ def test_refuses_with_one_sentence(name):
         ("first 65 percent of truecolour.png", "cut short"),
         ("zeroed middle.png", "damaged"),
         ("196 megapixels in 24 KB.png", "14,000 × 14,000 pixels, 196 megapixels, and the limit is 120"),
+        ("268 megapixels.webp", "16,383 × 16,383 pixels, 268 megapixels, and the limit is 60"),
         ("small screen, big frame.gif", "more than 120 megapixels"),
         ("seven pixels.jpg", "only 7 × 700 pixels"),
         ("a thread.png", "a strip of 8 × 100,000 pixels"),
@@ -676,6 +677,13 @@ def test_a_photo_of_a_camera_does_not_wait_behind_the_largest(monkeypatch):
         assert not waiting.done()
         others.close()
         assert waiting.result().size == (30, 20)
+
+
+@pytest.mark.parametrize(("format", "is_read"), [("WEBP", False), ("AVIF", False), ("PNG", True), ("HEIF", True)])
+def test_what_lets_nobody_else_work_is_smaller(monkeypatch, format, is_read):
+    monkeypatch.setattr(module, "MAX_PIXELS_ALONE", 60 * 40 - 1)
+    with contextlib.nullcontext() if is_read else pytest.raises(DecodeError, match="make it smaller"):
+        assert decode_image(encode(photo(60, 40), format)).size == (60, 40)
 
 
 def test_who_needs_more_than_there_is_has_it_alone():
