@@ -40,9 +40,10 @@ def take_turns(page: gr.Blocks, limits: Limits, sessions: Sessions) -> None:
         done, name, state = await push(body, request, username)
         if done:
             sessions.belongs(body.session_hash, asking)
-            if event := queue.event_ids_to_events.get(name):
+            event = queue.event_ids_to_events.get(name)
+            if event and event in (line := queue.event_queue_per_concurrency_id[event.concurrency_id].queue):
                 sort(event.concurrency_id)
-                queue.broadcast_estimations(event.concurrency_id)
+                queue.broadcast_estimations(event.concurrency_id, line.index(event))  # to all from there on
         return done, name, state
 
     def get_events_in_turn() -> Any:

@@ -21,6 +21,7 @@ from flowers.studio.door import FULL_DISK, Refused
 from flowers.studio.visitors import UPLOAD, Receive, Scope, Send, path_of
 
 BROKEN_SECONDS = 3600  # after which a file that nothing more is written to was never finished
+SWEEP_SECONDS = 60.0
 
 
 class _OfItsOwn(route_utils.GradioUploadFile):
@@ -42,6 +43,7 @@ class WithoutPlace:
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self.app = app
+        self._swept = -SWEEP_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or path_of(scope) != UPLOAD:
@@ -53,7 +55,9 @@ class WithoutPlace:
             held.append(message)
             body.extend(message.get("body", b""))
 
-        await asyncio.to_thread(_sweep)
+        if (now := time.monotonic()) > self._swept + SWEEP_SECONDS:
+            self._swept = now
+            await asyncio.to_thread(_sweep)
         await self.app(scope, receive, hold)
         with contextlib.suppress(ValueError):  # a sentence: why not
             await asyncio.to_thread(_bare, json.loads(bytes(body)))
