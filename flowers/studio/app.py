@@ -37,7 +37,7 @@ from flowers.studio.theme import CSS, HEAD, theme
 from flowers.studio.turns import take_turns
 from flowers.studio.uploads import WithoutPlace, keep_apart
 from flowers.studio.visitors import Remember
-from flowers.training.process import stop_all_started_here
+from flowers.training.process import stand_in_line_again, stop_all_started_here
 
 LOGO = (
     '<svg viewBox="-50 -50 100 100" aria-hidden="true">'
@@ -230,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         give_back_freed()
+        stand_in_line_again()
         page.block_thread()
     except OSError as error:  # the port is taken, or the address is not this machine's
         sys.exit(f"flowers: The studio could not be served ({error}): choose another --port or --host.")

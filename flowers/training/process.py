@@ -195,6 +195,16 @@ def stop_all_started_here() -> None:
     for run in _started:
         if run.status().active:
             run.request_stop()
+            if run.is_queued() and not run.is_locked():  # and nobody would be left to hear of it
+                queue.leave(run)
+
+
+def stand_in_line_again() -> None:
+    """Wait for runs whose studio ended, however that was, while they stood in line without a process."""
+    with contextlib.suppress(UsageError, OSError), _one_at_a_time():
+        for run in queue.abandoned():
+            run.set_status("queued")
+            _spawn(run)
 
 
 _started: list[Run] = []
@@ -210,7 +220,9 @@ def _spawn(run: Run) -> None:
 
 def _launch(run: Run, command: dict[str, Any], output: Path) -> None:
     try:
-        warm.launch(command, output)
+        with queue.waited_for(run):
+            if queue.come_near(run):
+                warm.launch(command, output)
     except OSError as error:
         run.set_status("failed", f"Its process could not be started ({error.strerror or error}): resume it later.")
 

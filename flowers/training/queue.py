@@ -1,8 +1,9 @@
 """Whose turn it is. A machine trains one run at a time, for two would both crawl: the others stand in line.
 
-Whoever waits is a process of its own: it holds its run's lock, has put a ticket into the run's folder, and polls. First
-come, first served. The turn is a lock of the operating system, so that it passes on however the process that has it
-ends; a ticket counts only while its run is active, so that nobody waits for the dead.
+Whoever waits has put a ticket into the run's folder, and polls. First come, first served. The first in line are
+processes, each of which holds its run's lock; the others have none yet, and the studio that they were asked of waits
+for them. The turn is a lock of the operating system, so that it passes on however the process that has it ends; a
+ticket counts only while its run is active, so that nobody waits for the dead.
 
 So that nobody waits an hour for five seconds' work, a run that has had the turn for long makes way between two steps
 while short ones wait: it goes to the end of the line, behind them. Short ones that come later wait until it has had the
@@ -25,12 +26,14 @@ from flowers.paths import cache_dir, runs_dir
 from flowers.training.run import Run, Status, is_held
 
 MAX_WAITING_OF_ONE = 3  # so that nobody fills the line; the one at work does not count
-MAX_WAITING = 60  # a class, and another: each is a fork of a few MB, or where there are none, a process of 60 MB
+MAX_WAITING = 60  # a class, and another
+NEAR = 3  # the last place with a process, which is a fork of 20 MB, or where there are none, 60 MB; one is at work
 SHORT_SECONDS = 60  # what a short run takes at most, and the longest that it waits for a long one to make way again
 POLL_SECONDS = 0.25
 FARTHEST = 8  # who stands there, or farther back, looks at the line only every so many polls
 TELL_SECONDS = 5  # between two signs of life of a process that waits
-LOOK_SECONDS = 1.0  # between two looks of the one at work at who waits
+LOOK_SECONDS = 1.0  # between two looks of the one at work at who waits, and of who waits for those without a process
+ROW = "row.lock"
 
 Tell = Callable[[int, float | None], None]  # gets a place in line, and the seconds until the turn where they are known
 
@@ -119,6 +122,54 @@ def join(run: Run, seconds: float | None = None) -> None:
     run.set_status("queued", place=now, seconds=until_then)
 
 
+def come_near(run: Run) -> bool:
+    """Wait for a run in line that has no process yet, until it is to have one; its status tells the place meanwhile.
+
+    Whether that came before the wish to stop, or the run's removal.
+    """
+    ticket = run.folder / "ticket"
+
+    def tell(place: int, seconds: float | None) -> None:
+        with contextlib.suppress(OSError):  # a full disk: the next time, perhaps
+            run.set_status("queued", place=place, seconds=seconds)
+
+    near = _stand(
+        run, lambda: run.stop_requested() or not ticket.exists(), lambda place: place <= NEAR, tell, LOOK_SECONDS
+    )
+    if not near and ticket.exists():
+        leave(run)
+    return near
+
+
+def leave(run: Run) -> None:
+    """Have a run that has no process leave the line."""
+    run.set_status("stopped")
+    (run.folder / "ticket").unlink(missing_ok=True)
+
+
+def abandoned() -> list[Run]:
+    """The runs in line that nobody waits for: the studio that they were asked of ended before they had a process."""
+    tickets = {Run(path.parent): _read(Run(path.parent)) for path in runs_dir().glob("*/ticket")}
+    found = [run for run, ticket in tickets.items() if ticket and run.is_queued() and not _is_waited_for(run)]
+    return sorted(found, key=lambda run: tickets[run].asked)
+
+
+def _is_waited_for(run: Run) -> bool:
+    return run.is_locked() or is_held(run.folder / ROW)
+
+
+@contextlib.contextmanager
+def waited_for(run: Run) -> Iterator[None]:
+    """While somebody waits for a run that has no process: it is not abandoned."""
+    lock = FileLock(run.folder / ROW, thread_local=False)
+    _acquire(lock)
+    try:
+        yield
+    finally:
+        lock.release()
+        (run.folder / ROW).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def turn(run: Run, stopping: Callable[[], bool]) -> Iterator["Turn"]:
     """Wait until it is the run's turn, and keep it until the block ends; its status tells the place meanwhile.
@@ -205,20 +256,7 @@ class Turn(Kept):
 
     def _wait(self, tell: Tell) -> bool:
         """Whether the turn came before the wish to stop."""
-        told, when, look = None, 0.0, 0
-        for poll in itertools.count():
-            if self.stopping():
-                return False
-            if poll >= look:
-                now, seconds = outlook(self.run)
-                if now == 1 and self._take():
-                    return True
-                look = poll + min(now, FARTHEST)
-                if now != told or time.monotonic() - when > TELL_SECONDS:
-                    told, when = now, time.monotonic()
-                    tell(now, seconds)
-            time.sleep(POLL_SECONDS)
-        raise AssertionError("it waits until it returns")
+        return _stand(self.run, self.stopping, lambda place: place == 1 and self._take(), tell, POLL_SECONDS)
 
     def _take(self) -> bool:
         """Have the turn if it is still this run's: who had it may have gone to the line's end since the last look."""
@@ -235,6 +273,26 @@ class Turn(Kept):
     def _put(self, ticket: Ticket) -> None:
         self._ticket = ticket
         _write(self.run, ticket)
+
+
+def _stand(
+    run: Run, stopping: Callable[[], bool], has_come: Callable[[int], bool], tell: Tell, seconds_a_poll: float
+) -> bool:
+    """Stand in line until ``has_come``, which gets the place; whether that was before the wish to stop."""
+    told, when, look = None, 0.0, 0
+    for poll in itertools.count():
+        if stopping():
+            return False
+        if poll >= look:
+            now, seconds = outlook(run)
+            if has_come(now):
+                return True
+            look = poll + min(now, FARTHEST)
+            if now != told or time.monotonic() - when > TELL_SECONDS:
+                told, when = now, time.monotonic()
+                tell(now, seconds)
+        time.sleep(seconds_a_poll)
+    raise AssertionError("it waits until it returns")
 
 
 def is_taken() -> bool:

@@ -291,6 +291,12 @@ class Run:
             return status
         return Status("interrupted", status.pid, status.heartbeat, ENDED)
 
+    def is_queued(self) -> bool:
+        """Whether it was last said to stand in line, however long ago."""
+        with contextlib.suppress(OSError, ValueError):
+            return parse(Status, (self.folder / "status.json").read_bytes()).state == "queued"
+        return False
+
     def set_status(self, state: State, message: str = "", place: int = 0, seconds: float | None = None) -> None:
         """Write ``status.json`` with this process's id and the time."""
         assert state in get_args(State)

@@ -17,7 +17,7 @@ from flowers.paths import runs_dir
 from flowers.training import process, queue
 from flowers.training.learner import Learner
 from flowers.training.process import perform, resume, start
-from flowers.training.run import Run
+from flowers.training.run import Run, is_held
 from flowers.training.story import read_story
 from tests.conftest import TINY
 from tests.held import FROM as HELD_FROM
@@ -112,6 +112,27 @@ def test_a_process_that_cannot_be_started_at_all_is_told_in_the_status(garden, m
     run = start(TINY, str(garden), "quick")
     wait_for_state(run, "failed")
     assert run.status().message.startswith("Its process could not be started (Resource temporarily unavailable)")
+
+
+def test_whose_studio_is_gone_is_waited_for_again(garden, monkeypatch):
+    """Of six in line, two have a process, whose turn it is soon. A new studio finds the others."""
+    launched = []
+    monkeypatch.setattr("flowers.training.warm.launch", lambda command, output: launched.append(output.parent.name))
+    monkeypatch.setattr(queue, "LOOK_SECONDS", 0.01)
+    with queue.at_once():
+        runs = [Run.create(None, TINY, str(garden), visitor=name) for name in ("a", "b", "c")]
+        for run in runs:
+            queue.join(run)  # and the studio is killed
+        runs += [start(TINY, str(garden), "quick", name) for name in ("d", "e")]
+        process.stand_in_line_again()
+        wait_until(lambda: len(launched) == 2)
+        wait_until(lambda: all(is_held(run.folder / queue.ROW) for run in runs[2:]))
+        assert set(launched) == {run.name for run in runs[:2]}
+        process.stand_in_line_again()
+        assert [run.status().state for run in runs] == ["queued"] * 5
+        process.stop_all_started_here()
+        wait_until(lambda: not queue.waiting())
+        assert [run.status().state for run in runs[2:]] == ["stopped"] * 3
 
 
 def test_all_that_was_started_here_is_asked_to_stop(tmp_path):

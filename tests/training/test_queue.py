@@ -270,3 +270,65 @@ def test_one_visitor_does_not_fill_the_line(name):
     with pytest.raises(UsageError, match=r"of your runs are in line.*\.$"):
         queue.check_room(name)
     queue.check_room("somebody else")
+
+
+# Those without a process
+
+
+class Row(threading.Thread):
+    """Waits for a run that has no process, as the studio does."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(daemon=True)
+        self.run_, self.near = run, None
+        self.start()
+
+    def run(self) -> None:
+        with queue.waited_for(self.run_):
+            self.near = queue.come_near(self.run_)
+
+
+@pytest.fixture
+def rows(monkeypatch) -> list[Row]:
+    """Four, behind one that is at work."""
+    monkeypatch.setattr(queue, "LOOK_SECONDS", 0.01)
+    with queue.at_once():
+        rows = [Row(asked_for(name)) for name in "abcd"]
+        yield rows
+        for row in rows:
+            row.run_.request_stop()
+            row.join(DEADLINE)
+            assert not row.is_alive()
+
+
+def test_only_the_first_in_line_are_to_have_a_process(rows):
+    first, second, third, fourth = rows
+    wait_until(lambda: first.near and second.near)
+    wait_until(lambda: fourth.run_.status().place == 5)
+    assert (third.near, fourth.near, third.run_.status().place) == (None, None, 4)
+    queue.leave(second.run_)
+    wait_until(lambda: third.near)
+    wait_until(lambda: fourth.run_.status().place == 4)
+    assert fourth.near is None
+
+
+def test_who_is_to_stop_leaves_the_line_without_ever_having_a_process(rows):
+    third, fourth = rows[2:]
+    third.run_.request_stop()
+    wait_until(lambda: third.near is False)
+    assert third.run_.status().state == "stopped"
+    wait_until(lambda: fourth.run_.status().place == 4)
+
+
+def test_who_is_removed_is_waited_for_no_longer(rows):
+    (rows[3].run_.folder / "ticket").unlink()  # first of all its files
+    wait_until(lambda: rows[3].near is False)
+    assert rows[3].run_.status().state == "queued", "nothing is written any more"
+
+
+def test_who_is_waited_for_by_nobody_is_found(rows):
+    alone, locked, stopped = (asked_for(name) for name in ("alone", "locked", "stopped"))
+    queue.leave(stopped)
+    wait_until(lambda: rows[0].near and rows[1].near and not rows[0].is_alive() and not rows[1].is_alive())
+    with locked.lock():
+        assert queue.abandoned() == [rows[0].run_, rows[1].run_, alone]  # no process came of the first two
