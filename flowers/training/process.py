@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from flowers.training.run import Run
 from flowers.training.story import PLACES, read_story, seconds_left
 
 HEARTBEAT_SECONDS = 5
+LEAVE_SECONDS = 3.0  # for runs without a process to leave the line when the studio ends
 MAKES_WAY = "Short trainings go first: this one goes on by itself after them."
 CONCLUDING = "All epochs are done; finding out how sure its answers may be, and what it does not know."
 # Torch asks Linux for memory in large pages then, which makes a step 5 to 9 % shorter for a tenth more memory. It looks
@@ -191,12 +193,16 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
 
 
 def stop_all_started_here() -> None:
-    """Ask the processes that this one started to stop after their current batch; their runs can be resumed."""
-    for run in _started:
-        if run.status().active:
-            run.request_stop()
-            if run.is_queued() and not run.is_locked():  # and nobody would be left to hear of it
-                queue.leave(run)
+    """Ask the processes that this one started to stop after their current batch; their runs can be resumed.
+
+    Those that have no process yet leave the line now, while there is somebody to hear of it.
+    """
+    active = [run for run in _started if run.status().active]
+    for run in active:
+        run.request_stop()
+    until = time.monotonic() + LEAVE_SECONDS
+    while time.monotonic() < until and any(run.is_queued() and not run.is_locked() for run in active):
+        time.sleep(0.05)
 
 
 def stand_in_line_again() -> None:
@@ -214,13 +220,15 @@ def _spawn(run: Run) -> None:
     _started.append(run)
     command, output = module("flowers", "resume", run.folder, "--background"), run.folder / "process.txt"
     output.touch()
+    waiting = contextlib.ExitStack()
+    waiting.enter_context(queue.waited_for(run))
     # Not here: what it is forked from may still be loading, and what is not forked has to be waited for.
-    threading.Thread(target=_launch, args=[run, command, output], daemon=True).start()
+    threading.Thread(target=_launch, args=[run, command, output, waiting], daemon=True).start()
 
 
-def _launch(run: Run, command: dict[str, Any], output: Path) -> None:
+def _launch(run: Run, command: dict[str, Any], output: Path, waiting: AbstractContextManager) -> None:
     try:
-        with queue.waited_for(run):
+        with waiting:
             if queue.come_near(run):
                 warm.launch(command, output)
     except OSError as error:

@@ -125,7 +125,7 @@ def join(run: Run, seconds: float | None = None) -> None:
 def come_near(run: Run) -> bool:
     """Wait for a run in line that has no process yet, until it is to have one; its status tells the place meanwhile.
 
-    Whether that came before the wish to stop, or the run's removal.
+    Whether that came before the wish to stop, the run's removal, and somebody's training it out of turn.
     """
     ticket = run.folder / "ticket"
 
@@ -133,12 +133,16 @@ def come_near(run: Run) -> bool:
         with contextlib.suppress(OSError):  # a full disk: the next time, perhaps
             run.set_status("queued", place=place, seconds=seconds)
 
-    near = _stand(
-        run, lambda: run.stop_requested() or not ticket.exists(), lambda place: place <= NEAR, tell, LOOK_SECONDS
-    )
-    if not near and ticket.exists():
+    def is_over() -> bool:
+        return run.stop_requested() or run.is_locked() or not ticket.exists()
+
+    if _stand(run, is_over, lambda place: place <= NEAR, tell, LOOK_SECONDS):
+        return True
+    if run.is_locked():
+        ticket.unlink(missing_ok=True)
+    elif ticket.exists():
         leave(run)
-    return near
+    return False
 
 
 def leave(run: Run) -> None:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 State = Literal["queued", "running", "stopping", "stopped", "done", "failed", "interrupted"]
 ACTIVE = ("queued", "running", "stopping")
 ENDED = "Its process was ended from outside, or the disk was full: resume it."
-QUEUED_SECONDS = 60  # a queued run whose process has not shown up by then never will
+QUEUED_SECONDS = 60  # a queued run of which nobody has said anything for so long will never begin by itself
 T = TypeVar("T")
 MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
 

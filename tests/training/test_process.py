@@ -3,10 +3,13 @@
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
+from filelock import FileLock
 
 from flowers.data.garden import CLASSES
 from flowers.data.preprocess import Preprocessing
@@ -17,11 +20,11 @@ from flowers.paths import runs_dir
 from flowers.training import process, queue
 from flowers.training.learner import Learner
 from flowers.training.process import perform, resume, start
-from flowers.training.run import Run, is_held
+from flowers.training.run import Run, is_held, list_runs
 from flowers.training.story import read_story
 from tests.conftest import TINY
 from tests.held import FROM as HELD_FROM
-from tests.waiting import wait_until
+from tests.waiting import DEADLINE, wait_until
 
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
@@ -116,10 +119,16 @@ def test_a_process_that_cannot_be_started_at_all_is_told_in_the_status(garden, m
 
 def test_whose_studio_is_gone_is_waited_for_again(garden, monkeypatch):
     """Of six in line, two have a process, whose turn it is soon. A new studio finds the others."""
-    launched = []
-    monkeypatch.setattr("flowers.training.warm.launch", lambda command, output: launched.append(output.parent.name))
+    launched, processes = [], contextlib.ExitStack()
+
+    def launch(command, output):
+        processes.enter_context(FileLock(output.parent / "lock", thread_local=False))
+        launched.append(output.parent.name)
+
+    monkeypatch.setattr("flowers.training.warm.launch", launch)
     monkeypatch.setattr(queue, "LOOK_SECONDS", 0.01)
-    with queue.at_once():
+    monkeypatch.setattr(process, "LEAVE_SECONDS", DEADLINE)
+    with processes, queue.at_once():
         runs = [Run.create(None, TINY, str(garden), visitor=name) for name in ("a", "b", "c")]
         for run in runs:
             queue.join(run)  # and the studio is killed
@@ -131,11 +140,35 @@ def test_whose_studio_is_gone_is_waited_for_again(garden, monkeypatch):
         process.stand_in_line_again()
         assert [run.status().state for run in runs] == ["queued"] * 5
         process.stop_all_started_here()
-        wait_until(lambda: not queue.waiting())
         assert [run.status().state for run in runs[2:]] == ["stopped"] * 3
 
 
-def test_all_that_was_started_here_is_asked_to_stop(tmp_path):
+STUDIO = """
+import sys, time
+from flowers.training import process
+from tests.conftest import TINY
+for name in "abcd":
+    process.start(TINY.replace(epochs=1), sys.argv[1], "quick", name)
+print("started", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.thorough
+@pytest.mark.usefixtures("tiny_network_in_children")
+def test_a_killed_studios_line_has_its_turns_once_there_is_another(garden):
+    with queue.at_once():
+        with subprocess.Popen([sys.executable, "-c", STUDIO, str(garden)], stdout=subprocess.PIPE) as studio:
+            assert studio.stdout.readline() == b"started\n"
+            studio.kill()
+        assert len(queue.waiting()) == 4
+        process.stand_in_line_again()
+    runs = list_runs()
+    wait_until(lambda: all(run.status().state == "done" for run in runs), lambda: [run.status() for run in runs])
+
+
+def test_all_that_was_started_here_is_asked_to_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "LEAVE_SECONDS", 0)  # for these nobody waits
     alive, ended = (Run.create(tmp_path / name, TINY, None) for name in ("alive", "ended"))
     ended.set_status("done")
     process._started += [alive, ended]

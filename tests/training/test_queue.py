@@ -326,6 +326,15 @@ def test_who_is_removed_is_waited_for_no_longer(rows):
     assert rows[3].run_.status().state == "queued", "nothing is written any more"
 
 
+def test_who_is_trained_out_of_turn_is_waited_for_no_longer(rows):
+    """As the command line does, which stands in no line."""
+    run = rows[3].run_
+    with run.lock():
+        wait_until(lambda: rows[3].near is False)
+        assert run not in queue.waiting()
+        assert run.status().state == "queued", "it is not said to be stopped"
+
+
 def test_who_is_waited_for_by_nobody_is_found(rows):
     alone, locked, stopped = (asked_for(name) for name in ("alone", "locked", "stopped"))
     queue.leave(stopped)
