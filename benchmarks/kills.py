@@ -43,7 +43,7 @@ from flowers.training.story import read_story  # noqa: E402
 
 VISITORS = 3
 LIVES = (0.5, 6.0)  # seconds that the studio lives after its visitors have come
-TRAINER_SECONDS = 10.0  # in which somebody trains, if anybody does
+TRAINER_SECONDS = 30.0  # in which somebody trains, if anybody does; torch takes ten to come, on one core more
 PATIENCE = 300.0  # seconds for the line to move on to its end
 FULL = 40  # photos of a visitor, after which some are removed
 
