@@ -29,9 +29,9 @@ def call(serving, cookie: str, session: str) -> None:
 
 
 def test_of_calls_that_have_ended_little_is_kept_and_the_latest(serving):
-    for number in range(40):
+    for number in range(12):
         call(serving, "program", f"call{number}")
-    wait_until(lambda: serving.forget_old() == {"call37", "call38", "call39"})
+    wait_until(lambda: serving.forget_old() == {"call9", "call10", "call11"})
     queue = serving.page._queue
     assert set(queue.pending_event_ids_session) <= held(serving)
     assert set(queue.pending_messages_per_session) <= held(serving)
@@ -55,7 +55,7 @@ def test_a_page_that_is_open_is_kept_whatever_others_do(serving):
     with serving.browser("honest") as honest, honest.stream("GET", "heartbeat/page") as beating:
         beats = beating.iter_text()  # whose end would end the request
         assert next(beats)
-        for number in range(40):
+        for number in range(15):
             call(serving, f"cookie{number}", f"call{number}")
         assert "page" in serving.forget_old()
     wait_until(lambda: "page" not in serving.forget_old())
