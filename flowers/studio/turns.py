@@ -129,15 +129,15 @@ def _places(events: Sequence[Event], at_work: Sequence[Event], key: Callable[[Ev
 
 
 def _not_too_many_of_one(line: EventQueue, at_work: Sequence[Event]) -> list[Event]:
-    """The events of a line without those of an address that has half of its places.
+    """The events of a line without those of an address that has its share of the places, which is never more than half.
 
-    The other half is for others, or one visitor's slow photos would keep everybody waiting.
+    All addresses that want places have the same share, or one visitor's slow photos would keep everybody waiting.
     """
-    most = (line.concurrency_limit or 0) // 2
-    if not most:
-        return line.queue
     having = collections.Counter(asking_of(event).address for event in at_work)
-    return [event for event in line.queue if having[asking_of(event).address] < most]
+    wanting = {asking_of(event).address for event in line.queue} | having.keys()
+    limit = line.concurrency_limit or 0
+    most = max(limit // max(2, len(wanting)), min(1, limit // 2))
+    return [event for event in line.queue if having[asking_of(event).address] < most] if most else line.queue
 
 
 def _at_work(queue: Queue, line: str) -> list[Event]:

@@ -2,14 +2,15 @@
 
 import itertools
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from flowers.studio.limits import Limits
-from flowers.studio.turns import in_turn
+from flowers.studio.limits import Limits, Who
+from flowers.studio.turns import _not_too_many_of_one, in_turn
 from flowers.studio.visitors import who
 from tests.studio.serving import served
 from tests.waiting import wait_until
@@ -109,3 +110,18 @@ def test_who_has_half_of_the_places_leaves_the_others_to_others():
             assert serving.join(honest, "h", "double").status_code == 200
             wait_until(lambda: "h" in serving.begun)
         assert serving.begun == ["g0", "h"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "at_work", "in_line", "let_in"),
+    [
+        (4, "", "aaa", "aaa"), (4, "a", "aa", "aa"), (4, "aa", "aa", ""), (4, "aa", "aab", "b"),
+        (4, "a", "aabcd", "bcd"), (4, "abcd", "aef", "ef"), (2, "a", "abc", "bc"), (1, "", "aa", "aa"),
+        (None, "aaa", "a", "a"),
+    ],
+)  # fmt: skip
+def test_those_who_want_a_line_share_its_places(limit, at_work, in_line, let_in):
+    """Letters are addresses. Who is let in here still comes one after the other."""
+    working, waiting = ([SimpleNamespace(asking=Who(name, name)) for name in names] for names in (at_work, in_line))
+    line = SimpleNamespace(queue=waiting, concurrency_limit=limit)
+    assert "".join(event.asking.address for event in _not_too_many_of_one(line, working)) == let_in
