@@ -57,7 +57,7 @@ Wait = tuple[float, float]  # seconds until an answer, and of these until its ph
 def main(arguments: list[str] | None = None) -> int:
     """Serve, let everybody in, write what they met."""
     options = _parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="flowers-siege-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="flowers-siege-", ignore_cleanup_errors=True) as scratch:
         home = Path(scratch)
         paint(home / "photos", TRAINERS)
         with serving(home) as (url, process):
