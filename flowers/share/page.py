@@ -346,10 +346,30 @@ def _index(checkpoint: Checkpoint) -> str:
 
 
 def as_html(card: str) -> str:
-    """A card's Markdown as HTML that runs nothing and loads nothing, whoever wrote it."""
+    """A card's Markdown as HTML that runs nothing and loads nothing, whoever wrote it.
+
+    Of its links those to other sites remain: what stood beside the card does not stand beside the page.
+    """
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(card)
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = reader.parse(card)
+    for token in tokens:
+        if style := token.attrGet("style"):  # of a column's numbers; the page allows no styles within it
+            token.attrs = {"class": "number"} if "right" in str(style) else {}
+        token.children = _links_elsewhere(token.children or [])
+    return reader.renderer.render(tokens, reader.options, {})
+
+
+def _links_elsewhere(parts: list) -> list:
+    kept, dropped = [], False  # links do not stand within links
+    for part in parts:
+        if part.type == "link_open":
+            dropped = not str(part.attrGet("href")).startswith(("https://", "http://"))
+            part.attrs |= {"target": "_blank", "rel": "noopener noreferrer"}
+        if not (dropped and part.type in ("link_open", "link_close")):
+            kept.append(part)
+    return kept
 
 
 def _manifest(checkpoint: Checkpoint) -> dict:

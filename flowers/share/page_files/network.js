@@ -75,9 +75,9 @@ function pattern(size) {
  *
  * `known` is false where the photo is probably none of the classes.
  */
-export async function classify(source, jpeg = false) {
+export async function classify(source) {
   const began = performance.now();
-  const { confidences, familiarity } = await ask(prepare(source, facts, jpeg));
+  const { confidences, familiarity } = await ask(prepare(source, facts));
   const ranked = facts.classes.map((name, n) => [name, confidences[n]]).sort((one, other) => other[1] - one[1]);
   const known = familiarity === null || facts.unfamiliar_below === null || familiarity >= facts.unfamiliar_below;
   return { ranked, confidences, familiarity, known, seconds: (performance.now() - began) / 1000 };
@@ -88,7 +88,7 @@ export async function classifyFile(file) {
   await load();
   const photo = await openPhoto(file);
   try {
-    return await classify(photo.source, photo.kind === "image/jpeg");
+    return await classify(photo.source);
   } finally {
     close(photo);
   }

@@ -137,7 +137,7 @@ async function see(file) {
     if (mine !== asking || !ready) return;
     answer.setAttribute("aria-busy", "true");
     await painted(); // so that the photo is seen before the work begins
-    const given = await classify(opened.source, opened.kind === "image/jpeg");
+    const given = await classify(opened.source);
     if (mine === asking) show(given);
   } catch (error) {
     if (mine !== asking) return;

@@ -24,7 +24,7 @@ const KINDS = [
 ];
 
 /**
- * The photo in a Blob: { picture, kind, source }; `picture` is an <img> whose `src` may be shown.
+ * The photo in a Blob: { picture, source }; `picture` is an <img> whose `src` may be shown.
  *
  * By an <img> and not by createImageBitmap, of which Safari long ignored how the camera was held; an <img> is upright,
  * in the page's colours, in every browser of these years.
@@ -45,7 +45,9 @@ export async function openPhoto(file) {
     close({ picture });
     throw new Problem("photo_shape");
   }
-  return { picture, kind, source: sourceOf(picture, width, height) };
+  const source = sourceOf(picture, width, height);
+  if (kind === "image/jpeg") source.turned = turned(await orientation(file));
+  return { picture, source };
 }
 
 /** Give the memory of a photo back. */
@@ -89,4 +91,27 @@ async function kindOf(file) {
   const found = KINDS.find(([pattern]) => pattern.test(head));
   if (!found) throw new Problem("photo_none");
   return found[1];
+}
+
+/** How the camera was held, by a JPEG's EXIF: 1 (upright) to 8. The browser turns the picture; see `turned`. */
+async function orientation(file) {
+  const bytes = new DataView(await file.slice(0, 65_536).arrayBuffer());
+  try {
+    for (let at = 2; bytes.getUint8(at) === 0xff; at += 2 + bytes.getUint16(at + 2)) {
+      if (bytes.getUint8(at + 1) !== 0xe1 || bytes.getUint32(at + 4) !== 0x45786966) continue; // not "Exif"
+      const tiff = at + 10, little = bytes.getUint16(tiff) === 0x4949;
+      const table = tiff + bytes.getUint32(tiff + 4, little);
+      for (let n = 0; n < bytes.getUint16(table, little); n++) {
+        const entry = table + 2 + 12 * n;
+        if (bytes.getUint16(entry, little) === 0x0112) return bytes.getUint16(entry + 8, little);
+      }
+      break;
+    }
+  } catch { /* cut short or damaged: as it is stored */ }
+  return 1;
+}
+
+/** Whether the first stored pixel lies at the right, and at the bottom, of the upright picture (CIPA DC-008 4.6.4). */
+function turned(held) {
+  return [[2, 3, 6, 7].includes(held), [3, 4, 7, 8].includes(held)];
 }

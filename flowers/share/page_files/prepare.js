@@ -2,18 +2,15 @@
 // by Pillow): a canvas would make a photo smaller in its own way, and the network would see another picture.
 //
 // Pixels are Uint8Arrays of four bytes each: red, green, blue, and one that nobody reads. A "source" is
-// { width, height, read(left, top, right, bottom) }, of which only the part that is asked for is ever in memory.
+// { width, height, read(left, top, right, bottom) }, of which only the part that is asked for is ever in memory. That
+// of a JPEG also has `turned`, [across, down]: whether its first stored pixel lies at the right, and at the bottom.
 
 const BITS = 22; // of a weight's fraction, as Pillow has it for pixels of 8 bits
 const BAND = 4_000_000; // pixels read at once: a photo of 48 megapixels must not need all memory of a phone
 
-/**
- * The network's input, Uint8Array (3, size, size).
- *
- * `jpeg`: whether the picture is a JPEG, which Python's decoder makes smaller by whole factors while it decodes.
- */
-export function prepare(source, { size, resize }, jpeg = false) {
-  if (jpeg) source = shrunk(source, draftFactor(source, resize));
+/** The network's input, Uint8Array (3, size, size). */
+export function prepare(source, { size, resize }) {
+  if (source.turned) source = drafted(source, resize);
   const copy = workingSize(source, resize);
   if (copy.scaled) {
     // The short side becomes `resize` pixels, and the middle is cut out.
@@ -33,10 +30,15 @@ export function prepare(source, { size, resize }, jpeg = false) {
   return planes(resample(small, [left, top, left + side, top + side], whole, { left: 0, top: 0, size }), size);
 }
 
-/** As `Image.draft`: by how much a JPEG is made smaller, so that its short side stays at least `resize` long. */
-function draftFactor({ width, height }, resize) {
-  const most = Math.min(Math.floor(width / resize), Math.floor(height / resize));
-  return [8, 4, 2].find((factor) => factor <= most) ?? 1;
+/**
+ * As `Image.draft`: Python's decoder makes a JPEG smaller by a whole factor as it decodes, in blocks that begin at the
+ * first stored pixel; its short side stays at least `resize` long.
+ */
+function drafted(source, resize) {
+  const most = Math.floor(Math.min(source.width, source.height) / resize);
+  const factor = [8, 4, 2].find((one) => one <= most) ?? 1;
+  const beyond = [source.width, source.height].map((side, axis) => source.turned[axis] ? -side & (factor - 1) : 0);
+  return shrunk(source, factor, factor, ...beyond);
 }
 
 /** As `Preprocessing.reduce`: which part is kept, and the size that it gets. Of a long picture the middle remains. */
@@ -139,32 +141,36 @@ function part(source, [left, top, right, bottom]) {
   };
 }
 
-/** A source whose pixels are the means of blocks of another, as `Image.reduce` makes it; read in bands. */
-function shrunk(source, across, down = across) {
+/**
+ * A source whose pixels are the means of blocks of another, as `Image.reduce` makes it; read in bands. The first blocks
+ * begin so many pixels `before` and `above` the picture.
+ */
+function shrunk(source, across, down, before = 0, above = 0) {
   if (across === 1 && down === 1) return source;
-  const width = Math.ceil(source.width / across), height = Math.ceil(source.height / down);
+  const edge = (block, length, skew, end) => Math.min(end, Math.max(0, block * length - skew));
+  const column = (block) => edge(block, across, before, source.width);
+  const row = (block) => edge(block, down, above, source.height);
   function read(left, top, right, bottom) {
     const columns = right - left, result = new Uint8ClampedArray(4 * columns * (bottom - top));
-    const from = left * across, to = Math.min(source.width, right * across);
+    const [from, to] = [column(left), column(right)];
     const rows = Math.max(1, Math.floor(BAND / (to - from) / down));
     for (let first = top; first < bottom; first += rows) {
-      const last = Math.min(bottom, first + rows);
-      const high = first * down, low = Math.min(source.height, last * down);
-      const pixels = source.read(from, high, to, low);
+      const last = Math.min(bottom, first + rows), high = row(first);
+      const pixels = source.read(from, high, to, row(last));
       for (let y = first; y < last; y++) {
-        const tall = Math.min(down, source.height - y * down);
         for (let x = left; x < right; x++) {
-          const wide = Math.min(across, source.width - x * across);
+          const [begin, end] = [column(x), column(x + 1)];
           let red = 0, green = 0, blue = 0;
-          for (let line = 0; line < tall; line++) {
-            let at = 4 * ((y * down - high + line) * (to - from) + x * across - from);
-            for (let n = 0; n < wide; n++, at += 4) {
+          for (let line = row(y); line < row(y + 1); line++) {
+            let at = 4 * ((line - high) * (to - from) + begin - from);
+            for (let n = begin; n < end; n++, at += 4) {
               red += pixels[at];
               green += pixels[at + 1];
               blue += pixels[at + 2];
             }
           }
-          const count = tall * wide, half = count >> 1, at = 4 * ((y - top) * columns + x - left);
+          const count = (row(y + 1) - row(y)) * (end - begin), half = count >> 1;
+          const at = 4 * ((y - top) * columns + x - left);
           result[at] = Math.floor((red + half) / count);
           result[at + 1] = Math.floor((green + half) / count);
           result[at + 2] = Math.floor((blue + half) / count);
@@ -173,6 +179,7 @@ function shrunk(source, across, down = across) {
     }
     return result;
   }
+  const [width, height] = [Math.ceil((source.width + before) / across), Math.ceil((source.height + above) / down)];
   return { width, height, read };
 }
 
