@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from flowers.classifier import Answer, Classifier
 from flowers.data.download import Progress
@@ -291,7 +292,7 @@ def _painted(number: int) -> bytes:
     import io
 
     file = io.BytesIO()
-    render_flower(CLASSES[number % len(CLASSES)], number, 448).save(file, "JPEG", quality=92)
+    render_flower(CLASSES[number % len(CLASSES)], number, 256).save(file, "JPEG", quality=92)
     return file.getvalue()
 
 
@@ -393,21 +394,18 @@ def _readme(checkpoint: Checkpoint) -> str:
     return f"{how}\n---\n\n{body(model_card(checkpoint))}\n"
 
 
-def _draw_icon(side: int):
-    """The studio's flower on paper."""
-    from PIL import Image, ImageDraw
-
-    large = 4 * side  # drawn large and made smaller: its edges are smooth
-    picture = Image.new("RGB", (large, large), "#fbfaf6")
-    unit = large / 130
-    for angle in range(0, 360, 72):
-        petal = Image.new("L", (large, large), 0)
-        middle = large / 2
-        box = [middle - 13 * unit, middle - 48 * unit, middle + 13 * unit, middle - 6 * unit]
-        ImageDraw.Draw(petal).ellipse(box, fill=255)
-        picture.paste("#d9486e", mask=petal.rotate(-angle, center=(middle, middle)))
-    box = [large / 2 - 13 * unit, large / 2 - 13 * unit, large / 2 + 13 * unit, large / 2 + 13 * unit]
-    ImageDraw.Draw(picture).ellipse(box, fill="#f2bd3a")
+def _draw_icon(side: int) -> Image.Image:
+    """The studio's flower on paper, square, ``side`` pixels."""
+    fine = 3  # drawn so many times larger and made smaller: its edges are smooth
+    unit, middle = fine * side / 130, fine * side / 2
+    picture = Image.new("RGB", (fine * side, fine * side), "#fbfaf6")
+    drawing = ImageDraw.Draw(picture)
+    around = np.linspace(0, 2 * np.pi, 90)
+    petal = np.stack([13 * np.cos(around), 21 * np.sin(around) - 27])
+    for turn in 2 * np.pi * np.arange(5) / 5:
+        turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ petal
+        drawing.polygon([tuple(point) for point in (middle + unit * turned.T).tolist()], fill="#d9486e")
+    drawing.ellipse([middle - 13 * unit, middle - 13 * unit, middle + 13 * unit, middle + 13 * unit], fill="#f2bd3a")
     return picture.resize((side, side), Image.Resampling.LANCZOS)
 
 

@@ -27,8 +27,8 @@
   document.addEventListener("DOMContentLoaded", function () {
     if (location.protocol === "file:") {
       say(
-        "A browser does not run this page from a folder: put the folder on any web host, or run “python -m http.server” in it and open http://localhost:8000.",
-        "浏览器不能直接从文件夹运行本页：请把文件夹放到任意网站托管上，或在其中运行“python -m http.server”，再打开 http://localhost:8000。"
+        "A browser does not run this page from a folder: put the folder on any web host, or run “python -m http.server” in it and open http://localhost:8000 then.",
+        "浏览器不能直接从文件夹运行本页：请把文件夹放到任意网站托管上，或在其中运行“python -m http.server”，再打开 http://localhost:8000 。"
       );
     } else if (!("noModule" in document.createElement("script"))) {
       tooOld();
