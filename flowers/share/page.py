@@ -51,6 +51,7 @@ PHOTOS = 10  # of the run, that both are asked about
 HALF_TOLERANCE = 0.005  # how far half precision may move a confidence
 TOLERANCE = 0.03  # how far a browser's answer may be from Python's: its decoder rounds colours in its own way
 LEAST_HALVED = 256  # numbers in a tensor: of fewer there is nothing to win
+LOWER = {f"h{n}": f"h{min(n + 1, 6)}" for n in range(1, 7)}  # headings
 ICONS = (180, 192, 512)  # pixels: of an iPhone's home screen, and of Android's
 
 
@@ -356,10 +357,14 @@ def as_html(card: str) -> str:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     tokens = reader.parse(card)
     for token in tokens:
+        if token.tag in LOWER:  # the page has a heading above them
+            token.tag = LOWER[token.tag]
+        if token.type == "table_open":
+            token.attrs = {"tabindex": "0"}  # it may be wider than a phone: the keyboard scrolls it
         if style := token.attrGet("style"):  # of a column's numbers; the page allows no styles within it
             token.attrs = {"class": "number"} if "right" in str(style) else {}
         token.children = _links_elsewhere(token.children or [])
-    return reader.renderer.render(tokens, reader.options, {})
+    return reader.renderer.render(tokens, reader.options, {}).replace("<pre>", '<pre tabindex="0">')
 
 
 def _links_elsewhere(parts: list) -> list:

@@ -112,6 +112,7 @@ def test_a_card_runs_and_loads_nothing():
     assert 'rel="noopener noreferrer"' in html
     assert "beside mail" in html
     assert '<td class="number">2</td>' in html
+    assert "<h2>A</h2>" in html, "for the page has a heading above it"
 
 
 def test_the_page_says_what_python_says(written, whole):
