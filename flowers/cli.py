@@ -24,6 +24,7 @@ EXPORTS = {
     "half": "a checkpoint folder in half precision, in shards under 10 MB",
     "zip": "the checkpoint and its card in one file",
     "onnx": "one file that ONNX Runtime and others can run, once its answers have been compared with PyTorch's",
+    "page": "a folder, or a .zip of it, to put on any web host: a page that names photos in the browser, also offline",
 }
 # Photos that a run calibrates its best checkpoint with: 500 cost a ResNet18 some nine seconds on two cores.
 AT_THE_END = {"learned": 100, "held_back": 400}
@@ -710,10 +711,10 @@ def _where(chosen: Any) -> str:
 def _export(options: argparse.Namespace) -> None:
     from flowers.models.checkpoint import find_checkpoint
 
-    write = {"half": _export_half, "zip": _export_zip, "onnx": _export_onnx}[options.to]
+    write = {"half": _export_half, "zip": _export_zip, "onnx": _export_onnx, "page": _export_page}[options.to]
     if options.to != "half":
         _check_folder_of(f"--to {options.to}", options.target)
-        if options.target.is_dir():
+        if options.target.is_dir() and options.to != "page":
             raise UsageError(f"{options.target} is a folder: give the name of a file.")
     write(find_checkpoint(options.checkpoint), options.target)
 
@@ -743,6 +744,19 @@ def _export_onnx(checkpoint: Any, file: Path) -> None:
     target = file.expanduser().resolve()
     parity = export_onnx(checkpoint, target)
     print(f"Wrote {target}. {parity.sentence()} To use it:\n\n{snippet(checkpoint, target.name)}", end="")
+
+
+def _export_page(checkpoint: Any, target: Path) -> None:
+    from flowers.data.download import progress_bar
+    from flowers.share.page import usage, write_page
+
+    target = target.expanduser().resolve()
+    with progress_bar("Fetching onnxruntime-web") as progress:
+        made = write_page(checkpoint, target, progress)
+    print(
+        f"Wrote {target}: {made.size / 1e6:.1f} MB beside the runtime. {made.sentence()} To look at it:\n\n"
+        f"{usage(target)}\n\nOn a phone it needs a host with https; its README.md says which are free."
+    )
 
 
 def _push(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from flowers.models.backbones import BACKBONES
 from flowers.paths import PROJECT
 from flowers.recipe import Recipe
 from flowers.training.run import Run
+from tests.share.runtime import npm_package
 from tests.tiny import RESNET18, teach, tiny_resnet18
 from tests.waiting import wait_until
 
@@ -120,6 +121,12 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def garden_set(garden: Path) -> PhotoDataset:
     """The index of ``garden``."""
     return scan(garden)
+
+
+@pytest.fixture(scope="session")
+def ort_web(pytestconfig: pytest.Config) -> Path:
+    """The files of onnxruntime-web, from npm, in a folder; the test is skipped where npm is missing."""
+    return npm_package(pytestconfig.cache.mkdir("onnxruntime-web"))
 
 
 @pytest.fixture

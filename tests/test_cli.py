@@ -32,7 +32,7 @@ from flowers.models.calibration import TENSORS
 from flowers.models.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint, save_checkpoint
 from flowers.paths import PROJECT, cache_dir, runs_dir
 from flowers.recipe import KNOBS, PRESET_HELP
-from flowers.share import onnx
+from flowers.share import onnx, page
 from flowers.training.run import Run, list_runs
 from tests.conftest import SMALL, TINY
 from tests.share.hub import TOKEN, running_hub
@@ -1031,6 +1031,31 @@ def test_an_onnx_file_is_written_and_its_parity_told(flowers, checkpoint, tmp_pa
     assert (tmp_path / "mine.onnx").read_text() == "untaught"
     assert "no confidence differs from PyTorch's by more than 0.0001 percentage points" in out
     assert "onnxruntime.InferenceSession('mine.onnx')" in out
+
+
+def test_a_page_is_written_and_what_was_compared_is_told(flowers, checkpoint, tmp_path, monkeypatch):
+    def write(asked, target, progress):
+        target.mkdir()
+        return page.Made(9_460_000, True, 10, False, True, 10, 0.004)
+
+    monkeypatch.setattr(page, "write_page", write)
+    status, out, err = flowers("export", checkpoint, "--to", "page", tmp_path / "my page")
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        f"Wrote {tmp_path / 'my page'}: 9.5 MB beside the runtime. Its weights are in half precision."
+    )
+    assert f"python -m http.server --directory '{tmp_path / 'my page'}'" in out
+
+
+def test_a_page_is_not_written_over_anything(flowers, checkpoint, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "CNAME").write_text("mine.example")
+    for target, said in ((tmp_path / "mine", "is there already"), (tmp_path / "no" / "x", "does not exist")):
+        status, _, err = flowers("export", checkpoint, "--to", "page", target)
+        assert status in (1, 2)
+        assert said in err
+        assert_sentence(err)
+    assert [path.name for path in tmp_path.rglob("mine/*")] == ["CNAME"]
 
 
 @pytest.mark.thorough

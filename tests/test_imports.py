@@ -25,6 +25,8 @@ LIGHT = [
     "flowers.share.card",
     "flowers.share.hub",
     "flowers.share.onnx",
+    "flowers.share.page",
+    "flowers.share.runtime",
     "flowers.data.dataset",
     "flowers.data.sources",
     "flowers.models.backbones",

@@ -17,6 +17,7 @@ from flowers.models.checkpoint import Checkpoint, bundled_checkpoints
 from flowers.share.bundle import file_name, write_zip
 from flowers.share.card import body, model_card
 from flowers.share.onnx import export_apart, snippet
+from flowers.share.page import usage, write_page_apart
 from flowers.studio import common
 from flowers.studio.language import say, sentence
 
@@ -59,6 +60,7 @@ def build(tab: gr.Tab) -> ShareTab:
             with gr.Row():
                 archive = gr.Button(say("share.zip"), variant="primary", elem_id="share-zip", min_width=150)
                 onnx = gr.Button(say("share.onnx"), elem_id="share-onnx", min_width=150)
+                page = gr.Button(say("share.page"), elem_id="share-page", min_width=150)
             taken = gr.HTML(common.note(say("share.empty")), elem_id="share-taken", container=False, padding=False)
             with gr.Accordion(say("share.hub_title"), open=False, elem_id="share-hub"):
                 hub = _hub()
@@ -94,6 +96,9 @@ def build(tab: gr.Tab) -> ShareTab:
         onnx.click(
             _take_onnx, checkpoint, [taken, file], concurrency_id=common.COMPUTE, concurrency_limit=1, **made
         ),
+        page.click(
+            _take_page, checkpoint, [taken, file], concurrency_id=common.COMPUTE, concurrency_limit=1, **made
+        ),
         save_card.click(_take_card, checkpoint, file, **quiet),
     ):  # fmt: skip
         event.success(None, file, None, js=f"(file) => file && ({SAVE})(file)", **quiet)
@@ -128,6 +133,22 @@ def _take_onnx(name: str | None) -> tuple[str, str | None]:
     photos = say("share.painted" if parity.painted else "share.photos", count=parity.photos)
     said = say("share.onnx_done", file=Path(file).name, size=_megabytes(file), photos=photos, points=parity.points)
     return _done(said) + _code(say("share.onnx_usage"), snippet(checkpoint, Path(file).name)), file
+
+
+def _take_page(name: str | None) -> tuple[str, str | None]:
+    """What to say, with how it was compared and how to look at it; and the zip."""
+    try:
+        checkpoint = common.offered_checkpoint(name)
+        file, made = _written(f"{file_name(checkpoint)}-page.zip", lambda path: write_page_apart(checkpoint, path))
+    except (FlowersError, OSError) as error:
+        return _problem(error), None
+    photos = say("share.painted" if made.painted else "share.photos", count=made.photos)
+    compared = say(
+        "share.page_browser" if made.browser else "share.page_here",
+        photos=photos, agreed=made.agreed, count=made.photos, points=made.points,
+    )  # fmt: skip
+    said = say("share.page_done", file=Path(file).name, size=_megabytes(file), compared=compared)
+    return _done(said) + _code(say("share.page_usage"), usage(Path(f"{file_name(checkpoint)}.zip"))), file
 
 
 def _take_card(name: str | None) -> str:

@@ -136,8 +136,9 @@ OTHERS_HEAR = {  # by whom, and how the sentences begin that no visitor meets
         "{} is not what {} was trained on", "{} has all photos in common", "{} would be inside the photo set",
         "{} is there already and not empty", "The class {} would be left", "The largest class has",
         "{} has {} times the photos", "Of {}, {} are few", "There is no photo set named {} to fetch",
-        "There are no photos here of",
+        "There are no photos here of", "{}: compared in Chromium.", "{}: compared by ONNX Runtime in Python.",
     ),
+    "who reads an exported page's HTML: page_files/words.js says the same in both languages": ("Tells {} apart.",),
     "only a program that calls the engine or the page's API": (
         "The garden does not grow", "The garden needs", "A garden needs",
         "It has learnt from", "There is no preset called", "There is no part called", "No photo was sent",

@@ -5,12 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from flowers.errors import ShareError
 from flowers.models.checkpoint import find_checkpoint, read_checkpoint
 from flowers.paths import runs_dir
+from flowers.share.page import Made
 from flowers.studio import common, share
+from tests.studio.visiting import visit
 
 ADDRESS = "http://flowers.example:7860/studio/"
 
@@ -100,11 +104,37 @@ def test_addresses_of_this_computer_alone_are_told_to_be_so():
 
 
 def test_only_what_was_offered_can_be_taken(bundled, tmp_path):
-    for take in (share._take_zip, share._take_onnx):
+    for take in (share._take_zip, share._take_onnx, share._take_page):
         for name in (str(bundled.folder), "../checkpoints/flowers-resnet18", "nothing"):
             said, file = take(name)
             assert file is None
             assert "no checkpoint called" in said
+
+
+def test_a_page_comes_with_how_it_was_compared_and_how_to_look_at_it(bundled, monkeypatch):
+    def write(checkpoint, target):
+        target.write_bytes(b"a page")
+        return Made(1, True, 10, False, True, 9, 0.004)
+
+    monkeypatch.setattr(share, "write_page_apart", write)
+    with visit():
+        said, file = share._take_page(bundled.name)
+    assert Path(file).name == "flowers-resnet18-page.zip"
+    assert Path(file).read_bytes() == b"a page"
+    assert "In Chromium it was asked about 10 photos and gave Python’s label 9 times in 10" in said
+    assert "no confidence differs by more than 0.4 percentage points" in said
+    assert "python -m http.server --directory flowers-resnet18" in said
+
+
+def test_why_there_is_no_page_is_said(bundled, monkeypatch):
+    def refuse(*_):
+        raise ShareError("FLOWERS_ORT_WEB has no x: unpack onnxruntime-web 1 and name the folder with its `dist`.")
+
+    monkeypatch.setattr(share, "write_page_apart", refuse)
+    with visit(language="zh-CN"):
+        said, file = share._take_page(bundled.name)
+    assert file is None
+    assert "FLOWERS_ORT_WEB 里没有 x" in said
 
 
 def test_a_token_is_emptied_from_its_field_at_once_and_never_said(monkeypatch):
