@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from flowers.classifier import Answer, Classifier
+from flowers.classifier import Answer, Classifier, Source
 from flowers.data.download import Progress
 from flowers.data.garden import render_flower
 from flowers.data.sources import CLASSES, default_source, resolve
@@ -163,7 +163,7 @@ def fill(checkpoint: Checkpoint, folder: Path, progress: Progress | None = None)
     return Made(size, half, len(samples), painted, seen is not None, agreed, difference)
 
 
-def compare(classifier: Classifier, photos: Sequence[bytes], given: Sequence[Sequence[float]]) -> tuple[int, float]:
+def compare(classifier: Classifier, photos: Sequence[Source], given: Sequence[Sequence[float]]) -> tuple[int, float]:
     """(how many labels are Python's, the largest difference of a confidence) of somebody's confidences, by photo."""
     agreed, difference = 0, 0.0
     for answer, confidences in zip(classifier.classify_many(photos), given, strict=True):

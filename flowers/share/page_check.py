@@ -41,18 +41,25 @@ def ask_in_chromium(folder: Path, photos: Sequence[bytes]) -> list[list[float]] 
         except Error:  # of another system, without its libraries: there is none, as far as we can tell
             return None
         try:
-            page = browser.new_context(service_workers="block").new_page()
-            page.set_default_timeout(1000 * SECONDS)
-            page.goto(f"{address}/index.html")
-            page.wait_for_selector("html[data-ready]", state="attached")
-            if page.get_attribute("html", "data-ready") != "true":
-                raise ShareError(f"The page was thrown away, for in Chromium it says: {page.inner_text('#problem')}")
-            return [page.evaluate(ASK, base64.b64encode(photo).decode()) for photo in photos]
+            return ask(browser.new_context(service_workers="block").new_page(), f"{address}/", photos)
         except Error as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ShareError(f"The page was thrown away, for Chromium could not answer by it ({reason}).") from error
         finally:
             browser.close()
+
+
+def ask(page: Any, address: str, photos: Sequence[bytes]) -> list[list[float]]:
+    """The confidences that the page at ``address`` gives these photo files, in ``page``, a tab of Playwright's.
+
+    Raises ShareError where it says that it cannot answer, and Playwright's own errors.
+    """
+    page.set_default_timeout(1000 * SECONDS)
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    if page.get_attribute("html", "data-ready") != "true":
+        raise ShareError(f"The page was thrown away, for in Chromium it says: {page.inner_text('#problem')}")
+    return [page.evaluate(ASK, base64.b64encode(photo).decode()) for photo in photos]
 
 
 @contextlib.contextmanager

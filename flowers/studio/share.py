@@ -362,7 +362,7 @@ class _Hub:
 def _hub() -> _Hub:
     gr.Markdown(say("share.hub_about"), elem_classes="hint")
     kind = gr.Radio(
-        [(say("share.hub_model"), "model"), (say("share.hub_space"), "space")], value="model",
+        [(say(f"share.hub_{kind}"), kind) for kind in ("model", "space", "page")], value="model",
         label=say("share.hub_kind"), elem_id="share-kind",
     )  # fmt: skip
     repo = gr.Textbox(label=say("share.hub_repo"), info=say("share.hub_repo_info"), max_lines=1, elem_id="share-repo")
@@ -396,6 +396,10 @@ def _press_send(
     try:
         if kind == "space":
             url = hub.push_space(checkpoint, repo, token, private=private)
+        elif kind == "page":
+            with tempfile.TemporaryDirectory() as scratch:
+                write_page_apart(checkpoint, Path(scratch) / "page")
+                url = hub.push_page(checkpoint, Path(scratch) / "page", repo, token, private=private)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 files = {}
@@ -407,5 +411,5 @@ def _press_send(
         yield "", _problem(error)
         return
     link = f'<a href="{common.escape(url)}" target="_blank" rel="noopener">{common.escape(url)}</a>'
-    said = say("share.hub_done_space" if kind == "space" else "share.hub_done", link=link)
+    said = say("share.hub_done" if kind == "model" else "share.hub_done_space", link=link)
     yield "", f'<div class="card done" role="status"><p>{said}</p></div>'

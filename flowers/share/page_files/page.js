@@ -166,7 +166,9 @@ async function startCamera(turned = false) {
     if (mine !== asking) return stopCamera();
   } catch (error) {
     stopCamera();
-    return tell("problem", `problem.${error.words ?? "busy"}`);
+    tell("problem", `problem.${error.words ?? "busy"}`);
+    if (error.words === "insecure") at("snap").click(); // the phone's own camera, for one photo, is given anywhere
+    return;
   }
   setLive(true);
   at("turn").hidden = !(await camera.hasOther());
@@ -210,10 +212,12 @@ window.addEventListener("pagehide", stopCamera);
 
 // Photos come by the file chooser, by a drop anywhere, and by pasting
 
-at("file").addEventListener("change", ({ target }) => {
-  see(target.files[0]);
-  target.value = ""; // the same photo may be chosen again
-});
+for (const chooser of [at("file"), at("snap")]) {
+  chooser.addEventListener("change", () => {
+    see(chooser.files[0]);
+    chooser.value = ""; // the same photo may be chosen again
+  });
+}
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   frame.classList.add("over");
