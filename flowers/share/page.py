@@ -128,14 +128,19 @@ def check_target(target: Path) -> None:
 
 def _write_zip(checkpoint: Checkpoint, file: Path, progress: Progress | None) -> Made:
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp") as scratch:
-        folder, made = Path(scratch) / file_name(checkpoint), Path(scratch) / "made.zip"
+        folder, made = Path(scratch) / "page", Path(scratch) / "made.zip"
         folder.mkdir()
         told = fill(checkpoint, folder, progress)
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files_of(folder):
-                archive.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
+        pack(folder, file_name(checkpoint), made)
         os.replace(made, file)
     return told
+
+
+def pack(folder: Path, name: str, file: Path) -> None:
+    """Write a page's folder to a zip, in which it is called ``name``."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files_of(folder):
+            archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -16,6 +16,12 @@ from flowers.errors import ShareError
 # Any will do; the first, Chromium without windows, starts for a third of the work.
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 SECONDS = 120  # for the page to be ready, and for each answer; two are usual on a busy machine
+# By name, for the system's own table may be anything: a browser runs no module that comes as text.
+TYPES = {
+    ".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".wasm": "application/wasm",
+    ".onnx": "application/octet-stream", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml",
+    ".png": "image/png",
+}  # fmt: skip
 ASK = """async (photo) => {
     const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
     const { classifyFile } = await import("./network.js");
@@ -75,10 +81,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    # By name, for the system's own table may be anything: a browser runs no module that comes as text.
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        ".js": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"
-    }  # fmt: skip
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
 
     def log_message(self, *_: Any) -> None:
         pass
