@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw
 from flowers.classifier import Answer, Classifier, Source
 from flowers.data.download import Progress
 from flowers.data.garden import render_flower
-from flowers.data.sources import CLASSES, default_source, resolve
+from flowers.data.sources import CLASSES, KNOWN, available, default_source, resolve
 from flowers.errors import DecodeError, FlowersError, ShareError
 from flowers.files import whole_folder
 from flowers.models.calibration import UNFAMILIAR
@@ -91,7 +91,7 @@ class Made:
 def usage(target: Path) -> str:
     """The command that serves a page, or one in a zip once that is unpacked, to the computer it is on."""
     folder = target.stem if target.suffix.lower() == ".zip" else target
-    return f"python -m http.server --directory {shlex.quote(str(folder))}    # and open http://localhost:8000"
+    return f"python -m http.server --directory {shlex.quote(str(folder))}\n# and open http://localhost:8000"
 
 
 def write_page(checkpoint: Checkpoint, target: Path, progress: Progress | None = None) -> Made:
@@ -275,7 +275,7 @@ def _photos_of(source: str) -> list[bytes]:
     """The first photos of every class of a set that is on this machine; none of the garden, which is painted."""
     from flowers.data.decode import decode_image
 
-    if source == "garden":
+    if source == "garden" or (source in KNOWN and not available(source)):
         return []
     try:
         folders = sorted(path for path in resolve(source).iterdir() if path.is_dir())[:PHOTOS]

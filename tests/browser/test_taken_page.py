@@ -478,13 +478,17 @@ def test_a_browser_that_computes_wrongly_is_told(open_page, host, tmp_path):
         expect(page.get_by_role("alert")).to_contain_text("computes other answers than it should")
 
 
-def test_a_network_that_is_missing_is_told(open_page, host, tmp_path):
+def test_a_network_that_is_missing_is_told(open_page, host, garden, tmp_path):
     shutil.copytree(host / PLACE, tmp_path / "site")
     (tmp_path / "site" / "network.onnx").unlink()
     with serving(tmp_path / "site") as address:
         page = open_page(address, wait=False)
         expect(page.get_by_role("alert")).to_contain_text("The network could not be loaded")
         expect(page.locator("#loading")).to_be_hidden()
+        choose(page, b"no photo")
+        expect(page.get_by_role("alert")).to_contain_text("This file is no photo")
+        choose(page, sorted(garden.glob("rose/*"))[0].read_bytes())
+        expect(page.get_by_role("alert")).to_contain_text("The network could not be loaded")
 
 
 def test_a_browser_without_room_still_answers(open_page, address, garden):

@@ -321,6 +321,12 @@ def test_photos_of_the_run_are_asked_about(whole, garden, monkeypatch):
     assert photos == [path.read_bytes() for folder in sorted(garden.iterdir()) for path in sorted(folder.iterdir())[:2]]
 
 
+def test_a_set_that_would_have_to_be_fetched_is_not_asked_about(monkeypatch):
+    monkeypatch.setattr(page, "resolve", lambda _: pytest.fail("it was fetched"))
+    for source in ("flowers5", "garden"):
+        assert page._photos_of(source) == []
+
+
 def test_where_there_is_no_playwright_no_browser_is_asked(monkeypatch, tmp_path):
     monkeypatch.setattr(page_check.importlib.util, "find_spec", lambda _: None)
     assert page_check.ask_in_chromium(tmp_path, [b"x"]) is None

@@ -14,6 +14,7 @@ let photo = null; // the one that is shown
 let last = null; // the last answer
 let problems = {}; // part of the page -> the key of its sentence
 let ready = false, live = false, asking = 0;
+let failure = null; // the key of the sentence that says why the network is not here
 
 // Words
 
@@ -64,6 +65,11 @@ function tell(where, key) {
   problems[where] = key;
   at(where).textContent = key ? say(key) : "";
   at(where).hidden = !key;
+}
+
+/** Say why the network is not here, if so. */
+function tellWhyNot() {
+  if (failure) tell("problem", failure);
 }
 
 /** An answer as a sentence without its full stop, as flowers/studio/words.py makes it. */
@@ -134,7 +140,7 @@ async function see(file) {
     shown.src = photo.picture.src;
     display(shown);
     await loaded;
-    if (mine !== asking || !ready) return;
+    if (mine !== asking || !ready) return tellWhyNot();
     answer.setAttribute("aria-busy", "true");
     await painted(); // so that the photo is seen before the work begins
     const given = await classify(opened.source);
@@ -173,6 +179,7 @@ async function startCamera(turned = false) {
   setLive(true);
   at("turn").hidden = !(await camera.hasOther());
   await loaded;
+  tellWhyNot();
   while (live && ready && mine === asking) {
     const source = camera.look(video);
     try {
@@ -253,7 +260,10 @@ const loaded = load((share) => (at("loading-bar").value = share), () => (kept = 
     ready = true;
     at("waiting").hidden = last !== null;
   },
-  (error) => tell("problem", `problem.${error.words ?? "not_loaded"}`),
+  (error) => {
+    failure = `problem.${error.words ?? "not_loaded"}`;
+    tellWhyNot();
+  },
 );
 loaded.then(() => {
   at("loading").hidden = true;
