@@ -197,6 +197,9 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("checkpoint", metavar="CHECKPOINT")
     push.add_argument("repo", metavar="OWNER/NAME", help="where on the Hub; OWNER is your name there")
     push.add_argument("--space", action="store_true", help="as a Space: this studio, answering with the checkpoint")
+    push.add_argument(
+        "--page", action="store_true", help="as a static Space: the page of `export --to page`, which needs no server"
+    )
     push.add_argument("--private", action="store_true", help="seen by you alone")
     push.add_argument("--onnx", action="store_true", help="with the ONNX file beside it")
     push.set_defaults(command=_push)
@@ -747,16 +750,22 @@ def _export_onnx(checkpoint: Any, file: Path) -> None:
 
 
 def _export_page(checkpoint: Any, target: Path) -> None:
-    from flowers.data.download import progress_bar
-    from flowers.share.page import usage, write_page
+    from flowers.share.page import usage
 
     target = target.expanduser().resolve()
-    with progress_bar("Fetching onnxruntime-web") as progress:
-        made = write_page(checkpoint, target, progress)
+    made = _write_page(checkpoint, target)
     print(
         f"Wrote {target}: {made.size / 1e6:.1f} MB beside the runtime. {made.sentence()} To look at it:\n\n"
         f"{usage(target)}\n\nOn a phone it needs a host with https; its README.md says which are free."
     )
+
+
+def _write_page(checkpoint: Any, target: Path) -> Any:
+    from flowers.data.download import progress_bar
+    from flowers.share.page import write_page
+
+    with progress_bar("Fetching onnxruntime-web") as progress:
+        return write_page(checkpoint, target, progress)
 
 
 def _push(options: argparse.Namespace) -> None:
@@ -767,8 +776,8 @@ def _push(options: argparse.Namespace) -> None:
     from flowers.share.bundle import file_name
     from flowers.share.onnx import export_onnx
 
-    if options.space and options.onnx:
-        raise UsageError("A Space needs no ONNX file: leave --onnx or --space out.")
+    if options.space + options.page + options.onnx > 1:
+        raise UsageError("Send one thing at a time: --space, --page, or a model, which --onnx may go with.")
     hub.check_name(options.repo)
     checkpoint = find_checkpoint(options.checkpoint)
     token = _hub_token()
@@ -776,6 +785,11 @@ def _push(options: argparse.Namespace) -> None:
         print(f"It is at {hub.push_space(checkpoint, options.repo, token, private=options.private)}")
         return
     with tempfile.TemporaryDirectory() as scratch:
+        if options.page:
+            folder = Path(scratch) / "page"
+            print(_write_page(checkpoint, folder).sentence())
+            print(f"It is at {hub.push_page(checkpoint, folder, options.repo, token, private=options.private)}")
+            return
         files = {}
         if options.onnx:
             files[f"{file_name(checkpoint)}.onnx"] = Path(scratch) / "network.onnx"

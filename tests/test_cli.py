@@ -1098,6 +1098,18 @@ def test_a_checkpoint_is_pushed_with_the_token_of_the_environment(flowers, check
     assert (status, out) == (0, f"It is at {hub.url}/spaces/me/studio\n")
     assert "checkpoints/untaught/checkpoint.json" in hub.files["space me/studio"]
 
+    def write(asked, target, progress):
+        target.mkdir()
+        for name in ("README.md", "facts.js"):
+            (target / name).write_text(asked.name)
+        return page.Made(1, True, 10, False, True, 10, 0.004)
+
+    monkeypatch.setattr(page, "write_page", write)
+    status, out, err = flowers("push", checkpoint, "me/page", "--page")
+    assert (status, err) == (0, "")
+    assert out.endswith(f"compared in Chromium.\nIt is at {hub.url}/spaces/me/page\n")
+    assert hub.files["space me/page"]["facts.js"] == b"untaught"
+
 
 def test_a_push_without_a_token_or_a_name_is_told(flowers, checkpoint, hub, monkeypatch, tmp_path):
     import huggingface_hub.constants
@@ -1108,7 +1120,8 @@ def test_a_push_without_a_token_or_a_name_is_told(flowers, checkpoint, hub, monk
     monkeypatch.setattr("sys.stdin", io.StringIO())
     for arguments, status, said in (
         (["me/mine"], 1, "The Hub asks for a token"), (["mine"], 1, "write OWNER/NAME"),
-        (["me/mine", "--space", "--onnx"], 2, "leave --onnx or --space out"),
+        (["me/mine", "--space", "--onnx"], 2, "Send one thing at a time"),
+        (["me/mine", "--space", "--page"], 2, "Send one thing at a time"),
         (["me/mine", "--token", "hf_x"], 2, "nrecognized arguments"),
     ):  # fmt: skip
         got, _, err = flowers("push", checkpoint, *arguments)

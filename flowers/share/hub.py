@@ -1,4 +1,5 @@
-"""A checkpoint on the Hugging Face Hub: as a model, and as a Space that runs this studio with it.
+"""A checkpoint on the Hugging Face Hub: as a model, as a Space that runs this studio with it, and as a static Space,
+which is its page.
 
 A token is an argument and nothing else. It is sent in the header of each request to the Hub, and is never written
 down, logged, or part of what an error says.
@@ -19,7 +20,8 @@ from flowers.share.card import README, body, listed, model_card
 TOKENS = "huggingface.co/settings/tokens"
 SPACE_FILES = ("app.py", "requirements.txt", "LICENSE")
 # What tells a repository of ours from somebody's work that happens to have the name.
-OURS = {"model": CARD, "space": "flowers/studio/app.py"}
+OURS = {"model": CARD, "space": "flowers/studio/app.py", "page": "facts.js"}
+SDK = {"space": "gradio", "page": "static"}  # those that are Spaces
 STALE = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|.*\.onnx|checkpoints/.*|flowers/.*")
 
 
@@ -57,6 +59,18 @@ def push_space(
         return _send(folder, repo, "space", token, private, {}, endpoint)
 
 
+def push_page(
+    checkpoint: Checkpoint, page: Path, repo: str, token: str, *, private: bool = False, endpoint: str | None = None
+) -> str:
+    """Make the static Space ``OWNER/NAME``, or bring it up to date: the page that ``write_page`` put into the folder
+    ``page``. Returns and raises as ``push_model``.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        card = Path(scratch) / README
+        card.write_text(_page_card(checkpoint, page, repo.partition("/")[2]), encoding="utf-8")
+        return _send(page, repo, "page", token, private, {README: card}, endpoint)
+
+
 def write_space(checkpoint: Checkpoint, folder: Path, title: str) -> None:
     """Fill an empty ``folder`` with what a Space needs to be this studio with this checkpoint. Raises as above."""
     for name in SPACE_FILES:
@@ -80,6 +94,17 @@ def _space_card(checkpoint: Checkpoint, title: str) -> str:
         f"{listed(checkpoint.classes)} apart; here is its card.\n\n{body(model_card(checkpoint))}\n"
     )
     return str(card)
+
+
+def _page_card(checkpoint: Checkpoint, page: Path, title: str) -> str:
+    """The page's own README, after the front matter by which the Hub knows a static Space."""
+    from huggingface_hub import SpaceCard, SpaceCardData
+
+    data = SpaceCardData(
+        title=title or checkpoint.name, emoji="🌷", colorFrom="green", colorTo="pink", sdk="static",
+        app_file="index.html", tags=["image-classification"],
+    )  # fmt: skip
+    return str(SpaceCard(f"---\n{data.to_yaml()}\n---\n\n{(page / README).read_text(encoding='utf-8')}"))
 
 
 def check_token(token: str | None) -> str:
@@ -122,31 +147,32 @@ def _send(
     paths |= files
     api = HfApi(endpoint=endpoint, token=token)
     try:
-        there = _open_repository(api, repo, kind, private)
+        there, repo_type = _open_repository(api, repo, kind, private), "space" if kind in SDK else kind
         stale = [name for name in there if name not in paths and STALE.fullmatch(name)]
         # All in one commit: nobody ever meets half of a checkpoint there.
         changes = [CommitOperationAdd(name, path) for name, path in paths.items()]
         changes += [CommitOperationDelete(name, is_folder=False) for name in stale]
-        api.create_commit(repo, changes, commit_message="Sent by flowers", repo_type=kind)
+        api.create_commit(repo, changes, commit_message="Sent by flowers", repo_type=repo_type)
     except FlowersError:
         raise
     except Exception as error:  # of the client, of what it is built on, of the storage behind the Hub
         # "from None": a chain of causes would be printed with it, and requests hold the token.
         raise ShareError(_in_words(error, repo, token)) from None
-    return f"{api.endpoint}/{'spaces/' if kind == 'space' else ''}{repo}"
+    return f"{api.endpoint}/{'spaces/' if kind in SDK else ''}{repo}"
 
 
 def _open_repository(api: object, repo: str, kind: str, private: bool) -> list[str]:
     """The names of the files in the repository, which is made where there is none."""
     from huggingface_hub.errors import HfHubHTTPError
 
+    repo_type = "space" if kind in SDK else kind
     try:
-        api.create_repo(repo, private=private, repo_type=kind, space_sdk="gradio" if kind == "space" else None)
+        api.create_repo(repo, private=private, repo_type=repo_type, space_sdk=SDK.get(kind))
         return []
     except HfHubHTTPError as error:
         if error.response.status_code != 409:
             raise
-    there = api.list_repo_files(repo, repo_type=kind)
+    there = api.list_repo_files(repo, repo_type=repo_type)
     if OURS[kind] not in there and set(there) - {".gitattributes", README}:
         raise ShareError(f"{repo} is there already and is something else: choose another name.")
     return there

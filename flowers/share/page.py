@@ -13,6 +13,7 @@ It prepares photos as Python does (page_files/prepare.js), and is compared with 
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shlex
@@ -28,10 +29,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from flowers.classifier import Answer, Classifier
+from flowers.classifier import Classifier, Source
+from flowers.data.dataset import listing
+from flowers.data.decode import decode_image, is_drawn_by_browsers
 from flowers.data.download import Progress
 from flowers.data.garden import render_flower
-from flowers.data.sources import CLASSES, default_source, resolve
+from flowers.data.preprocess import Preprocessing
+from flowers.data.sources import CLASSES, KNOWN, available, default_source, resolve
 from flowers.errors import DecodeError, FlowersError, ShareError
 from flowers.files import whole_folder
 from flowers.models.calibration import UNFAMILIAR
@@ -50,6 +54,7 @@ NETWORK = "network.onnx"
 PHOTOS = 10  # of the run, that both are asked about
 HALF_TOLERANCE = 0.005  # how far half precision may move a confidence
 TOLERANCE = 0.03  # how far a browser's answer may be from Python's: its decoder rounds colours in its own way
+SHORT = 1024  # pixels of the short side of a photo that is made PNG: a whole one would have 20 MB
 LEAST_HALVED = 256  # numbers in a tensor: of fewer there is nothing to win
 LOWER = {f"h{n}": f"h{min(n + 1, 6)}" for n in range(1, 7)}  # headings
 ICONS = (180, 192, 512)  # pixels: of an iPhone's home screen, and of Android's
@@ -91,7 +96,7 @@ class Made:
 def usage(target: Path) -> str:
     """The command that serves a page, or one in a zip once that is unpacked, to the computer it is on."""
     folder = target.stem if target.suffix.lower() == ".zip" else target
-    return f"python -m http.server --directory {shlex.quote(str(folder))}    # and open http://localhost:8000"
+    return f"python -m http.server --directory {shlex.quote(str(folder))}\n# and open http://localhost:8000"
 
 
 def write_page(checkpoint: Checkpoint, target: Path, progress: Progress | None = None) -> Made:
@@ -128,14 +133,19 @@ def check_target(target: Path) -> None:
 
 def _write_zip(checkpoint: Checkpoint, file: Path, progress: Progress | None) -> Made:
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp") as scratch:
-        folder, made = Path(scratch) / file_name(checkpoint), Path(scratch) / "made.zip"
+        folder, made = Path(scratch) / "page", Path(scratch) / "made.zip"
         folder.mkdir()
         told = fill(checkpoint, folder, progress)
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files_of(folder):
-                archive.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
+        pack(folder, file_name(checkpoint), made)
         os.replace(made, file)
     return told
+
+
+def pack(folder: Path, name: str, file: Path) -> None:
+    """Write a page's folder to a zip, in which it is called ``name``."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files_of(folder):
+            archive.write(path, f"{name}/{path.relative_to(folder).as_posix()}")
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -154,7 +164,7 @@ def fill(checkpoint: Checkpoint, folder: Path, progress: Progress | None = None)
     seen = ask_in_chromium(folder, samples)
     given = seen if seen is not None else _ask_here(folder / NETWORK, classifier, samples)
     agreed, difference = compare(classifier, samples, given)
-    if difference > TOLERANCE:
+    if not difference <= TOLERANCE:  # also of what is no number
         raise ShareError(
             f"The page of {checkpoint.name} was thrown away: its answers differ from Python's by up to "
             f"{difference:.2g}; try other versions of onnxscript and of the browser."
@@ -163,15 +173,15 @@ def fill(checkpoint: Checkpoint, folder: Path, progress: Progress | None = None)
     return Made(size, half, len(samples), painted, seen is not None, agreed, difference)
 
 
-def compare(classifier: Classifier, photos: Sequence[bytes], given: Sequence[Sequence[float]]) -> tuple[int, float]:
-    """(how many labels are Python's, the largest difference of a confidence) of somebody's confidences, by photo."""
-    agreed, difference = 0, 0.0
-    for answer, confidences in zip(classifier.classify_many(photos), given, strict=True):
-        assert isinstance(answer, Answer)
-        right = np.array([answer.confidences[name] for name in classifier.classes])
-        agreed += int(np.argmax(confidences) == np.argmax(right))
-        difference = max(difference, float(np.abs(np.asarray(confidences) - right).max()))
-    return agreed, difference
+def compare(classifier: Classifier, photos: Sequence[Source], given: Sequence[Sequence[float]]) -> tuple[int, float]:
+    """(how many labels are Python's, the largest difference of a confidence) of somebody's confidences, by photo.
+
+    The difference is no number where one of those given is none.
+    """
+    answers = list(classifier.classify_many(photos))
+    right = np.array([[answer.confidences[name] for name in classifier.classes] for answer in answers])
+    asked = np.asarray(given, dtype=float)
+    return int((asked.argmax(1) == right.argmax(1)).sum()), float(np.abs(asked - right).max())
 
 
 # The network
@@ -181,19 +191,13 @@ def _write_network(
     checkpoint: Checkpoint, classifier: Classifier, photos: Sequence[bytes], file: Path
 ) -> tuple[bool, list[float]]:
     """Write the ONNX file; whether it is in half precision, and its answer to ``pattern``."""
-    import onnxruntime
-
-    def open_(path: Path) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-
+    smaller = file.with_name("half.onnx")
     export_onnx(checkpoint, file)
-    full, smaller = open_(file), file.with_name("half.onnx")
     halve(file, smaller)
-    half = open_(smaller)
     frames = np.stack([*_frames(classifier, photos), pattern(classifier.preprocessing.size)])
-    before, after = (session.run(None, {"pixels": frames}) for session in (full, half))
+    before, after = _ask(file, frames), _ask(smaller, frames)
     gaps = [float(np.abs(one - other).max()) for one, other in zip(before, after, strict=True)]
-    same = bool((before[0].argmax(1) == after[0].argmax(1)).all())
+    same = bool((before[0].argmax(1) == after[0].argmax(1))[:-1].all())  # of photos; noise has no right label
     # A weight that half precision cannot hold makes answers that are no numbers, and no gap at all.
     is_half = same and all(
         gap <= most for gap, most in zip(gaps, (HALF_TOLERANCE, FAMILIARITY_TOLERANCE), strict=False)
@@ -236,11 +240,15 @@ def pattern(size: int) -> np.ndarray:
     return ((places * 2_654_435_761 & 0xFFFFFFFF) >> 24).astype(np.uint8).reshape(3, size, size)
 
 
-def _ask_here(file: Path, classifier: Classifier, photos: Sequence[bytes]) -> list[list[float]]:
+def _ask(file: Path, frames: np.ndarray) -> list[np.ndarray]:
+    """What the network in ``file`` gives: confidences, and familiarity where it can tell."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return session.run(["confidences"], {"pixels": np.stack(_frames(classifier, photos))})[0].tolist()
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]).run(None, {"pixels": frames})
+
+
+def _ask_here(file: Path, classifier: Classifier, photos: Sequence[bytes]) -> list[list[float]]:
+    return _ask(file, np.stack(_frames(classifier, photos)))[0].tolist()
 
 
 def _frames(classifier: Classifier, photos: Sequence[bytes]) -> list[np.ndarray]:
@@ -268,32 +276,36 @@ def _source(checkpoint: Checkpoint) -> str | None:
 
 def _photos_of(source: str) -> list[bytes]:
     """The first photos of every class of a set that is on this machine; none of the garden, which is painted."""
-    from flowers.data.decode import decode_image
-
-    if source == "garden":
+    if source == "garden" or (source in KNOWN and not available(source)):
         return []
     try:
-        folders = sorted(path for path in resolve(source).iterdir() if path.is_dir())[:PHOTOS]
-        each = PHOTOS // max(1, len(folders))
-        paths = [path for folder in folders for path in sorted(folder.iterdir())[:each] if path.is_file()]
-        photos = [path.read_bytes() for path in paths]
+        root = resolve(source)
+        classes = list(listing(root).values())[:PHOTOS]
     except (FlowersError, OSError):
         return []
-    readable = []
-    for photo in photos:
-        try:
-            decode_image(photo)
-        except DecodeError:
-            continue
-        readable.append(photo)
-    return readable
+    each = PHOTOS // max(1, len(classes))
+    photos = [_as_browsers_draw(root / path) for paths in classes for path in paths[:each]]
+    return [photo for photo in photos if photo is not None]
+
+
+def _as_browsers_draw(path: Path) -> bytes | None:
+    """A photo file's bytes, as PNG where browsers do not draw it, which iPhones' photos are; None: it is unreadable."""
+    try:
+        image = decode_image(path)
+        return (
+            path.read_bytes() if is_drawn_by_browsers(path) else _file(Preprocessing(resize=SHORT).reduce(image), "PNG")
+        )
+    except (DecodeError, OSError):
+        return None
 
 
 def _painted(number: int) -> bytes:
-    import io
+    return _file(render_flower(CLASSES[number % len(CLASSES)], number, 256), "JPEG", quality=92)
 
+
+def _file(image: Image.Image, kind: str, **options: int) -> bytes:
     file = io.BytesIO()
-    render_flower(CLASSES[number % len(CLASSES)], number, 256).save(file, "JPEG", quality=92)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 

@@ -16,6 +16,12 @@ from flowers.errors import ShareError
 # Any will do; the first, Chromium without windows, starts for a third of the work.
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 SECONDS = 120  # for the page to be ready, and for each answer; two are usual on a busy machine
+# By name, for the system's own table may be anything: a browser runs no module that comes as text.
+TYPES = {
+    ".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".wasm": "application/wasm",
+    ".onnx": "application/octet-stream", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml",
+    ".png": "image/png",
+}  # fmt: skip
 ASK = """async (photo) => {
     const bytes = Uint8Array.from(atob(photo), (letter) => letter.charCodeAt(0));
     const { classifyFile } = await import("./network.js");
@@ -41,18 +47,25 @@ def ask_in_chromium(folder: Path, photos: Sequence[bytes]) -> list[list[float]] 
         except Error:  # of another system, without its libraries: there is none, as far as we can tell
             return None
         try:
-            page = browser.new_context(service_workers="block").new_page()
-            page.set_default_timeout(1000 * SECONDS)
-            page.goto(f"{address}/index.html")
-            page.wait_for_selector("html[data-ready]", state="attached")
-            if page.get_attribute("html", "data-ready") != "true":
-                raise ShareError(f"The page was thrown away, for in Chromium it says: {page.inner_text('#problem')}")
-            return [page.evaluate(ASK, base64.b64encode(photo).decode()) for photo in photos]
+            return ask(browser.new_context(service_workers="block").new_page(), f"{address}/", photos)
         except Error as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ShareError(f"The page was thrown away, for Chromium could not answer by it ({reason}).") from error
         finally:
             browser.close()
+
+
+def ask(page: Any, address: str, photos: Sequence[bytes]) -> list[list[float]]:
+    """The confidences that the page at ``address`` gives these photo files, in ``page``, a tab of Playwright's.
+
+    Raises ShareError where it says that it cannot answer, and Playwright's own errors.
+    """
+    page.set_default_timeout(1000 * SECONDS)
+    page.goto(address)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    if page.get_attribute("html", "data-ready") != "true":
+        raise ShareError(f"The page was thrown away, for in Chromium it says: {page.inner_text('#problem')}")
+    return [page.evaluate(ASK, base64.b64encode(photo).decode()) for photo in photos]
 
 
 @contextlib.contextmanager
@@ -68,10 +81,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    # By name, for the system's own table may be anything: a browser runs no module that comes as text.
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        ".js": "text/javascript", ".wasm": "application/wasm", ".webmanifest": "application/manifest+json"
-    }  # fmt: skip
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -17,8 +17,8 @@ from flowers.models.checkpoint import Checkpoint, bundled_checkpoints
 from flowers.share.bundle import file_name, write_zip
 from flowers.share.card import body, model_card
 from flowers.share.onnx import export_apart, snippet
-from flowers.share.page import usage, write_page_apart
-from flowers.studio import common
+from flowers.share.page import Made, pack, usage, write_page_apart
+from flowers.studio import common, pages
 from flowers.studio.language import say, sentence
 
 # Where the page is, as its visitor sees it: behind a proxy the server does not know.
@@ -60,7 +60,9 @@ def build(tab: gr.Tab) -> ShareTab:
             with gr.Row():
                 archive = gr.Button(say("share.zip"), variant="primary", elem_id="share-zip", min_width=150)
                 onnx = gr.Button(say("share.onnx"), elem_id="share-onnx", min_width=150)
+            with gr.Row():
                 page = gr.Button(say("share.page"), elem_id="share-page", min_width=150)
+                phone = gr.Button(say("share.phone"), elem_id="share-phone", min_width=150)
             taken = gr.HTML(common.note(say("share.empty")), elem_id="share-taken", container=False, padding=False)
             with gr.Accordion(say("share.hub_title"), open=False, elem_id="share-hub"):
                 hub = _hub()
@@ -102,6 +104,9 @@ def build(tab: gr.Tab) -> ShareTab:
         save_card.click(_take_card, checkpoint, file, **quiet),
     ):  # fmt: skip
         event.success(None, file, None, js=f"(file) => file && ({SAVE})(file)", **quiet)
+    phone.click(
+        _open_page, [address, checkpoint], taken, js=ADDRESS, concurrency_id=common.COMPUTE, concurrency_limit=1, **made
+    )
     hub.send.click(
         _press_send, [checkpoint, hub.repo, hub.kind, hub.private, hub.onnx, hub.token], [hub.token, hub.said],
         concurrency_id="hub", concurrency_limit=2, show_progress_on=hub.said, **private,
@@ -139,16 +144,42 @@ def _take_page(name: str | None) -> tuple[str, str | None]:
     """What to say, with how it was compared and how to look at it; and the zip."""
     try:
         checkpoint = common.offered_checkpoint(name)
-        file, made = _written(f"{file_name(checkpoint)}-page.zip", lambda path: write_page_apart(checkpoint, path))
+        folder, made = pages.made_page(checkpoint)
+        called = file_name(checkpoint)
+        file, _ = _written(f"{called}-page.zip", lambda path: pack(folder, called, path))
     except (FlowersError, OSError) as error:
         return _problem(error), None
+    said = say("share.page_done", file=Path(file).name, size=_megabytes(file), compared=_compared(made))
+    return _done(said) + _code(say("share.page_usage"), usage(Path(f"{called}.zip"))), file
+
+
+def _open_page(address: str, name: str | None) -> str:
+    """The link of the page that this studio serves, to be scanned by a phone, and what it can do there."""
+    try:
+        checkpoint = common.offered_checkpoint(name)
+        _, made = pages.made_page(checkpoint)
+    except (FlowersError, OSError) as error:
+        return _problem(error)
+    link = pages.link_to(address, checkpoint)
+    opened = f'<a href="{common.escape(link)}" target="_blank" rel="noopener">{common.escape(link)}</a>'
+    said = say("share.phone_done", link=opened, compared=_compared(made))
+    return f'<div class="card done" role="status"><p>{said}</p></div>' + _scanned(link, say(_reach(link)))
+
+
+def _reach(link: str) -> str:
+    """The key of the sentence that says who reaches a page at this link, and with what."""
+    parts = urlsplit(link)
+    if parts.hostname in HERE:
+        return "share.phone_local"
+    return "share.phone_https" if parts.scheme == "https" else "share.phone_http"
+
+
+def _compared(made: Made) -> str:
     photos = say("share.painted" if made.painted else "share.photos", count=made.photos)
-    compared = say(
+    return say(
         "share.page_browser" if made.browser else "share.page_here",
         photos=photos, agreed=made.agreed, count=made.photos, points=made.points,
     )  # fmt: skip
-    said = say("share.page_done", file=Path(file).name, size=_megabytes(file), compared=compared)
-    return _done(said) + _code(say("share.page_usage"), usage(Path(f"{file_name(checkpoint)}.zip"))), file
 
 
 def _take_card(name: str | None) -> str:
@@ -199,11 +230,15 @@ def link_to(address: str, checkpoint: Checkpoint) -> str:
 
 def _link(link: str) -> str:
     """The link to copy, to scan, and for whom it works."""
+    host = urlsplit(link).hostname
+    return _scanned(link, say("share.link_local" if host in HERE else "share.link_about"))
+
+
+def _scanned(link: str, said: str) -> str:
+    """A link to copy and to scan; ``said``, HTML, stands beside it."""
     import segno
 
     code = segno.make(link, error="m").svg_inline(scale=4, border=3, dark="#1f2a1e", light="#ffffff")
-    host = urlsplit(link).hostname
-    said = say("share.link_local" if host in HERE else "share.link_about")
     name = common.escape(say("share.link_code"))
     scanned = f'<div class="link"><div class="qr" role="img" aria-label="{name}">{code}</div><p>{said}</p></div>'
     return _code(say("share.link"), link) + scanned
@@ -362,7 +397,7 @@ class _Hub:
 def _hub() -> _Hub:
     gr.Markdown(say("share.hub_about"), elem_classes="hint")
     kind = gr.Radio(
-        [(say("share.hub_model"), "model"), (say("share.hub_space"), "space")], value="model",
+        [(say(f"share.hub_{kind}"), kind) for kind in ("model", "space", "page")], value="model",
         label=say("share.hub_kind"), elem_id="share-kind",
     )  # fmt: skip
     repo = gr.Textbox(label=say("share.hub_repo"), info=say("share.hub_repo_info"), max_lines=1, elem_id="share-repo")
@@ -396,6 +431,10 @@ def _press_send(
     try:
         if kind == "space":
             url = hub.push_space(checkpoint, repo, token, private=private)
+        elif kind == "page":
+            with tempfile.TemporaryDirectory() as scratch:
+                write_page_apart(checkpoint, Path(scratch) / "page")
+                url = hub.push_page(checkpoint, Path(scratch) / "page", repo, token, private=private)
         else:
             with tempfile.TemporaryDirectory() as scratch:
                 files = {}
@@ -407,5 +446,5 @@ def _press_send(
         yield "", _problem(error)
         return
     link = f'<a href="{common.escape(url)}" target="_blank" rel="noopener">{common.escape(url)}</a>'
-    said = say("share.hub_done_space" if kind == "space" else "share.hub_done", link=link)
+    said = say("share.hub_done" if kind == "model" else "share.hub_done_space", link=link)
     yield "", f'<div class="card done" role="status"><p>{said}</p></div>'

@@ -103,6 +103,7 @@ def studio(tmp_path_factory, hub, painted_garden) -> Iterator[Studio]:
         "FLOWERS_ENGINE": "eager",  # nobody need find out what is faster
         "FLOWERS_SCRIPTED": str(home / "scripted"),
         "FLOWERS_HELD": str(home / "held"),
+        "FLOWERS_ORT_WEB": str(home / "ort"),  # which is empty, but for the test that fills it
         "OMP_NUM_THREADS": "1",
         "TORCH_HOME": str(home / "torch"),
         "GRADIO_TEMP_DIR": str(home / "gradio"),

@@ -1,8 +1,10 @@
 """The Share tab: what is downloaded works elsewhere, what is sent is sent once, and the examples run as shown."""
 
 import ast
+import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -92,6 +94,38 @@ def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(page, check
     confidences = session.run(["confidences"], {"pixels": np.stack(pictures).transpose(0, 3, 1, 2)})[0]
     assert confidences.shape == (5, 5)
     assert np.allclose(confidences.sum(1), 1, atol=1e-5)
+
+
+def test_a_page_that_cannot_be_made_here_is_told(page):
+    page.get_by_role("button", name="Open on a phone").click()
+    expect(page.locator("#share-taken")).to_contain_text("FLOWERS_ORT_WEB has no ort.wasm-core.min.js")
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
+def test_a_phone_opens_the_page_of_a_checkpoint_and_it_can_be_downloaded(page, studio, ort_web, visitors):
+    shutil.copytree(ort_web, studio.home / "ort")
+    page.get_by_role("button", name="Open on a phone").click()
+    taken = page.locator("#share-taken")
+    link = taken.get_by_role("link")
+    expect(link).to_have_attribute(
+        "href", re.compile(rf"^{studio.url}/page/{DEFAULT_CHECKPOINT}-\w+/$"), timeout=EXPORTED
+    )
+    expect(taken.get_by_role("img", name="QR code")).to_be_visible()
+    expect(taken).to_contain_text("10 times in 10")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    phone = visitors.welcome(PHONE)
+    phone.goto(link.get_attribute("href"))
+    expect(phone.locator("#kept")).to_contain_text("works offline", timeout=EXPORTED)
+    picture = io.BytesIO()
+    render_flower("sunflower", 5, 256).save(picture, "JPEG")
+    phone.set_input_files("#file", {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture.getvalue()})
+    expect(phone.locator("#words")).to_contain_text("sunflower")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download page").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert f"{DEFAULT_CHECKPOINT}/index.html" in archive.namelist()
+    expect(taken).to_contain_text("python -m http.server")
 
 
 # The Hub

@@ -3,11 +3,14 @@
 It is tests/share/test_page.py's page, but for its checkpoint: one that knows the garden's flowers and what is none.
 """
 
+import ast
 import base64
 import io
 import json
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -21,10 +24,10 @@ from flowers.models.calibration import Calibration, Neighbours, directions, writ
 from flowers.models.checkpoint import find_checkpoint, read_checkpoint
 from flowers.paths import DEFAULT_CHECKPOINT
 from flowers.share import page as pages
-from flowers.share.page_check import ask_in_chromium, serving
+from flowers.share.page_check import ask, serving
 from flowers.studio.words import in_words
 from tests.browser.axe import findings
-from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, say_yes, wait_for
+from tests.browser.conftest import CAMERAS_ON, ROOT, WATCH_CAMERAS, say_yes, wait_for
 from tests.studio.visiting import visit
 
 PHONE = {"width": 390, "height": 844}
@@ -216,14 +219,15 @@ def test_answers_are_pythons_in_the_studios_words(lodged, address, checkpoint, g
 
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
-def test_two_hundred_photos_get_pythons_answers(ort_web, real_photos, tmp_path, monkeypatch, browser):
+def test_two_hundred_photos_get_pythons_answers(ort_web, real_photos, tmp_path, monkeypatch, chromium):
     """The bundled checkpoint, at its full size, and under the size that was promised."""
     monkeypatch.setenv("FLOWERS_ORT_WEB", str(ort_web))
     monkeypatch.setattr(pages, "ask_in_chromium", lambda *_: None)
     made = pages.write_page(find_checkpoint(DEFAULT_CHECKPOINT), tmp_path / "page")
     assert made.half and made.size < 15_000_000
     photos = [path.read_bytes() for path in random.Random(1).sample(sorted(real_photos.glob("*/*")), 200)]
-    given = ask_in_chromium(tmp_path / "page", photos)
+    with serving(tmp_path / "page") as address:
+        given = ask(chromium.new_page(), f"{address}/", photos)
     agreed, difference = pages.compare(Classifier.load(DEFAULT_CHECKPOINT, engine="eager"), photos, given)
     assert agreed >= 198
     assert difference <= 0.03
@@ -452,12 +456,15 @@ def test_a_browser_in_which_it_cannot_work_is_told(open_page, address, kind):
     expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
 
 
-def test_a_page_that_is_not_at_https_says_that_the_camera_needs_it(open_page, address):
+def test_a_page_that_is_not_at_https_says_that_the_camera_needs_it(open_page, address, garden):
     script = "Object.defineProperty(window, 'isSecureContext', { get: () => false });"
     script += "delete Navigator.prototype.serviceWorker"  # as in such a page
     page = open_page(address, lambda page: page.add_init_script(script))
-    page.get_by_role("button", name="Use the camera").click()
-    expect(page.get_by_role("alert")).to_contain_text("Browsers give the camera only to pages at https or localhost")
+    with page.expect_file_chooser() as chooser:  # on a phone the camera's own, for one photo
+        page.get_by_role("button", name="Use the camera").click()
+    expect(page.get_by_role("alert")).to_contain_text("Browsers give a page the live camera only at https or localhost")
+    chooser.value.set_files(sorted(garden.glob("rose/*"))[0])
+    expect(page.locator("#answer")).to_be_visible()
     expect(page.locator("#kept")).to_be_hidden()
 
 
@@ -471,13 +478,17 @@ def test_a_browser_that_computes_wrongly_is_told(open_page, host, tmp_path):
         expect(page.get_by_role("alert")).to_contain_text("computes other answers than it should")
 
 
-def test_a_network_that_is_missing_is_told(open_page, host, tmp_path):
+def test_a_network_that_is_missing_is_told(open_page, host, garden, tmp_path):
     shutil.copytree(host / PLACE, tmp_path / "site")
     (tmp_path / "site" / "network.onnx").unlink()
     with serving(tmp_path / "site") as address:
         page = open_page(address, wait=False)
         expect(page.get_by_role("alert")).to_contain_text("The network could not be loaded")
         expect(page.locator("#loading")).to_be_hidden()
+        choose(page, b"no photo")
+        expect(page.get_by_role("alert")).to_contain_text("This file is no photo")
+        choose(page, sorted(garden.glob("rose/*"))[0].read_bytes())
+        expect(page.get_by_role("alert")).to_contain_text("The network could not be loaded")
 
 
 def test_a_browser_without_room_still_answers(open_page, address, garden):
@@ -536,3 +547,21 @@ def test_language_and_light_are_chosen_and_kept(open_page, address):
     page.reload()
     expect(page.get_by_role("button", name="Use the camera")).to_be_visible()
     assert page.evaluate(ground) == dark
+
+
+# Before it is handed over
+
+
+def test_chromium_is_asked_before_it_is_handed_over(host, checkpoint, garden):
+    """In a process of its own, as an export is: in this one Playwright is at work already."""
+    photos = [str(path) for path in sorted(garden.glob("*/*"))[::20]]
+    script = (
+        "import sys; from pathlib import Path; from flowers.share.page_check import ask_in_chromium\n"
+        "print(ask_in_chromium(Path(sys.argv[1]), [Path(name).read_bytes() for name in sys.argv[2:]]))"
+    )
+    command = [sys.executable, "-c", script, str(host / PLACE), *photos]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    classifier = Classifier(checkpoint, engine="eager")
+    agreed, difference = pages.compare(classifier, photos, ast.literal_eval(done.stdout))
+    assert agreed == len(photos)
+    assert difference < 0.03

@@ -10,7 +10,7 @@ from huggingface_hub import SpaceCard
 from flowers.errors import ShareError
 from flowers.models.checkpoint import find_checkpoint
 from flowers.share import hub as module
-from flowers.share.hub import check_name, check_token, push_model, push_space
+from flowers.share.hub import check_name, check_token, push_model, push_page, push_space
 from tests.share.hub import TOKEN
 
 
@@ -63,6 +63,35 @@ def test_a_space_is_this_studio_with_that_checkpoint_and_nothing_else(hub, whole
     assert not any("__pycache__" in name or name.endswith((".pyi", ".jpg", ".png")) for name in files)
     card = SpaceCard(files["README.md"].decode())
     assert (card.data.sdk, card.data.app_file, card.data.title) == ("gradio", "app.py", "studio")
+
+
+@pytest.fixture
+def page(tmp_path):
+    """What ``write_page`` makes, as far as the Hub minds."""
+    return unpack(
+        {"README.md": b"# A page", "facts.js": b"1", "ort/x.wasm": b"2", "network.onnx": b"3"}, tmp_path / "p"
+    )
+
+
+def test_a_page_is_a_static_space(hub, whole, page):
+    for _ in range(2):  # made, and brought up to date
+        url = push_page(whole, page, "me/page", TOKEN, private=True, endpoint=hub.url)
+        assert url == f"{hub.url}/spaces/me/page"
+    assert hub.repos["space me/page"]["sdk"] == "static"
+    assert hub.repos["space me/page"]["visibility"] == "private"
+    files = hub.files["space me/page"]
+    assert files.keys() == {"README.md", "facts.js", "ort/x.wasm", "network.onnx"}
+    card = SpaceCard(files["README.md"].decode())
+    assert (card.data.sdk, card.data.app_file, card.data.title) == ("static", "index.html", "page")
+    assert card.text.strip() == "# A page"
+    assert (page / "README.md").read_text() == "# A page"
+
+
+def test_a_studio_of_that_name_does_not_become_a_page(hub, whole, page):
+    push_space(whole, "me/mine", TOKEN, endpoint=hub.url)
+    with pytest.raises(ShareError, match=r"^me/mine is there already and is something else: choose another name\.$"):
+        push_page(whole, page, "me/mine", TOKEN, endpoint=hub.url)
+    assert "facts.js" not in hub.files["space me/mine"]
 
 
 @pytest.mark.thorough  # tests/test_imports.py: what is in flowers needs nothing else

@@ -1,6 +1,7 @@
 """A page to take along: its files are whole and its own, its network answers as Python does, nothing is lost."""
 
 import errno
+import io
 import json
 import re
 import shutil
@@ -10,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import onnxruntime
+import pillow_heif
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
 from flowers.classifier import Classifier
 from flowers.errors import ShareError
@@ -268,6 +271,17 @@ def test_a_full_disk_leaves_nothing_behind(whole, quick, tmp_path, monkeypatch, 
         page.write_page(whole, tmp_path / "nowhere" / name)
 
 
+def test_a_network_that_cannot_be_exported_leaves_nothing_behind(whole, ort_web, tmp_path, monkeypatch):
+    def fails(*_):
+        raise ShareError("mine could not be written as ONNX (no such operator): try another version of onnxscript.")
+
+    monkeypatch.setenv("FLOWERS_ORT_WEB", str(ort_web))
+    monkeypatch.setattr(page, "export_onnx", fails)
+    with pytest.raises(ShareError, match="could not be written as ONNX"):
+        page.write_page(whole, tmp_path / "mine")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_page_with_other_answers_is_thrown_away(whole, quick, tmp_path, monkeypatch):
     right = page._ask_here
 
@@ -276,6 +290,9 @@ def test_a_page_with_other_answers_is_thrown_away(whole, quick, tmp_path, monkey
 
     monkeypatch.setattr(page, "_ask_here", wrong)
     with pytest.raises(ShareError, match=r"was thrown away: its answers differ from Python's by up to 0\.04"):
+        page.write_page(whole, tmp_path / "mine")
+    monkeypatch.setattr(page, "_ask_here", lambda *arguments: [[float("nan")] * 3 for _ in right(*arguments)])
+    with pytest.raises(ShareError, match="was thrown away"):
         page.write_page(whole, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
 
@@ -319,6 +336,27 @@ def test_photos_of_the_run_are_asked_about(whole, garden, monkeypatch):
     photos, painted = page.sample_photos(whole)
     assert not painted
     assert photos == [path.read_bytes() for folder in sorted(garden.iterdir()) for path in sorted(folder.iterdir())[:2]]
+
+
+def test_photos_lie_as_they_do_and_browsers_can_draw_them(tmp_path):
+    """In the parts of a split, some of an iPhone, some unreadable."""
+    for name, colour in (("cat", "orange"), ("dog", "brown")):
+        folder = tmp_path / "train" / name
+        folder.mkdir(parents=True)
+        picture = Image.new("RGB", (300, 200), colour)
+        picture.save(folder / "b.jpg")
+        pillow_heif.from_pillow(picture).save(folder / "a.heic")
+        (folder / "c.jpg").write_bytes(b"\xff\xd8\xff cut short")
+    photos = page._photos_of(str(tmp_path))
+    assert [photo[:4] for photo in photos] == [b"\x89PNG", b"\xff\xd8\xff\xe0"] * 2
+    assert photos[1] == (tmp_path / "train" / "cat" / "b.jpg").read_bytes()
+    assert Image.open(io.BytesIO(photos[0])).size == (300, 200)
+
+
+def test_a_set_that_would_have_to_be_fetched_is_not_asked_about(monkeypatch):
+    monkeypatch.setattr(page, "resolve", lambda _: pytest.fail("it was fetched"))
+    for source in ("flowers5", "garden"):
+        assert page._photos_of(source) == []
 
 
 def test_where_there_is_no_playwright_no_browser_is_asked(monkeypatch, tmp_path):

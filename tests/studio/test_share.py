@@ -5,15 +5,16 @@ import json
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from flowers.errors import ShareError
 from flowers.models.checkpoint import find_checkpoint, read_checkpoint
-from flowers.paths import runs_dir
+from flowers.paths import cache_dir, runs_dir
 from flowers.share.page import Made
-from flowers.studio import common, share
+from flowers.studio import common, pages, share
 from tests.studio.visiting import visit
 
 ADDRESS = "http://flowers.example:7860/studio/"
@@ -111,30 +112,59 @@ def test_only_what_was_offered_can_be_taken(bundled, tmp_path):
             assert "no checkpoint called" in said
 
 
-def test_a_page_comes_with_how_it_was_compared_and_how_to_look_at_it(bundled, monkeypatch):
-    def write(checkpoint, target):
-        target.write_bytes(b"a page")
+@pytest.fixture
+def written(monkeypatch):
+    """A page is written at once, and compared on ten photos with one mistake."""
+
+    def write(checkpoint, folder):
+        (folder / "ort").mkdir(parents=True)
+        for name in ("index.html", "ort/x.wasm"):
+            (folder / name).write_text(name)
         return Made(1, True, 10, False, True, 9, 0.004)
 
-    monkeypatch.setattr(share, "write_page_apart", write)
+    monkeypatch.setattr(pages, "write_page_apart", write)
+
+
+def test_a_page_comes_with_how_it_was_compared_and_how_to_look_at_it(bundled, written):
     with visit():
         said, file = share._take_page(bundled.name)
     assert Path(file).name == "flowers-resnet18-page.zip"
-    assert Path(file).read_bytes() == b"a page"
+    with zipfile.ZipFile(file) as archive:
+        assert archive.namelist() == ["flowers-resnet18/index.html", "flowers-resnet18/ort/x.wasm"]
     assert "In Chromium it was asked about 10 photos and gave Python’s label 9 times in 10" in said
     assert "no confidence differs by more than 0.4 percentage points" in said
     assert "python -m http.server --directory flowers-resnet18" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://127.0.0.1:7860/", "This address works on this computer alone"),
+        ("http://192.168.0.7:7860/", "At an address without https browsers give no page the live camera"),
+        ("https://me-flowers.hf.space/studio/", "keeps itself on the phone"),
+    ],
+)
+def test_a_phone_is_told_the_way_to_a_page_and_what_it_can_do_there(bundled, written, address, words):
+    with visit():
+        said = share._open_page(address, bundled.name)
+    link = f"{address}page/{pages.key(bundled)}/"
+    assert f'href="{link}"' in said
+    assert "<svg" in said
+    assert words in said
+    assert "9 times in 10" in said
 
 
 def test_why_there_is_no_page_is_said(bundled, monkeypatch):
     def refuse(*_):
         raise ShareError("FLOWERS_ORT_WEB has no x: unpack onnxruntime-web 1 and name the folder with its `dist`.")
 
-    monkeypatch.setattr(share, "write_page_apart", refuse)
+    monkeypatch.setattr(pages, "write_page_apart", refuse)
     with visit(language="zh-CN"):
         said, file = share._take_page(bundled.name)
+        assert share._open_page(ADDRESS, bundled.name) == said
     assert file is None
     assert "FLOWERS_ORT_WEB 里没有 x" in said
+    assert not list((cache_dir() / "pages").iterdir())
 
 
 def test_a_token_is_emptied_from_its_field_at_once_and_never_said(monkeypatch):

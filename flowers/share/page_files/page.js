@@ -14,6 +14,7 @@ let photo = null; // the one that is shown
 let last = null; // the last answer
 let problems = {}; // part of the page -> the key of its sentence
 let ready = false, live = false, asking = 0;
+let failure = null; // the key of the sentence that says why the network is not here
 
 // Words
 
@@ -64,6 +65,11 @@ function tell(where, key) {
   problems[where] = key;
   at(where).textContent = key ? say(key) : "";
   at(where).hidden = !key;
+}
+
+/** Say why the network is not here, if so. */
+function tellWhyNot() {
+  if (failure) tell("problem", failure);
 }
 
 /** An answer as a sentence without its full stop, as flowers/studio/words.py makes it. */
@@ -134,7 +140,7 @@ async function see(file) {
     shown.src = photo.picture.src;
     display(shown);
     await loaded;
-    if (mine !== asking || !ready) return;
+    if (mine !== asking || !ready) return tellWhyNot();
     answer.setAttribute("aria-busy", "true");
     await painted(); // so that the photo is seen before the work begins
     const given = await classify(opened.source);
@@ -166,11 +172,14 @@ async function startCamera(turned = false) {
     if (mine !== asking) return stopCamera();
   } catch (error) {
     stopCamera();
-    return tell("problem", `problem.${error.words ?? "busy"}`);
+    tell("problem", `problem.${error.words ?? "busy"}`);
+    if (error.words === "insecure") at("snap").click(); // the phone's own camera, for one photo, is given anywhere
+    return;
   }
   setLive(true);
   at("turn").hidden = !(await camera.hasOther());
   await loaded;
+  tellWhyNot();
   while (live && ready && mine === asking) {
     const source = camera.look(video);
     try {
@@ -210,10 +219,12 @@ window.addEventListener("pagehide", stopCamera);
 
 // Photos come by the file chooser, by a drop anywhere, and by pasting
 
-at("file").addEventListener("change", ({ target }) => {
-  see(target.files[0]);
-  target.value = ""; // the same photo may be chosen again
-});
+for (const chooser of [at("file"), at("snap")]) {
+  chooser.addEventListener("change", () => {
+    see(chooser.files[0]);
+    chooser.value = ""; // the same photo may be chosen again
+  });
+}
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   frame.classList.add("over");
@@ -249,7 +260,10 @@ const loaded = load((share) => (at("loading-bar").value = share), () => (kept = 
     ready = true;
     at("waiting").hidden = last !== null;
   },
-  (error) => tell("problem", `problem.${error.words ?? "not_loaded"}`),
+  (error) => {
+    failure = `problem.${error.words ?? "not_loaded"}`;
+    tellWhyNot();
+  },
 );
 loaded.then(() => {
   at("loading").hidden = true;
