@@ -44,6 +44,8 @@ def start(home: Path) -> tuple[str, subprocess.Popen]:
         "TMPDIR": str(home / "tmp"),
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script's background job: its children would never end
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     port = free_port()
     with open(home / "app.log", "ab") as log:
         command = [sys.executable, "app.py", "--port", str(port)]
