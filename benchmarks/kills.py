@@ -284,7 +284,9 @@ def answer(page: Page, one: Visitor, chance: random.Random) -> None:
 
 
 def train(page: Page, one: Visitor, chance: random.Random) -> None:
-    """Start a short training."""
+    """Start a short training, where there are photos of theirs: else the page offers none."""
+    if not one.filed:
+        return
     page.ask("_refresh_training", [None])  # as the tab does when it is opened: the album may be new
     values: list[Any] = page.ask("_choose_preset", event={"name": "fast"})[1:]
     page.ask("_press_start", [None, ALBUM, *values])
