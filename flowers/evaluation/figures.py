@@ -108,9 +108,9 @@ def learning_rate_figure(rates: Sequence[float], losses: Sequence[float], valley
 def reliability_figure(bins: Sequence[Bin]) -> "Figure":
     """The reliability diagram: a green bar as high as each bin's accuracy, up to the dashed diagonal if it is honest.
 
-    Pink is what it promised and did not hold, from the accuracy up to the mean confidence; deep green what it held
-    beyond its promise. A thin line is the 95 % interval of a bin's accuracy: long where few photos stand behind it. The
-    strip below shows where the photos are.
+    Pink is overconfidence, from the accuracy up to the mean confidence; deep green is the contrary. A thin line is the
+    95 % interval of a bin's accuracy: long where few photos stand behind it. The strip below shows where the photos
+    are.
     """
     figure, axes = _plot(4.2, 3.9, "how sure it was", "how often it was right")
     strip = figure.add_axes((0, -0.3, 1, 0.13), facecolor="none")

@@ -60,6 +60,12 @@ class Checkpoint:
         return float(told) if type(told) in (int, float) and 0 <= told <= 1 else None
 
     @property
+    def judged(self) -> int | None:
+        """How many photos its accuracy is of; None where it does not say."""
+        told = self.metrics.get("val_photos")
+        return told if type(told) is int and told > 0 else None
+
+    @property
     def name(self) -> str:
         """What people call it: the folder's name, or the run's for its best checkpoint."""
         if self.folder is None:

@@ -12,7 +12,7 @@ from flowers.models.checkpoint import Checkpoint
 from flowers.reason import Reason
 from flowers.studio import common
 from flowers.studio.language import say
-from flowers.studio.words import called, in_words
+from flowers.studio.words import called, in_words, share_of
 
 SHOWN = 12  # classes of an answer, the likeliest first
 FAINT = 0.2  # of the strongest evidence: less is hard to see in a picture
@@ -61,7 +61,7 @@ def facts(answer: Answer, checkpoint: Checkpoint) -> str:
     name = f"<b>{common.escape(checkpoint.name)}</b>"
     said = say("classify.facts", time=_time(answer.seconds), checkpoint=name)
     if right := checkpoint.accuracy:
-        said += f" · {say('classify.facts_right', share=f'{right:.1%}')}"
+        said += f" · {say('classify.facts_right', share=share_of(right, checkpoint.judged))}"
     return f"{said}."
 
 

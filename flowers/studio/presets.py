@@ -20,6 +20,7 @@ from flowers.processes import module
 from flowers.recipe import PRESETS, Recipe, preset
 from flowers.studio import common
 from flowers.studio.language import say
+from flowers.studio.words import share_of
 from flowers.training import queue
 from flowers.training.events import Seconds
 from flowers.training.schedule import TELLING, distances
@@ -27,6 +28,7 @@ from flowers.training.schedule import TELLING, distances
 BEGINNING = 2.0  # seconds of a run beside looking and learning: a process, the photos' copies, the first weights
 MEASURED_SECONDS = 24 * 3600.0  # then it is measured anew, for the machine may have been busy
 GUESSED_SECONDS = 0.05  # for each photo and epoch, as a ResNet18 takes on two cores: where nothing was measured
+MEASURED_ON = 570  # photos held back
 FIVE_FLOWERS = ("flowers5", "flowers5-wide")  # they hold back the same 570 photos, but for labels that contradict
 
 
@@ -73,7 +75,7 @@ def _card(name: str, chosen: bool, source: str | None) -> str:
     facts = [say("train.takes", time=in_words(seconds)) if (seconds := seconds_of(name, source)) else ""]
     if source in FIVE_FLOWERS and name in MEASURED and for_here(name) == PRESETS[name]:
         measured = MEASURED[name]
-        facts.append(say("train.measured", accuracy=f"{measured.accuracy:.1%}", photos=measured.photos))
+        facts.append(say("train.measured", accuracy=share_of(measured.accuracy, MEASURED_ON), photos=measured.photos))
     return (
         f'<label><input type="radio" name="preset" value="{name}"{" checked" * chosen}>'
         f"<b>{say(f'preset.{name}.title')}</b><span>{say(f'preset.{name}.help')}</span>"

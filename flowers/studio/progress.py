@@ -14,6 +14,7 @@ from flowers.studio.common import escape, note
 from flowers.studio.language import say, sentence
 from flowers.studio.presets import in_words
 from flowers.studio.thumbnails import thumbnail
+from flowers.studio.words import share_of
 from flowers.training.learning_curve import half, verdict
 from flowers.training.log import duration
 from flowers.training.run import Run, Status
@@ -131,7 +132,7 @@ def _outlook(seconds: float, left: float) -> str:
 def _stats(story: Story) -> list[tuple[str, str]]:
     validated = [point.y for point in story.accuracy if point.series == "validation"]
     steps = [
-        (say("train.last"), f"{validated[-1]:.2%}" if validated else "–"),
+        (say("train.last"), share_of(validated[-1], story.held_back) if validated else "–"),
         (say("train.rate"), f"{story.learning_rate:.3g}" if story.learning_rate else "–"),
     ]
     return [
@@ -155,8 +156,8 @@ def _best(story: Story) -> str:
     if story.best_val_accuracy is None:
         return "–"
     low, high = accuracy_interval(story.best_val_accuracy * story.judged, story.judged)
-    between = say("train.between", low=f"{low:.0%}", high=f"{high:.0%}")
-    return f'{story.best_val_accuracy:.2%}<small class="hint">{between}</small>'
+    between = say("train.between", low=f"{100 * low:.0f}", high=f"{100 * high:.0f}")
+    return f'{share_of(story.best_val_accuracy, story.judged)}<small class="hint">{between}</small>'
 
 
 # The curves
@@ -191,7 +192,8 @@ def learning(story: Story) -> str:
         return ""
     line = Line(say("train.curve_validation"), "validation", [(float(x), y) for x, y in story.curve])
     (few, before), (many, after) = half(story.curve), story.curve[-1]
-    words = {"few": f"{few:,}", "before": f"{before:.0%}", "many": f"{many:,}", "after": f"{after:.0%}"}
+    words = {"few": f"{few:,}", "many": f"{many:,}"}
+    words |= {"before": share_of(before, story.judged_by_folds), "after": share_of(after, story.judged_by_folds)}
     said = say(f"train.learning_{verdict(story.curve, story.judged_by_folds)}", **words)
     chart = line_chart(say("train.learning"), [line], (0, many), (0, 1), percent=True)
     return f'<div class="learning">{chart}<p><b>{said}</b></p><p class="hint">{say("train.learning_hint")}</p></div>'
@@ -228,11 +230,18 @@ def numbers(run: Run | None, story: Story) -> str:
     lines = [_line(chapters, what, kind) for what in CURVES for kind in ("training", "validation")]
     if not any(line.points for line in lines):
         return f'<p class="hint">{say("train.no_numbers")}</p>'
+    learned_from = story.photos - story.held_back
     rows = [
-        (f"{told[0][0]:g}", *(f"{y:{form}}" for (_, y), form in zip(told, (".4f", ".4f", ".2%", ".2%"), strict=True)))
-        for told in zip(*(line.points for line in lines), strict=True)
+        (
+            f"{epoch:g}",
+            f"{loss:.4f}",
+            f"{held_loss:.4f}",
+            share_of(right, learned_from),
+            share_of(held, story.held_back),
+        )
+        for (epoch, loss), (_, held_loss), (_, right), (_, held) in zip(*(line.points for line in lines), strict=True)
     ]
-    learned = [(f"{photos:,}", f"{accuracy:.2%}") for photos, accuracy in story.curve]
+    learned = [(f"{photos:,}", share_of(accuracy, story.judged_by_folds)) for photos, accuracy in story.curve]
     heads = ("train.epoch", "train.training_loss", "train.validation_loss", "train.training_accuracy",
              "train.validation_accuracy")  # fmt: skip
     table = number_table(say("train.numbers"), [say(name) for name in heads], rows)
@@ -256,7 +265,7 @@ def look(run: Run, story: Story) -> str:
         "looks": [
             {
                 "epoch": look.epoch + 1,
-                "accuracy": f"{look.accuracy:.1%}",
+                "accuracy": _right(look),
                 "answers": [[sample["predicted"], round(100 * sample["confidence"])] for sample in look.samples],
                 "confusion": look.confusion if len(story.classes) <= MATRIX_CLASSES else [],
             }
@@ -280,8 +289,12 @@ def _replaying(past: list[Look]) -> str:
         f"{say('train.replay')}</button>"
         f'<input type="range" min="1" max="{len(past)}" value="{len(past)}" aria-label="{say("train.epoch")}">'
         f'<output>{say("train.epoch")} <b class="at">{past[-1].epoch + 1}</b> · <span class="accuracy">'
-        f"{past[-1].accuracy:.1%}</span></output></div>"
+        f"{_right(past[-1])}</span></output></div>"
     )
+
+
+def _right(look: Look) -> str:
+    return share_of(look.accuracy, sum(map(sum, look.confusion)))
 
 
 def _thinned(past: list[Look]) -> list[Look]:

@@ -37,10 +37,16 @@ element.addEventListener("input", (event) => {
   const curve = JSON.parse(card.dataset.curve);
   const [answered, right] = curve.counts[event.target.value];
   const percent = (share, digits) => `${(100 * share).toFixed(digits)}%`;
+  const shareOf = (part, count) => { // as words.py says it
+    if (count < 100) return curve.of.replace("{part}", part).replace("{count}", count);
+    const digits = count < 1000 ? 0 : 1, finest = 10 ** -digits, share = (100 * part) / count;
+    const kept = part === 0 || part === count ? share : Math.min(Math.max(share, finest), 100 - finest);
+    return `${kept.toFixed(digits)}%`;
+  };
   const told = {
     sure: percent(curve.levels[event.target.value], event.target.value < 100 ? 0 : 1),
-    answered: percent(answered / curve.total, 1),
-    right: answered ? percent(right / answered, 1) : "–",
+    answered: shareOf(answered, curve.total),
+    right: answered ? shareOf(right, answered) : "–",
   };
   for (const [name, text] of Object.entries(told)) card.querySelector(`[data-told="${name}"]`).textContent = text;
   const spoken = event.target.dataset.spoken.replace(/\{(\w+)\}/g, (_, name) => told[name]);

@@ -31,6 +31,7 @@ from flowers.reason import Reason, overlay
 from flowers.studio import common
 from flowers.studio.charts import folded, plain_table, scrolling
 from flowers.studio.language import say, sentence
+from flowers.studio.words import COUNTED_OUT, share_of
 
 SIDE = 320  # pixels at most of a photo among others
 MANY = 8  # classes: from here on the matrix takes the page's whole width
@@ -61,18 +62,21 @@ def _headline(result: Evaluation) -> str:
     stats = {
         "photos": f"{count:,}",
         "mistakes": f"{wrong:,}",
-        "f1": f"{np.mean(present):.1%}",
-        "calibration": f"{result.calibration_error:.1%}",
+        "f1": f"{np.mean(present):.2f}",
+        "calibration": share_of(result.calibration_error, None),
     }
+    if count < COUNTED_OUT:  # so few tell nothing of it
+        del stats["calibration"]
     items = "".join(
         f'<div><dt>{say(f"evaluate.stats.{name}")}</dt><dd class="value">{value}</dd></div>'
         for name, value in stats.items()
     )
     happy = "" if wrong else f"<p>{say('evaluate.no_mistakes')}</p>"
-    low, high = result.interval
+    low, high = (f"{100 * end:.0f}" for end in result.interval)
+    said = say("evaluate.accuracy_of_few" if count < COUNTED_OUT else "evaluate.accuracy", low=low, high=high)
     return (
-        f'<section class="card headline" aria-live="polite"><div><h2>{result.accuracy:.1%}</h2>'
-        f'<p class="sub">{say("evaluate.accuracy", low=f"{low:.1%}", high=f"{high:.1%}")}</p></div>'
+        f'<section class="card headline" aria-live="polite"><div><h2>{share_of(result.accuracy, count)}</h2>'
+        f'<p class="sub">{said}</p></div>'
         f'<dl class="stats">{items}</dl>{happy}<p class="facts">{_facts(result)}</p></section>'
     )
 
@@ -106,9 +110,9 @@ def _table(result: Evaluation) -> str:
     answered = result.confusion.sum(0)
     rows = []
     for row, called in zip(result.per_class, answered, strict=True):
-        precision = f"{row.precision:.1%}" if called else "–"
-        recall = f"{row.recall:.1%}" if row.photos else "–"
-        f1 = f"{row.f1:.1%}" if called or row.photos else "–"
+        precision = share_of(row.precision, int(called)) if called else "–"
+        recall = share_of(row.recall, row.photos) if row.photos else "–"
+        f1 = f"{row.f1:.2f}" if called or row.photos else "–"
         rows.append((common.escape(row.name), f"{row.photos:,}", precision, recall, f1))
     heads = [say(f"evaluate.table.{name}") for name in ("class", "photos", "precision", "recall", "f1")]
     return (
@@ -162,18 +166,24 @@ def rejection_html(result: Evaluation) -> str:
 
     across, up, _ = rejection_scale(curve)
     every = float(curve.accuracy[-1])
-    data = {"total": total, "levels": LEVELS, "counts": [counts(level) for level in LEVELS], "scale": [across, up]}
+    data = {
+        "total": total,
+        "levels": LEVELS,
+        "counts": [counts(level) for level in LEVELS],
+        "scale": [across, up],
+        "of": say("page.of", part="{part}", count="{count}"),
+    }
     spoken = say("evaluate.reject.spoken", sure="{sure}", answered="{answered}", right="{right}")
     heads = [say(f"evaluate.reject.{name}") for name in TOLD_OF]
     rows = [
-        (f"{level:.0%}", f"{answered / total:.1%}", f"{right / answered:.1%}" if answered else "–")
+        (f"{level:.0%}", share_of(answered / total, total), share_of(right / answered, answered) if answered else "–")
         for level in TOLD
         for answered, right in (counts(level),)
     ]
     stats = "".join(
         f'<div><dt>{head}</dt><dd class="value" data-told="{name}">{value}</dd></div>'
         for name, head, value in zip(
-            ("sure", "answered", "right"), heads, ("0%", "100.0%", f"{every:.1%}"), strict=True
+            ("sure", "answered", "right"), heads, ("0%", share_of(1, total), share_of(every, total)), strict=True
         )
     )
     return (
@@ -193,11 +203,17 @@ def reliability_html(result: Evaluation) -> str:
     svg = figure_svg(reliability_figure(bins), reliability_summary(bins, error), sentence)
     heads = [say(f"evaluate.reliable.{name}") for name in ("bin", "photos", "sure", "right")]
     rows = [
-        (f"{row.low:.0%} – {row.high:.0%}", f"{row.photos:,}", f"{row.confidence:.1%}", f"{row.accuracy:.1%}")
+        (
+            f"{row.low:.0%} – {row.high:.0%}",
+            f"{row.photos:,}",
+            share_of(row.confidence, None),
+            share_of(row.accuracy, row.photos),
+        )
         for row in bins
         if row.photos
     ]
-    said = say("evaluate.reliable.said", sure=f"{result.mean_confidence:.1%}", right=f"{result.accuracy:.1%}")
+    right = share_of(result.accuracy, len(result.outcomes))
+    said = say("evaluate.reliable.said", sure=share_of(result.mean_confidence, None), right=right)
     return (
         f'<section class="card reliability"><h3>{say("evaluate.reliable.title")}</h3>{svg}<div><p>{said}</p>'
         f'<p class="hint">{say("evaluate.reliable.hint")}</p>{_as_table(heads, rows)}</div></section>'
@@ -213,7 +229,7 @@ def comparison_html(comparison: Comparison) -> str:
     whole = (_with_interval(first), _with_interval(second), _points(comparison.gain))
     rows = [(f"<b>{say('evaluate.compare.all')}</b>", f"{total:,}", *whole)]
     for name, photos, one, other in comparison.per_class:
-        shares = (f"{one / photos:.1%}", f"{other / photos:.1%}", _points((other - one) / photos))
+        shares = (share_of(one / photos, photos), share_of(other / photos, photos), _points((other - one) / photos))
         rows.append((common.escape(name), f"{photos:,}", *shares))
     buttons = "".join(
         _button(say(f"evaluate.compare.{kind}", count=len(photos), first=names[0], second=names[1]), {"kind": kind})
@@ -270,7 +286,7 @@ def _unfair(comparison: Comparison) -> str:
 
 def _with_interval(result: Evaluation) -> str:
     low, high = result.interval
-    return f"<b>{result.accuracy:.1%}</b> <small>({low:.1%} – {high:.1%})</small>"
+    return f"<b>{share_of(result.accuracy, len(result.outcomes))}</b> <small>({low:.0%} – {high:.0%})</small>"
 
 
 # Photos

@@ -10,6 +10,7 @@ from flowers.studio import common
 from flowers.studio.charts import Line, folded, line_chart, number_table, round_up
 from flowers.studio.common import escape
 from flowers.studio.language import say, sentence
+from flowers.studio.words import share_of
 from flowers.training.run import Run, Status
 from flowers.training.story import read_story, tell
 
@@ -22,7 +23,7 @@ COLUMNS = {
 }  # fmt: skip
 NEWEST = ""  # no column: as they come
 # What the table tells of a damaged run, besides its name and what is wrong.
-UNKNOWN = dict.fromkeys(("preset", "network", "photos", "epochs", "accuracy", "loss", "minutes"))
+UNKNOWN = dict.fromkeys(("preset", "network", "photos", "epochs", "accuracy", "judged", "loss", "minutes"))
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Row:
     photos: int | None
     epochs: int | None  # done
     accuracy: float | None  # 0..1, the best
+    judged: int | None  # photos that it is of
     loss: float | None  # the lowest, on the photos held back
     minutes: float | None
     note: str
@@ -99,7 +101,7 @@ def _line(row: Row, letter: str | None) -> str:
         escape(row.network or "–"),
         "–" if row.photos is None else f"{row.photos:,}",
         "–" if row.epochs is None else f"{row.epochs}",
-        "–" if row.accuracy is None else f"{row.accuracy:.2%}",
+        "–" if row.accuracy is None else share_of(row.accuracy, row.judged),
         "–" if row.loss is None else f"{row.loss:.3f}",
         "–" if row.minutes is None else f"{row.minutes:.1f}",
         escape(row.note),
@@ -135,17 +137,17 @@ def _overlay(letters: dict[str, str]) -> str:
         + line_chart(say("train.overlaid_loss"), losses, (0, epochs), (0, round_up(highest)))
         + line_chart(say("train.overlaid_accuracy"), accuracies, (0, epochs), (0, 1), percent=True)
         + "</div>"
-        + folded(say("train.overlaid_numbers"), _numbers(losses, accuracies))
+        + folded(say("train.overlaid_numbers"), _numbers(losses, accuracies, [story.held_back for story in stories.values()]))
     )
 
 
-def _numbers(losses: Sequence[Line], accuracies: Sequence[Line]) -> str:
-    """The overlaid curves as a table: a row an epoch, of each run its loss and its accuracy."""
-    columns = [
-        (f"{line.name}: {what}", {x: f"{y:{form}}" for x, y in line.points})
-        for pair in zip(losses, accuracies, strict=True)
-        for line, what, form in zip(pair, (say("train.loss"), say("train.accuracy")), (".4f", ".2%"), strict=True)
-    ]
+def _numbers(losses: Sequence[Line], accuracies: Sequence[Line], held_back: Sequence[int]) -> str:
+    """The overlaid curves as a table: a row an epoch, of each run its loss and its accuracy on so many photos."""
+    columns = []
+    for loss, accuracy, photos in zip(losses, accuracies, held_back, strict=True):
+        columns.append((f"{loss.name}: {say('train.loss')}", {x: f"{y:.4f}" for x, y in loss.points}))
+        shares = {x: share_of(y, photos) for x, y in accuracy.points}
+        columns.append((f"{accuracy.name}: {say('train.accuracy')}", shares))
     epochs = sorted({x for _, column in columns for x in column})
     rows = [(f"{x:g}", *(column.get(x, "–") for _, column in columns)) for x in epochs]
     return number_table(say("train.overlaid_numbers"), [say("train.epoch"), *(name for name, _ in columns)], rows)
@@ -189,6 +191,7 @@ def _facts(run: Run, _size: int) -> dict:
         "photos": story.photos or None,
         "epochs": story.epoch if story.epochs else None,
         "accuracy": story.best_val_accuracy,
+        "judged": story.judged or None,
         "loss": min(losses) if losses else None,
         "minutes": story.seconds / 60 if story.epochs else None,
     }

@@ -6,6 +6,7 @@ from flowers.studio.language import say
 
 CERTAIN, SURE, PROBABLE = 0.98, 0.9, 0.6  # calibrated confidence from which a sentence says so
 MENTIONED = 0.1  # share from which the second class is named beside a probable one
+COUNTED_OUT, FINE = 100, 1000  # photos: below, no share of them is a percentage; from here on, one has a decimal
 COUNTED = 12  # numbers up to here have a word of their own
 
 
@@ -35,6 +36,22 @@ def in_words(answer: Answer) -> str:
     if how == "none":
         return say("classify.words.none", count=number(len(answer.confidences)))
     return say(f"classify.words.{how}", name=called(name), other=called(other) if other else "")
+
+
+def share_of(share: float, count: int | None) -> str:
+    """A share of ``count`` photos, 0 to 1, as finely as so many can tell.
+
+    ``9 of 9``; from 100 photos on ``96%``; from 1,000 on ``95.6%``. Where ``count`` is None or 0 nobody knows of how
+    many: ``96%``. Only all of them are 100%, and only none are 0%.
+    """
+    if count and count < COUNTED_OUT:
+        return say("page.of", part=round(share * count), count=count)
+    decimals = 1 if count and count >= FINE else 0
+    finest = 10.0**-decimals
+    percent = round(100 * share, decimals)
+    if 0 < share < 1:
+        percent = min(max(percent, finest), 100 - finest)
+    return f"{percent:.{decimals}f}%"
 
 
 def called(name: str) -> str:

@@ -35,7 +35,7 @@ def log_lines(event: Event, epochs: int) -> str | None:
             best = "none yet" if event.best_val_accuracy is None else f"{event.best_val_accuracy:.4f}"
             if not event.stopped and event.epochs_done < epochs:
                 idle = event.epochs_done - 1 - event.best_epoch
-                ended = f"ended early, for the last {idle} epochs brought no better accuracy,"
+                ended = f"stopped early, with no improvement for {idle} epochs,"
             return f"Training {ended} in {duration(event.seconds)}\nBest val Acc: {best}"
     return None
 

@@ -60,6 +60,7 @@ class Story:
     curve: list[tuple[int, float]] = field(default_factory=list)  # (photos learned from, accuracy), of those folds
     judged_by_folds: int = 0  # photos
     judged: int = 0  # photos that the best accuracy is of
+    held_back: int = 0  # photos that every epoch but the first by folds is judged by
     past: list[Look] = field(default_factory=list)  # one for each epoch that was checked
 
     @property
@@ -87,7 +88,7 @@ class Story:
         if self.epoch >= self.epochs or self.best_epoch is None:
             return f"All {self.epochs} epochs are done"
         idle = self.epoch - 1 - self.best_epoch
-        return f"Ended after {self.epoch} of {self.epochs} epochs, for the last {idle} brought no better accuracy"
+        return f"Stopped early at epoch {self.epoch} of {self.epochs}: no improvement for {idle} epochs"
 
     def to_dict(self) -> dict[str, Any]:
         """The values by name, ready for JSON; of what was seen of the photos only the last epoch's."""
@@ -158,6 +159,7 @@ def tell(events: list[dict[str, Any]]) -> Story:
         curve=[(photos, accuracy) for photos, accuracy in folded["curve"]] if folded else [],
         judged_by_folds=folded["photos"] if folded else 0,
         judged=folded["photos"] if folded and not (best and best["epoch"]) else start["val_photos"],
+        held_back=start["val_photos"],
         past=_looks(epochs, samples),
     )
 

@@ -378,7 +378,7 @@ def test_a_correction_lands_in_my_photos_and_can_be_taken_back(same_page):
     page = same_page
     example(page, "daisy")
     said = correct(page, "rose")
-    expect(said).to_have_text("It is now in My photos, as rose. Train on them in Train.")
+    expect(said).to_have_text("Saved to My photos as rose. Train again to teach it.")
     offers_own_photos(page, 1)
     page.locator("#classify-correct").get_by_role("button", name="Undo").click()
     expect(said).to_contain_text("Taken back")
@@ -401,7 +401,7 @@ def test_a_correction_may_have_another_name_which_stays_text(same_page):
 def test_of_a_photo_that_is_there_already_every_name_says_so(same_page):
     page = same_page
     example(page, "daisy")
-    expect(correct(page, "sunflower")).to_contain_text("It is now in My photos")  # and stays there
+    expect(correct(page, "sunflower")).to_contain_text("Saved to My photos")  # and stays there
     words = answer(page).inner_text()
     example(page, "rose")
     expect(answer(page)).not_to_have_text(words)

@@ -241,7 +241,7 @@ def test_after_a_reload_the_results_are_there(measured):
 @pytest.mark.thorough  # tests/studio/test_evaluate.py follows one after a reload
 def test_an_evaluation_goes_on_while_its_page_is_loaded_again(measured, studio):
     results, start, stop = (measured.locator(f"#evaluate-{part}") for part in ("results", "start", "stop"))
-    choose(measured, "evaluate-against", "Nobody")
+    choose(measured, "evaluate-against", "None")
     measured.locator("#evaluate-split").get_by_label("Training").check()
     with garden_away(studio):
         start.click()

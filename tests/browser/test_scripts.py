@@ -311,14 +311,14 @@ def test_a_card_is_told_once_however_it_is_chosen_and_of_several_at_once_the_las
 def test_the_title_is_asked_for_while_nobody_sees_the_page(blank):
     page = blank('<div id="title">Epoch 1<span data-run="mine"></span></div>')
     page.clock.install()
-    play(page, "#title", "scripts/title.js", {}, {"hidden_title": "In line: 2 · flowers"})
+    play(page, "#title", "scripts/title.js", {}, {"hidden_title": "In the queue: 2 · flowers"})
     page.evaluate("document.querySelector('#title').brought()")
     assert page.title() == "Epoch 1"
     page.clock.run_for(5000)
     assert told(page) == []  # Gradio's clock ticks
     page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
     page.clock.run_for(2000)
-    expect(page).to_have_title("In line: 2 · flowers")
+    expect(page).to_have_title("In the queue: 2 · flowers")
     assert told(page) == [["hidden_title", ["mine"]]]
 
 

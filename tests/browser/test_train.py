@@ -279,11 +279,11 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(bare, script):
 def test_who_comes_second_stands_in_line_and_finds_the_place_again(page, watched, script):
     watched.begin()
     script(lambda: start_preset(page, "quick"))
-    expect(headline(page)).to_have_text("Second in line")
+    expect(headline(page)).to_have_text("Second in the queue")
     page.reload()
     show_train(page)
-    expect(headline(page)).to_have_text("Second in line")
-    expect(page).to_have_title("In line: 2 · flowers")
+    expect(headline(page)).to_have_text("Second in the queue")
+    expect(page).to_have_title("In the queue: 2 · flowers")
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ def line(bare, train_page, script):
 @pytest.mark.thorough
 def test_each_finds_the_own_run(line):
     first, _, second, _ = line
-    for page, said in ((first, "Epoch 1 of 25"), (second, "Second in line")):
+    for page, said in ((first, "Epoch 1 of 25"), (second, "Second in the queue")):
         page.reload()
         show_train(page)
         expect(headline(page)).to_have_text(said)
@@ -308,7 +308,7 @@ def test_each_finds_the_own_run(line):
 @pytest.mark.thorough  # that it moves on is proved without pages, in test_api.py
 def test_the_line_moves_on_though_a_page_is_closed(line, studio):
     first, at_work, second, waiting = line
-    expect(headline(second)).to_have_text("Second in line")
+    expect(headline(second)).to_have_text("Second in the queue")
     second.goto("about:blank")
     first.locator("#train-stop").click()
     wait_for(at_work.run.stop_requested)
@@ -327,10 +327,10 @@ def test_the_line_moves_on_though_a_page_is_closed(line, studio):
 @pytest.mark.thorough  # test_scripts.py asks for the title
 def test_the_title_follows_the_run_while_nobody_sees_the_page(page, watched):
     watched.run.set_status("queued", place=3)
-    expect(page).to_have_title("In line: 3 · flowers")
+    expect(page).to_have_title("In the queue: 3 · flowers")
     page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
     watched.run.set_status("queued", place=2)  # Gradio's clock stands still
-    expect(page).to_have_title("In line: 2 · flowers")
+    expect(page).to_have_title("In the queue: 2 · flowers")
     watched.run.set_status("stopped")
     expect(page).to_have_title("flowers")
     page.evaluate("delete document.visibilityState")
@@ -425,7 +425,7 @@ def test_runs_are_sorted_by_mouse_and_by_keyboard(compared):
     sort = compared.locator("#train-runs button[data-sort=accuracy]")
     sort.click()
     expect(compared.locator("#train-runs th[aria-sort=descending]")).to_contain_text("Best accuracy")
-    expect(rows(compared)).to_contain_text(["90.00%", "45.00%"])
+    expect(rows(compared)).to_contain_text(["54 of 60", "27 of 60"])
     expect(rows(compared)).to_contain_text(["a-good-run", "b-bad-run"])
     sort.press("Enter")
     expect(compared.locator("#train-runs th[aria-sort=ascending]")).to_contain_text("Best accuracy")
@@ -441,7 +441,7 @@ def test_curves_are_laid_over_each_other_and_their_numbers_told(compared):
     expect(compared.locator("#train-runs g.curve.run-b .line").first).to_have_attribute("d", re.compile("M.*L"))
     compared.locator("#train-runs summary").click()
     numbers = compared.locator("#train-runs details tbody tr").first.locator("td")
-    expect(numbers).to_have_text(["1.0500", "15.00%", "0.9750", "22.50%"])
+    expect(numbers).to_have_text(["1.0500", "9 of 60", "0.9750", "14 of 60"])
     rows(compared).filter(has_text="a-good-run").get_by_role("checkbox").uncheck()
     expect(legend).not_to_contain_text("a-good-run")
     expect(legend).to_contain_text("b-bad-run")

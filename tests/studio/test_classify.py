@@ -115,14 +115,14 @@ def test_a_program_that_sends_what_is_no_photo_gets_one_sentence(name, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("known", "heading"), [(True, "This is a rose, quite sure"), (False, "Probably none of these two")]
+    ("known", "heading"), [(True, "I’m quite sure this is a rose"), (False, "Probably none of these two")]
 )
 def test_what_is_none_of_the_classes_is_called_so_and_still_compared(known, heading):
     answer = Answer("rose", 0.9, {"rose": 0.9, "<b>": 0.1}, 0.02, known, 0.01)
     card = answer_card(answer, facts(answer, Checkpoint("resnet18", ("rose", "<b>"), Preprocessing().to_dict())))
     assert re.search(r"<h2>(.*)</h2>", card)[1] == heading
     assert ("90.0% confident" in card) is known
-    assert ("it looks most like a rose." in card) is not known
+    assert ("The closest is a rose." in card) is not known
     assert card.count('class="share"') == 2
     assert "<b>" not in re.sub(r"by <b>[^<]*</b>", "", card)
 

@@ -20,6 +20,7 @@ from flowers.studio.evaluate import KEPT, build, measure
 from flowers.studio.kept import Kept
 from flowers.studio.language import texts
 from flowers.studio.results import curves_html
+from flowers.studio.words import share_of
 from flowers.training.run import Run
 from tests.evaluation.wild import CLASSES, save_wild_checkpoint
 from tests.studio.visiting import visit
@@ -159,7 +160,7 @@ def test_the_button_shows_results_and_mistakes_and_offers_the_report(run, photos
     wrong = sorted(
         (i for i, item in enumerate(result.outcomes) if item.wrong), key=lambda i: -result.outcomes[i].confidence
     )
-    assert "wild-run" in found and f"{result.accuracy:.1%}" in found
+    assert "wild-run" in found and share_of(result.accuracy, len(result.outcomes)) in found
     assert opened(shown) == wrong[: evaluate.PAGE]
     assert "Show where it looked" in shown and "Back to its worst mistakes" not in shown
     assert "Answer only when at least so sure" in curves
@@ -297,7 +298,7 @@ def test_two_checkpoints_are_compared_on_the_first_ones_photos(run, other_run, p
     both = kept.comparison
     assert [item.photo for item in both.second.outcomes] == [item.photo for item in kept.result.outcomes]
     assert "wild-run" in found and "other-run" in found
-    assert f"{both.first.accuracy:.1%}" in found and f"{both.second.accuracy:.1%}" in found
+    assert all(share_of(one.accuracy, len(one.outcomes)) in found for one in (both.first, both.second))
     sides = {"first": both.only_first, "second": both.only_second, "neither": both.neither}
     assert both.only_first and both.only_second
     for kind, places in sides.items():
@@ -430,7 +431,7 @@ def test_results_stand_where_the_report_cannot_be_made(run, photos, monkeypatch)
     monkeypatch.setattr(evaluate, "report_page", replaced)
     monkeypatch.setattr(gr, "Warning", lambda *_, **__: None)
     found, _, _, report, _ = press(run, reported=True)
-    assert "accuracy" in found
+    assert "<h2>14 of 40</h2>" in found
     assert (report["value"], report["visible"]) == (None, False)
 
 

@@ -18,6 +18,7 @@ from flowers.evaluation.evaluate import Evaluation, Outcome
 from flowers.studio import results
 from flowers.studio.language import texts
 from flowers.studio.results import curves_html, matrix_html, rejection_html, reliability_html, results_html, verdict
+from flowers.studio.words import share_of
 
 BROKEN = Unreadable("rose/broken.jpg", "rose/broken.jpg is damaged.")
 EVIL = "<img src=x onerror=alert(1)>"
@@ -47,21 +48,21 @@ def tables(page: str) -> list[ElementTree.Element]:
 
 def test_the_results_hold_the_numbers_as_a_table_with_headers():
     html = results_html(made_up())
-    assert "66.7%" in html
-    assert "95% interval 20.8% to 93.9%" in html  # Wilson's, of 2 in 3
+    assert "<h2>2 of 3</h2>" in html
+    assert "of 100 others like them, 21 to 94 may be right" in html  # Wilson's, of 2 in 3
     table = tables(html)[0]
     assert [head.text for head in table.iter("th")] == [
         "Class", "Photos", "Precision", "Recall", "F1", "rose", "tulip"
     ]  # fmt: skip
     assert {head.get("scope") for head in table.iter("th")} == {"col", "row"}
     cells = [cell.text for cell in table.iter("td")]
-    assert cells == ["2", "100.0%", "50.0%", "66.7%", "1", "50.0%", "100.0%", "66.7%"]
+    assert cells == ["2", "1 of 1", "1 of 2", "0.67", "1", "1 of 2", "1 of 1", "0.67"]
 
 
 def test_what_was_not_measured_is_a_dash_and_not_a_nought():
     table = tables(results_html(made_up(("rose", "tulip", "orchid"), [(0, 0), (0, 1)])))[0]
     cells = [cell.text for cell in table.iter("td")]
-    assert cells == ["2", "100.0%", "50.0%", "66.7%", "0", "0.0%", "–", "0.0%", "0", "–", "–", "–"]
+    assert cells == ["2", "1 of 1", "1 of 2", "0.67", "0", "0 of 1", "–", "0.00", "0", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -135,11 +136,17 @@ def test_the_larger_a_cells_share_of_its_row_the_deeper_it_is():
 
 def test_the_reliability_diagram_is_shown_and_told_with_its_table():
     html = reliability_html(made_up())
-    assert "On average it is 75.0% sure, and 66.7% of its answers are right." in html
+    assert "On average it is 75% sure. Right: 2 of 3." in html
     assert "the expected calibration error is 8.3%." in html
     (table,) = tables(html)
-    assert [cell.text for cell in table.iter("td")] == ["3", "75.0%", "66.7%"]
-    assert '<dt>calibration error</dt><dd class="value">8.3%</dd>' in results_html(made_up())
+    assert [cell.text for cell in table.iter("td")] == ["3", "75%", "2 of 3"]
+
+
+def test_the_calibration_error_is_told_of_photos_enough():
+    few, many = (results_html(made_up(answers=((0, 0), (0, 1), (1, 1)) * times)) for times in (1, 40))
+    assert "calibration error" not in few
+    assert '<dt>calibration error</dt><dd class="value">8%</dd>' in many
+    assert "<h2>67%</h2>" in many
 
 
 def test_the_slider_has_for_every_level_the_answers_given_and_the_right_ones():
@@ -159,13 +166,13 @@ def test_the_slider_has_for_every_level_the_answers_given_and_the_right_ones():
     assert f'max="{len(data["levels"]) - 1}"' in html
     (table,) = tables(html)
     rows = [[cell.text for cell in row] for row in table.find("tbody")]
-    assert rows[0] == ["0%", "100.0%", f"{right.mean():.1%}"]
+    assert rows[0] == ["0%", "100%", share_of(right.mean(), 200)]
     assert [row[0] for row in rows] == ["0%", "50%", "70%", "80%", "90%", "95%", "99%"]
 
 
 def test_where_nothing_is_sure_enough_there_is_a_dash():
     (table,) = tables(rejection_html(made_up()))
-    assert [cell.text for cell in table.find("tbody")[-1]] == ["99%", "0.0%", "–"]
+    assert [cell.text for cell in table.find("tbody")[-1]] == ["99%", "0 of 3", "–"]
 
 
 # Two checkpoints
@@ -191,8 +198,8 @@ def test_the_comparison_has_both_accuracies_and_every_class():
     page = results.comparison_html(differing(1, 2, 1))
     (table,) = tables(page)
     rows = [["".join(cell.itertext()) for cell in row] for row in table.find("tbody")]
-    assert rows[0] == ["All", "4", "50.0% (15.0% – 85.0%)", "75.0% (30.1% – 95.4%)", "+25.0"]
-    assert rows[1] == ["rose", "4", "50.0%", "75.0%", "+25.0"]
+    assert rows[0] == ["All", "4", "2 of 4 (15% – 85%)", "3 of 4 (30% – 95%)", "+25.0"]
+    assert rows[1] == ["rose", "4", "2 of 4", "3 of 4", "+25.0"]
     looks = [json.loads(unescape(one))["kind"] for one in re.findall(r'data-look="([^"]*)"', page)]
     assert looks == ["first", "second"]
 

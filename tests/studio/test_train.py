@@ -150,9 +150,9 @@ def test_a_visitor_is_shown_the_own_run_in_line_and_others_the_one_at_work():
         assert "<b>at work</b>" in tick()["card"]
         with visit("other"):
             change = tick()
-        assert "Second in line" in change["card"]
-        assert change["stop"]["value"] == "Leave the line"
-        assert "In line: 2" in change["page_title"]
+        assert "Second in the queue" in change["card"]
+        assert change["stop"]["value"] == "Leave the queue"
+        assert "In the queue: 2" in change["page_title"]
 
 
 def test_without_a_run_there_is_nothing_to_stop_or_resume():
@@ -307,10 +307,10 @@ def test_after_the_last_epoch_a_run_says_what_it_still_does_and_what_came_of_it(
     assert "All 3 epochs are done, in 0m 0s. Too few photos to calibrate." in card
 
 
-@pytest.mark.parametrize(("place", "words"), [(2, "Second in line"), (4, "Fourth in line"), (11, "Number 11 in line")])
+@pytest.mark.parametrize(("place", "words"), [(2, "Second"), (4, "Fourth"), (11, "Number 11")])
 def test_the_place_in_line_is_told(place, words):
     card = progress.status_card(make_run("new"), Status("queued", place=place), Story())
-    assert f"<h2>{words}</h2>" in card
+    assert f"<h2>{words} in the queue</h2>" in card
     assert "starts by itself" in card
 
 
@@ -358,7 +358,7 @@ def test_the_numbers_of_overlaid_curves_stand_in_a_table():
     rows = [re.findall(r"<t[hd][^>]*>([^<]*)", row) for row in table.split("<tr>")[1:]]
     assert rows[0][1:] == ["A long: Loss", "A long: Accuracy", "B short: Loss", "B short: Accuracy"]
     assert [row[0] for row in rows[1:]] == ["1", "2", "3"]
-    assert rows[1][2] != rows[3][2] == rows[1][4] == "50.00%"
+    assert rows[1][2] != rows[3][2] == rows[1][4] == "30 of 60"
     assert rows[3][3:5] == ["–", "–"]
 
 
@@ -368,7 +368,7 @@ def test_the_finder_waits_until_no_run_is_trained(monkeypatch):
     monkeypatch.setattr(queue, "is_taken", lambda: next(work))
     monkeypatch.setattr(train, "_search", lambda *_: iter([]))
     said = [step[0] for step in train._press_find("fast", "garden", *Recipe().to_dict().values())]
-    assert ["In line" in text for text in said] == [True, True, False]
+    assert ["In the queue" in text for text in said] == [True, True, False]
 
 
 # The photos, and what it takes for what
@@ -449,11 +449,11 @@ def test_every_epoch_has_a_row_of_numbers_those_before_it_was_prolonged_as_well(
     run = finished_run(runs_dir() / "run", epochs=3, accuracy=0.9)
     page = progress.numbers(run, read_story(run))
     assert len(re.findall("<tr>", page)) == 4
-    assert "<td>90.00%</td>" in page
+    assert "<td>54 of 60</td>" in page
     longer = finished_run(runs_dir() / "longer", epochs=2, continues="run")
     page = progress.numbers(longer, read_story(longer))
     assert re.findall(r"<tr><t[hd][^>]*>(\d+)<", page) == ["1", "2", "3", "4", "5"]
-    assert "<td>90.00%</td>" in page
+    assert "<td>54 of 60</td>" in page
 
 
 # Runs beside each other
@@ -477,7 +477,7 @@ def test_the_table_sorts_by_every_column_both_ways_and_puts_what_is_not_known_la
         assert all(sorted(names) == ["bad", "good", "none"] for names in both)
     page = runs.table(common.visible_runs(), "accuracy", [])
     assert page.count("aria-sort") == 1
-    assert "90.00%" in page
+    assert "54 of 60" in page
 
 
 def test_curves_of_ticked_runs_lie_over_each_other_each_with_its_letter():
@@ -499,7 +499,7 @@ def test_a_card_tells_only_what_was_measured(monkeypatch):
     page = presets.cards("fast", "flowers5")
     cards = dict(zip(PRESETS, page.split("<label>")[1:], strict=True))
     assert "about 2 minutes on this machine" in cards["fast"]  # 2,848 photos
-    assert "95.3% right" in cards["fast"]
+    assert "95% right" in cards["fast"]
     assert "on this machine" not in cards["quick"]
     assert "right" not in cards["quick"]
     assert " checked" in cards["fast"] and " checked" not in cards["best"]
@@ -577,7 +577,7 @@ def test_a_damaged_run_is_a_row_that_says_so_and_costs_the_others_nothing():
     run = finished_run(runs_dir() / "hurt")
     (run.folder / "recipe.json").write_text("{")
     sentence = "The run hurt is damaged: its recipe.json cannot be read; start a new run."
-    assert sentence in tick()["table"] and "90.00%" in tick()["table"]
+    assert sentence in tick()["table"] and "54 of 60" in tick()["table"]
     assert {row.name: row.note for row in runs.rows(common.visible_runs(), "-photos")} == {
         "sound": "",
         "hurt": sentence,

@@ -29,9 +29,7 @@ def test_the_end_reads_as_in_the_report(stopped, word):
 
 def test_an_early_end_says_why():
     lines = log_lines(Finished(False, 9, 5, 0.92456, 1218.4), 25)
-    assert lines == (
-        "Training ended early, for the last 3 epochs brought no better accuracy, in 20m 18s\nBest val Acc: 0.9246"
-    )
+    assert lines == ("Training stopped early, with no improvement for 3 epochs, in 20m 18s\nBest val Acc: 0.9246")
 
 
 def test_without_an_epoch_there_is_no_best():

@@ -181,7 +181,7 @@ def test_how_a_run_ended_is_told():
     story = tell(as_lines([*events[: end + 1], Finished(False, 4, 1, 0.8, 24.0)]))
     assert story.finished
     assert (story.progress, story.seconds_left) == (1, 0)
-    assert story.ending == "Ended after 4 of 9 epochs, for the last 2 brought no better accuracy"
+    assert story.ending == "Stopped early at epoch 4 of 9: no improvement for 2 epochs"
 
 
 @given(st.integers(1, 3000), st.integers(1, 100))
