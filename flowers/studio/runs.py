@@ -131,13 +131,14 @@ def _overlay(letters: dict[str, str]) -> str:
         ]
 
     losses, accuracies = lines("loss"), lines("accuracy")
+    held_back = [story.held_back for story in stories.values()]
     highest = max((y for line in losses for _, y in line.points), default=0.0)
     return (
         '<div class="charts">'
         + line_chart(say("train.overlaid_loss"), losses, (0, epochs), (0, round_up(highest)))
         + line_chart(say("train.overlaid_accuracy"), accuracies, (0, epochs), (0, 1), percent=True)
         + "</div>"
-        + folded(say("train.overlaid_numbers"), _numbers(losses, accuracies, [story.held_back for story in stories.values()]))
+        + folded(say("train.overlaid_numbers"), _numbers(losses, accuracies, held_back))
     )
 
 
