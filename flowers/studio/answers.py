@@ -58,7 +58,7 @@ def answer_card(answer: Answer, facts: str, words: str = "", picture: str = "") 
 
 def facts(answer: Answer, checkpoint: Checkpoint) -> str:
     """Who answered, how fast, and how often it is right, as HTML."""
-    name = f"<b>{common.escape(checkpoint.name)}</b>"
+    name = f"<b>{common.escape(common.title_of(checkpoint.name))}</b>"
     said = say("classify.facts", time=_time(answer.seconds), checkpoint=name)
     if right := checkpoint.accuracy:
         said += f" · {say('classify.facts_right', share=share_of(right, checkpoint.judged))}"

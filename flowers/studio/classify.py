@@ -186,7 +186,7 @@ def show_answer(path: str | None, checkpoint: str | None, recalled: dict | None 
         gr.update(visible=True),
         gr.update(choices=names[:SHOWN], value=answer.label),
         gr.update(value=correction(_with_own(names)), visible=True),
-        gr.skip() if draw else remembered(answer, image, path, classifier.checkpoint.name),
+        gr.skip() if draw else remembered(answer, image, path, common.title_of(classifier.checkpoint.name)),
         None,
     )
 

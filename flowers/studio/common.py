@@ -1,10 +1,12 @@
 """What every tab needs: uploads as raw files, the choices of checkpoints and photo sets, errors as sentences."""
 
 import base64
+import collections
 import functools
 import html
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,23 @@ def checkpoint_choices(chosen: str | None = None) -> list[tuple[str, str]]:
     What is ``chosen`` is among them also where lists do not show it: it was opened by its link.
     """
     bundled = [(say("checkpoint.bundled", name=name), name) for name in bundled_checkpoints()]
-    runs = [(say("checkpoint.run", title=run.title), run.name) for run in _listed(chosen) if run.has_checkpoint()]
-    return [*bundled, *runs]
+    return [*bundled, *run_choices([run for run in _listed(chosen) if run.has_checkpoint()])]
+
+
+def run_choices(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """(what is shown, value) of runs: their titles, told apart where several are called alike."""
+    seen: collections.Counter[str] = collections.Counter()
+    choices = []
+    for run in runs:
+        seen[title := run.title] += 1
+        choices.append((title if seen[title] == 1 else f"{title} ({seen[title]})", run.name))
+    return choices
+
+
+def title_of(name: str) -> str:
+    """What people call a checkpoint, by one of the values of ``checkpoint_choices``."""
+    run = find_run(name)
+    return run.title if run else name
 
 
 def _listed(chosen: str | None) -> list[Run]:

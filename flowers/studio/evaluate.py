@@ -321,7 +321,7 @@ def _press_reasons(
         look = _checked(measured, event._data)
         classifier = common.load_classifier(measured.chosen)
         if classifier.checkpoint.created != measured.created:
-            raise CheckpointError(say("evaluate.replaced", name=measured.result.checkpoint))
+            raise CheckpointError(say("evaluate.replaced", name=common.title_of(measured.result.checkpoint)))
         if look["open"] is not None:
             return _one_photo(measured, look, classifier)
         return _photos(measured, look, focus=next(_focus), classifier=classifier, progress=progress)
@@ -396,7 +396,8 @@ def _selection(measured: Measured, look: dict[str, Any]) -> tuple[str, str, list
         return title, say(f"evaluate.photos.{kind}_hint"), sorted_by_confidence(there, falling=kind == "wrong")
     both = measured.comparison
     places = {"first": both.only_first, "second": both.only_second, "neither": both.neither}[look["kind"]]
-    checkpoints = {"first": common.escape(both.first.checkpoint), "second": common.escape(both.second.checkpoint)}
+    named = {"first": both.first.checkpoint, "second": both.second.checkpoint}
+    checkpoints = {place: common.escape(common.title_of(name)) for place, name in named.items()}
     return say(f"evaluate.photos.{look['kind']}_title", **checkpoints), say("evaluate.photos.both_hint"), list(places)
 
 

@@ -83,12 +83,17 @@ def _headline(result: Evaluation) -> str:
 
 def _facts(result: Evaluation) -> str:
     """What was measured, and how much it says about photos to come."""
-    names = {"name": common.escape(result.checkpoint), "source": common.escape(_source(result))}
+    names = {"name": _called(result), "source": common.escape(_source(result))}
     part = "folds" if result.by_folds else result.split
     said = [say(f"evaluate.measured.{part}", **names), _worth(result)]
     if count := len(result.unreadable):
         said.append(say("evaluate.unreadable_one") if count == 1 else say("evaluate.unreadable", count=count))
     return " ".join(said)
+
+
+def _called(result: Evaluation) -> str:
+    """What people call its checkpoint, as HTML."""
+    return common.escape(common.title_of(result.checkpoint))
 
 
 def _source(result: Evaluation) -> str:
@@ -223,7 +228,7 @@ def reliability_html(result: Evaluation) -> str:
 def comparison_html(comparison: Comparison) -> str:
     """Two checkpoints beside each other: their accuracies, class by class, and the photos only one gets right."""
     first, second = comparison.first, comparison.second
-    names = [common.escape(result.checkpoint) for result in (first, second)]
+    names = [_called(result) for result in (first, second)]
     total = len(first.outcomes)
     heads = [say("evaluate.table.class"), say("evaluate.table.photos"), *names, say("evaluate.compare.difference")]
     whole = (_with_interval(first), _with_interval(second), _points(comparison.gain))
@@ -254,8 +259,8 @@ def verdict(comparison: Comparison) -> str:
     """Whether one of the two is better, in a sentence, with the p-value that stands behind it."""
     one, other = len(comparison.only_first), len(comparison.only_second)
     names = {
-        "first": f"<b>{common.escape(comparison.first.checkpoint)}</b>",
-        "second": f"<b>{common.escape(comparison.second.checkpoint)}</b>",
+        "first": f"<b>{_called(comparison.first)}</b>",
+        "second": f"<b>{_called(comparison.second)}</b>",
     }
     if not one and not other:
         return say("evaluate.compare.same", **names)
@@ -280,7 +285,7 @@ def _unfair(comparison: Comparison) -> str:
     learnt, fresh = comparison.first, comparison.second
     if learnt.held_back:
         learnt, fresh = fresh, learnt
-    names = {"learnt": common.escape(learnt.checkpoint), "fresh": common.escape(fresh.checkpoint)}
+    names = {"learnt": _called(learnt), "fresh": _called(fresh)}
     return say("evaluate.compare.unfair" if learnt.same_set else "evaluate.compare.perhaps_unfair", **names)
 
 
@@ -326,7 +331,7 @@ def photos_html(
         figures = [_figure(result, place, look, one, second) for place, one in zip(shown, pictures, strict=True)]
     wide = " reasons" if reasons else ""
     if reasons:
-        hint = f"{hint} {say('evaluate.photos.mapped', name=common.escape(result.checkpoint))}"
+        hint = f"{hint} {say('evaluate.photos.mapped', name=_called(result))}"
     return (
         f'<section class="evaluation photos">{_photos_head(title, hint, look, bool(reasons), focus)}'
         f'<div class="grid{wide}">{"".join(figures)}</div>{_pages(look, first, len(shown), total)}</section>'
@@ -399,7 +404,7 @@ def photo_html(
         alt = say("evaluate.photos.map", answer=name)
         figures.append(f'<figure><img src="{picture}" alt="{alt}"><figcaption>{said}{hardly}</figcaption></figure>')
     title = say("evaluate.photos.one_wrong" if item.wrong else "evaluate.photos.one_right", **_names(result, item))
-    mapped = say("evaluate.photos.mapped", name=common.escape(result.checkpoint))
+    mapped = say("evaluate.photos.mapped", name=_called(result))
     exact = "" if reasons[0].exact else f" {say('evaluate.photos.estimate')}"
     back = _button(say("evaluate.photos.back_to"), {name: value for name, value in look.items() if name != "open"})
     return (
@@ -426,7 +431,7 @@ def _caption(result: Evaluation, place: int, second: Evaluation | None) -> str:
     item = result.outcomes[place]
     if second is None:
         return _answer(result, item, "wrong" if item.wrong else "right")
-    answers = [f"<br>{common.escape(one.checkpoint)}: {_named(one, one.outcomes[place])}" for one in (result, second)]
+    answers = [f"<br>{_called(one)}: {_named(one, one.outcomes[place])}" for one in (result, second)]
     return f"<b>{common.escape(result.classes[item.label])}</b>{''.join(answers)}"
 
 

@@ -425,7 +425,7 @@ def _run_choices(found: list[Run], also: Run | None = None) -> list[tuple[str, s
     listed = found[:LISTED_RUNS]
     if also and also not in listed:
         listed = [*listed, also]
-    return [(say("train.latest"), LATEST), *((run.title, run.name) for run in listed)]
+    return [(say("train.latest"), LATEST), *common.run_choices(listed)]
 
 
 # Events

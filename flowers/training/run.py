@@ -52,6 +52,9 @@ ENDED = "Its process was ended from outside, or the disk was full: resume it."
 QUEUED_SECONDS = 60  # a queued run of which nobody has said anything for so long will never begin by itself
 T = TypeVar("T")
 MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
+CALLED_BY, CALLED = 3, 24  # so many of its classes name a run that has no other name, each by so many characters
+BEGINNING = 256 * 1024  # bytes of its events, among which its start is: some thousand classes are told there
+_NAMED_BY_ITSELF = re.compile(r"(\d{4}-\d{2}-\d{2}-\d{6})-")  # see _new_folder
 
 
 @dataclass
@@ -231,8 +234,17 @@ class Run:
 
     @property
     def title(self) -> str:
-        """The name that somebody gave it, else the folder's."""
-        return self._about().title or self.name
+        """The name that somebody gave it; else, where the folder was named by ``create``, what it tells apart and when
+        it was begun, ``daisy, tulip · 07:30``; else the folder's."""
+        return self._about().title or self._called() or self.name
+
+    def _called(self) -> str:
+        named = _NAMED_BY_ITSELF.match(self.name)
+        return f"{_listed(self._classes()) or self.preset} · {_at(named[1])}" if named else ""
+
+    def _classes(self) -> list[str]:
+        """The classes that it tells apart, as far as its events know already."""
+        return next((event["classes"] for event in self._lines(BEGINNING) if event["kind"] == "started"), [])
 
     @property
     def note(self) -> str:
@@ -408,9 +420,11 @@ class Run:
         """What to tell whoever meets a file of the run that holds what it cannot."""
         return FlowersError(f"The run {self.name} is damaged: its {name} cannot be read; start a new run.")
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self, size: int = -1) -> Iterator[dict[str, Any]]:
+        """The events among so many bytes of the file; among all of them where ``size`` is negative."""
         try:
-            lines = (self.folder / "events.jsonl").read_bytes().splitlines()
+            with open(self.folder / "events.jsonl", "rb") as file:
+                lines = file.read(size).splitlines()
         except OSError:
             return
         yield from filter(None, map(read_event, lines))  # a line may be being written this instant
@@ -464,6 +478,26 @@ def _is_private(source: str | None) -> bool:
 def is_private_name(name: str) -> bool:
     """Whether a run of this name was made on a visitor's own photos; for where its files cannot be read."""
     return bool(re.search(r"-[0-9a-f]{12}(-\d+)?$", name))
+
+
+def _listed(classes: list[str]) -> str:
+    """``daisy, dandelion, rose +2``."""
+    shown = [name if len(name) <= CALLED else f"{name[: CALLED - 1]}…" for name in map(clean_name, classes[:CALLED_BY])]
+    more = len(classes) - len(shown)
+    return ", ".join(shown) + (f" +{more}" if more else "")
+
+
+def _at(moment: str) -> str:
+    """``07:30`` of today, ``01-31 07:30`` of another day of the year, for ``2026-01-31-073053``."""
+    begun, today = moment[:10], _today()
+    clock = f"{moment[11:13]}:{moment[13:15]}"
+    if begun == today:
+        return clock
+    return f"{begun[5:] if begun[:4] == today[:4] else begun} {clock}"
+
+
+def _today() -> str:
+    return time.strftime("%Y-%m-%d")
 
 
 def _new_folder(preset: str, private: bool) -> Path:

@@ -46,8 +46,8 @@ def page(lodged):
 
 
 def choose_checkpoint(page, name: str) -> None:
-    if page.locator("#share-checkpoint input").input_value() != f"{name} (bundled)":
-        choose(page, "share-checkpoint", f"{name} (bundled)")
+    if page.locator("#share-checkpoint input").input_value() != f"{name} (built-in)":
+        choose(page, "share-checkpoint", f"{name} (built-in)")
         expect(page.locator("#share-taken")).to_contain_text("The zip is for this program")  # as before any is taken
     expect(page.locator("#share-link-about code").first).to_contain_text(re.compile(f"checkpoint={name}$"))
 

@@ -192,7 +192,7 @@ def test_a_run_on_my_own_photos_is_in_nobody_elses_lists_but_opens_by_its_name()
         assert train.status("private")["run"] == "private"
         assert train.select("private")["value"] == "private"
         assert "<b>private</b>" in tick("private")["card"]
-        assert ("private (a run)", "private") in train.checkpoint_choice("private")["choices"]
+        assert ("private", "private") in train.checkpoint_choice("private")["choices"]
         kept = common.refresh_checkpoints("private")
         assert "private" in [value for _, value in kept["choices"]] and "value" not in kept
         assert common.refresh_checkpoints("deleted")["value"] == common.default_checkpoint()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -743,6 +744,28 @@ def test_a_run_has_a_name_and_a_note_of_its_own(tmp_path):
     for title, note in (("x" * 81, ""), ("", "x" * 1001)):
         with pytest.raises(UsageError, match="shorten it"):
             run.describe(title, note)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "title"),
+    [
+        ("2026-01-31-073053-fast-08ea61e4a3a2", ["daisy", "tulip"], "daisy, tulip · 07:30"),
+        ("2026-01-30-073053-fast", ["daisy", "tulip"], "daisy, tulip · 01-30 07:30"),
+        ("2025-12-31-235959-fast-2", ["daisy", "tulip"], "daisy, tulip · 2025-12-31 23:59"),
+        ("2026-01-31-073053-auto", ["a", "b", "c", "d", "e"], "a, b, c +2 · 07:30"),
+        ("2026-01-31-073053-auto", ["x" * 100, "<b>\u202e"], f"{'x' * 23}…, <b> · 07:30"),
+        ("2026-01-31-073053-auto", [], "auto · 07:30"),
+        ("my-roses", ["daisy", "tulip"], "my-roses"),
+    ],
+)
+def test_what_was_given_no_name_is_called_by_its_classes_and_time(tmp_path, monkeypatch, name, classes, title):
+    monkeypatch.setattr(module, "_today", lambda: "2026-01-31")
+    run = Run.create(tmp_path / name, Recipe(), None, "auto")
+    if classes:
+        run.append(replace(started(), classes=classes))
+    assert run.title == title
+    run.describe("Roses", "")
+    assert run.title == "Roses"
 
 
 @given(text(characters(exclude_categories=[]), max_size=40), text(characters(exclude_categories=[]), max_size=40))
