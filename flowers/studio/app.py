@@ -22,6 +22,7 @@ from flowers.studio import (
     faults,
     help,
     links,
+    live,
     pages,
     photos,
     share,
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ssr_mode=False,
             show_error=False,
             prevent_thread_lock=True,
-            app_kwargs={"routes": help.routes() + pages.routes(), "middleware": middleware},
+            app_kwargs={"routes": help.routes() + pages.routes() + live.routes(), "middleware": middleware},
         )
         threading.Thread(target=_warm_up, args=[opened], daemon=True).start()
         give_back_freed()

@@ -51,13 +51,6 @@ document.addEventListener("paste", (event) => {
   send(files);
 }, true);
 
-// Who goes to another tab no longer sees the camera, which then must not go on: Gradio lets go of it at another source.
-function rest() {
-  if (zone.querySelector("video")?.srcObject && !zone.checkVisibility()) zone.querySelector(".source-selection button").click();
-}
-new ResizeObserver(rest).observe(zone); // nothing that is not shown has a size
-zone.addEventListener("loadedmetadata", rest, true); // who was asked for the camera may have gone meanwhile
-
 // The last answers, in this browser alone: newest first, a photo once.
 const KEY = "flowers_recent";
 const list = element.querySelector("ul");

@@ -16,7 +16,7 @@ from PIL import Image
 from flowers.classifier import Answer, Classifier
 from flowers.data.decode import MAX_BYTES, decode_image, is_drawn_by_browsers
 from flowers.errors import DecodeError, FlowersError, UsageError
-from flowers.studio import common, examples
+from flowers.studio import common, examples, live
 from flowers.studio.answers import (
     SHOWN,
     Row,
@@ -94,8 +94,9 @@ def build() -> gr.Dropdown:
     with gr.Row(elem_id="classify", equal_height=False):
         many = gr.HTML("", js_on_load=CHOOSE, elem_id="classify-many", visible="hidden", padding=False)
         with gr.Column(elem_id="classify-see", min_width=0):
+            seen = live.build(common.default_checkpoint())
             photo = common.PhotoInput(
-                label=say("classify.photo"), sources=["upload", "webcam", "clipboard"], height=400,
+                label=say("classify.photo"), sources=["upload", "clipboard"], height=400,
                 elem_id="classify-photo", placeholder=say("classify.drop"),
                 format="png",  # a picture that we draw for the browser comes back as input: it must lose nothing
             )  # fmt: skip
@@ -105,6 +106,7 @@ def build() -> gr.Dropdown:
             sending = gr.HTML(line, elem_id="classify-line", elem_classes="in-line", padding=False)
             several = SeveralPhotos("several", file_count="multiple", visible="hidden", elem_id="classify-several")
         with gr.Column(elem_id="classify-read", min_width=0):
+            gr.HTML('<div id="classify-live-card"></div>', padding=False)
             answer = gr.HTML(common.note(say("classify.empty")), elem_id="classify-answer", padding=False)
             correct = gr.HTML("", js_on_load=CORRECT, elem_id="classify-correct", visible="hidden", padding=False)
         with gr.Accordion(say("classify.why.title"), open=False, visible="hidden", elem_id="classify-why") as why:
@@ -149,6 +151,8 @@ def build() -> gr.Dropdown:
     asked = [photo, checkpoint, label, opened]
     for event in (answering.then, opening.then, label.input):
         event(show_reason, asked, reason, trigger_mode="always_last", api_visibility="private", **REASONS)
+
+    checkpoint.change(None, checkpoint, seen, js="(name) => name", **QUIET)
 
     correct.submit(file_under, [photo, checkpoint], [correct, filed], **QUIET)
     correct.undo(take_back, [filed, checkpoint], [correct, filed], **QUIET)

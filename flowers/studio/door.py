@@ -25,7 +25,7 @@ from flowers.studio import faults
 from flowers.studio.language import TRANSLATED, chosen, translated
 from flowers.studio.limits import Limits, Shares, Who
 from flowers.studio.sessions import Sessions
-from flowers.studio.visitors import API, UPLOAD, Receive, Scope, Send, path_of, who
+from flowers.studio.visitors import API, LIVE, UPLOAD, Receive, Scope, Send, path_of, who
 
 TOLD = re.compile(rf"{API}(queue/join|call/|run/|cancel|reset|component_server)")  # what may be posted, besides uploads
 TOOLS = f"{API}mcp"  # which posts by itself what it is told: it holds no turn that it then would wait for
@@ -38,6 +38,7 @@ WITH_SESSION = re.compile(rf"{API}(?:heartbeat|call/(?:v2/)?[^/]+)/([^/]+)$")
 NAMING = {b"x-forwarded-host", b"x-gradio-server"}  # headers by which Gradio finds out what it is called
 MAX_TOLD = 8_000_000  # bytes: ten pictures of a camera, as text, are 1.5 MB
 HELD = (4 * MAX_TOLD, 32 * MAX_TOLD)  # bytes told by one visitor, and by all, that are in memory
+FRAMES = 12  # of a camera, that may wait from one address, each of another visitor
 UPLOADS_LAST = 3600  # seconds for which an upload counts
 MIN_FREE = 1_000_000_000  # bytes of the disk that uploads leave free, for runs and albums
 IDLE_SECONDS = 60.0  # in which something of a body has to come
@@ -119,6 +120,7 @@ class Door:
         self.sessions = sessions
         self.open = Shares(*limits.pair("open"))
         self.calls, self.uploads = Turns(Shares(*limits.pair("calls"))), Turns(Shares(*limits.pair("calls")))
+        self.frames = Turns(Shares(1, 1))  # one core's worth: who asks for single answers does not notice
         self.uploaded = Shares(*(10**6 * limit for limit in limits.pair("upload_mb")))
         self.held = Shares(*HELD)
         self.arriving = 0  # bytes
@@ -162,13 +164,19 @@ class Door:
         path, method = path_of(connection.scope), connection.scope["method"]
         told = method not in READ and (path.startswith(TOOLS) or (method == "POST" and TOLD.match(path)))
         uploads = method == "POST" and path == UPLOAD
-        if UNUSED.match(path) or not (method in READ or told or uploads):
+        frame = method == "POST" and path == LIVE
+        if UNUSED.match(path) or not (method in READ or told or uploads or frame):
             raise Refused(404, "There is nothing here.")
         if not self.open.take(asking):
             raise Refused(429, TOO_MANY)
         try:
             if uploads:
                 async with self.uploads.turn(asking), self._arrives(connection, asking, receive) as reading:
+                    yield reading
+            elif frame:
+                if self.frames.waiting(asking) or self.frames.waiting(asking.address) >= FRAMES:
+                    raise Refused(429, TOO_MANY)
+                async with self._told(connection, asking, receive) as reading, self.frames.turn(asking):
                     yield reading
             elif told:
                 async with self._told(connection, asking, receive) as reading:
@@ -264,6 +272,10 @@ class Turns:
             yield
         finally:
             self._give_back(asking)
+
+    def waiting(self, key: Who | str) -> int:
+        """How often somebody waits, or all who call from an address."""
+        return sum(key in (who, who.address) for who in self._waiting.values())
 
     def _give_back(self, asking: Who) -> None:
         self.shares.give_back(asking)

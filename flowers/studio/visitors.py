@@ -19,6 +19,7 @@ from flowers.studio.limits import Who
 COOKIE = "flowers_visitor"
 API = "/gradio_api/"  # where Gradio serves all but the page
 UPLOAD = f"{API}upload"
+LIVE = "/live"  # where a camera's frames are sent
 KEPT_SECONDS = 365 * 24 * 3600
 
 Scope = Mapping[str, Any]

@@ -137,57 +137,48 @@ def test_a_hostile_name_stays_text(same_page):
 def test_a_photo_of_something_else_is_probably_none_of_these(same_page):
     upload(same_page, as_file(Image.effect_noise((300, 300), 90).convert("RGB"), "noise.png"))
     expect(answer(same_page)).to_have_text("Probably none of these five")
-    expect(same_page.locator("#classify-answer .sub")).to_contain_text("looks most like a ")
+    expect(same_page.locator("#classify-answer .sub")).to_contain_text("The closest is ")
 
 
 # The camera
 
 
-def open_camera(page) -> None:
-    page.locator("#classify-photo").get_by_label("Capture from camera").click()
-    page.locator("#classify-photo").get_by_text("Click to Access Webcam").click()
-
-
-def see_oneself(page) -> None:
-    """Nobody takes a picture of themselves before they see it; on a busy machine the first frame takes its time."""
-    page.wait_for_function("document.querySelector('#classify-photo video')?.videoWidth > 0")
-
-
 @pytest.fixture
 def watched(same_page):
-    """That page, where the test sees which cameras are on; after it the zone is for files again."""
+    """That page, where the test sees which cameras are on."""
     same_page.evaluate("() => delete navigator.mediaDevices.getUserMedia")  # by which the test before has seen them
     same_page.evaluate(WATCH_CAMERAS)
     yield same_page
     open_tab(same_page, "Classify")
     take_away(same_page)
-    same_page.locator("#classify-photo .source-selection button").first.click()
 
 
-def test_the_camera_takes_a_photo_that_is_answered_and_goes_off(watched):
+def test_answers_follow_the_camera_and_a_frame_that_is_kept_becomes_the_photo(watched):
     page = watched
-    open_camera(page)
+    page.get_by_role("button", name="Use the camera").click()
     say_yes(page)
-    see_oneself(page)
-    page.locator("#classify-photo").get_by_label("capture photo").click()
+    live = page.locator("#classify-live-card")
+    expect(live.locator("h2")).to_be_visible()
+    expect(live.locator(".bars li")).to_have_count(5)
+    expect(page.locator("#classify-photo")).to_be_hidden()
+    page.get_by_label("Why?").check()
+    expect(page.get_by_alt_text("Where the model finds evidence")).to_be_visible()
+    page.get_by_role("button", name="Keep this one").click()
     expect(answer(page)).to_be_visible()
+    expect(page.locator("#classify-photo img")).to_be_visible()
+    expect(live).to_be_empty()
     page.wait_for_function(f"cameras.length === 1 && {CAMERAS_ON} === 0")
 
 
 @pytest.mark.thorough  # test_scripts.py has the camera without the studio
 def test_the_camera_is_not_left_on(watched):
     page = watched
-    open_camera(page)
+    page.get_by_role("button", name="Use the camera").click()
     say_yes(page)
-    see_oneself(page)
+    expect(page.locator("#classify-live-card h2")).to_be_visible()
     assert page.evaluate(CAMERAS_ON) == 1
     open_tab(page, "Share")
     page.wait_for_function(f"{CAMERAS_ON} === 0")
-    open_tab(page, "Classify")
-    open_camera(page)
-    open_tab(page, "Share")
-    say_yes(page)  # after having gone
-    page.wait_for_function(f"cameras.length === 2 && {CAMERAS_ON} === 0")
 
 
 # Where in the photo the evidence is

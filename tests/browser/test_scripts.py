@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from flowers.studio import classify, photos, theme, tour
+from flowers.studio import classify, live, photos, theme, tour
 from flowers.studio.language import say
 from tests.browser.axe import findings
 from tests.browser.conftest import CAMERAS_ON, PATIENCE, WATCH_CAMERAS, say_yes
@@ -83,8 +83,7 @@ TOAST = (
 # Classify: what is put where, and the last answers
 
 ZONE = """<div id="classify-see" style="height: 200px">
-    <div id="classify-photo"><input type="file" accept="image/*"><video></video>
-    <span class="source-selection"><button>upload</button></span></div>
+    <div id="classify-photo"><input type="file" accept="image/*"></div>
     <p id="classify-sending"></p><input data-testid="x-upload-button" type="file" multiple></div>"""
 COUNT, LIMIT = 3, 4  # answers that are kept, photos at once
 STRIP = re.sub(r"\$\{(\w+)\}", r"\1", classify.STRIP)  # Gradio fills it in
@@ -181,16 +180,6 @@ def test_what_another_has_left_in_the_browser_does_no_harm(strip, kept):
     assert strip.locator("li").count() == 1
 
 
-def test_the_camera_is_let_go_when_its_zone_is_left(strip):
-    strip.evaluate(
-        """async () => { document.querySelector("video").srcObject = new MediaStream();
-            document.querySelector(".source-selection button").onclick = () => told.push("off"); }"""
-    )
-    strip.evaluate("document.querySelector('#classify-see').hidden = true")
-    strip.wait_for_function("told.length")
-    assert told(strip) == ["off"]
-
-
 def test_the_border_lies_where_the_slider_is_also_after_another_picture_came(blank):
     page = blank('<div id="reason"><input type="range" value="50"></div>')
     page.evaluate("(given) => play(...given)", ["#reason", classify.SLIDE])
@@ -202,6 +191,134 @@ def test_the_border_lies_where_the_slider_is_also_after_another_picture_came(bla
     page.evaluate("document.querySelector('#reason').style.removeProperty('--seen')")
     page.evaluate("document.querySelector('#reason').brought()")
     assert page.evaluate(seen) == "0%"
+
+
+# Classify: the camera, live
+
+
+# The studio, which says how many frames there were; it answers with ``status_``.
+STUDIO_ASKED = """
+window.frames_ = [];
+window.status_ = 200;
+window.fetch = async (url, { body }) => {
+    const state = (await body.text()).split("\\n", 1)[0];
+    const [first, second] = new Uint8Array(await body.slice(state.length + 1).arrayBuffer());
+    frames_.push({ url, state, jpeg: first === 0xff && second === 0xd8 });
+    const card = `<section class="answer">${frames_.length}</section>`;
+    const told = { card, state: `s${frames_.length}` };
+    if (url.includes("why=1")) Object.assign(told, { heat: "data:,", box: [0.1, 0, 0.9, 1] });
+    return new Response(JSON.stringify(status_ === 200 ? told : { problem: "No." }), { status: status_ });
+};
+"""
+
+
+@pytest.fixture
+def seen(blank) -> Page:
+    """The live camera, and who answers its frames."""
+    view = f'<div id="live">{live.MARKUP}</div><div id="classify-live-card"></div>'
+    page = blank(f'<div id="classify">{ZONE}{view}</div>', theme.HEAD)
+    page.evaluate(f"() => {{{STUDIO_ASKED}}}")
+    play(page, "#live", "live.js", {"value": "flowers-lite0"})
+    page.evaluate(WATCH_CAMERAS)
+    page.evaluate(FIELDS)
+    return page
+
+
+def look(page: Page, button: str = "open") -> None:
+    page.locator(f"[data-live={button}]").click()
+
+
+def frames(page: Page, count: int) -> list[dict]:
+    """What the studio was asked, once there are so many frames."""
+    page.wait_for_function("(count) => frames_.length >= count", arg=count)
+    return page.evaluate("frames_")
+
+
+def test_one_frame_after_the_other_is_asked_about_and_brings_what_was_told_before(seen):
+    look(seen)
+    say_yes(seen)
+    asked = frames(seen, 3)
+    assert all("checkpoint=flowers-lite0" in one["url"] and one["jpeg"] for one in asked)
+    assert [one["state"] for one in asked[:3]] == ["", "s1", "s2"]
+    expect(seen.locator("#classify-live-card .answer")).not_to_be_empty()
+    seen.evaluate("document.querySelector('#live').brought('mine')")  # another checkpoint
+    asked = frames(seen, len(asked) + 3)
+    assert any("checkpoint=mine" in one["url"] and not one["state"] for one in asked[1:])
+
+
+def test_who_asks_why_sees_where_the_evidence_is(seen):
+    look(seen)
+    say_yes(seen)
+    frames(seen, 1)
+    expect(seen.locator("[data-live=heat]")).to_be_hidden()
+    seen.locator("[data-live=why]").check()
+    expect(seen.locator("[data-live=heat]")).to_have_attribute("src", "data:,")
+    assert any("why=1" in one["url"] for one in seen.evaluate("frames_"))
+    assert seen.locator("[data-live=heat]").evaluate("(image) => image.style.left") == "10%"
+
+
+def test_a_kept_frame_becomes_the_photo_and_the_camera_goes_off(seen):
+    look(seen)
+    say_yes(seen)
+    frames(seen, 1)
+    look(seen, "shoot")
+    seen.wait_for_function("told.length")
+    [[field, [[name, kind]]]] = told(seen)
+    assert (field, kind) == ("one", "image/jpeg")
+    assert re.fullmatch(r"camera [-0-9T]+\.jpg", name)
+    assert seen.evaluate(CAMERAS_ON) == 0
+    expect(seen.locator("#classify-live-card")).to_be_empty()
+
+
+def test_the_live_camera_is_not_left_on(seen):
+    seen.locator("[data-live=open]").dblclick()  # two streams, and the first would be lost
+    say_yes(seen)
+    seen.wait_for_function(f"{CAMERAS_ON} === 1")
+    look(seen, "close")
+    assert seen.evaluate(CAMERAS_ON) == 0
+    look(seen)
+    say_yes(seen)
+    seen.wait_for_function(f"{CAMERAS_ON} === 1")
+    seen.evaluate("document.querySelector('#live').hidden = true")  # another tab is opened
+    seen.wait_for_function(f"{CAMERAS_ON} === 0")
+    seen.evaluate("document.querySelector('#live').hidden = false")
+    look(seen)
+    seen.evaluate("document.querySelector('#live').hidden = true")
+    say_yes(seen)  # after having gone
+    seen.wait_for_function(f"cameras.length === 3 && {CAMERAS_ON} === 0")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [("NotFoundError", "none"), ("NotAllowedError", "refused"), ("NotReadableError", "busy")]
+)
+def test_a_camera_that_is_not_to_be_had_is_a_sentence(seen, error, said):
+    seen.evaluate(
+        "(name) => navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', name); }", error
+    )
+    look(seen)
+    expect(seen.locator("[data-live=said]")).to_have_text(say(f"live.{said}"))
+    expect(seen.locator("[data-live=view]")).to_be_hidden()
+
+
+def test_a_camera_that_is_unplugged_is_a_sentence(seen):
+    look(seen)
+    say_yes(seen)
+    frames(seen, 1)
+    seen.evaluate("cameras[0].dispatchEvent(new Event('ended'))")
+    expect(seen.locator("[data-live=said]")).to_have_text(say("live.unplugged"))
+    expect(seen.locator("[data-live=view]")).to_be_hidden()
+
+
+def test_a_studio_that_is_busy_is_asked_again_and_one_that_refuses_says_why(seen):
+    seen.evaluate("window.status_ = 429")
+    look(seen)
+    say_yes(seen)
+    frames(seen, 2)
+    expect(seen.locator("[data-live=said]")).to_be_empty()
+    seen.evaluate("window.status_ = 400")
+    expect(seen.locator("[data-live=said]")).to_have_text("No.")
+    seen.evaluate("window.status_ = 200")
+    expect(seen.locator("[data-live=said]")).to_be_empty()
 
 
 # Photos: the camera's bursts, the boxes, what is dropped

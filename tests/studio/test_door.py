@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flowers.studio import door
 from flowers.studio.door import Hosts, Turns
 from flowers.studio.limits import Limits, Shares, Who
+from flowers.studio.visitors import LIVE
 from tests.studio.serving import served
 from tests.waiting import wait_until
 
@@ -265,6 +266,46 @@ def test_whoever_asks_too_much_at_once_waits_and_the_others_do_not():
     assert first == ["g0", "h"]
     assert served_ == ["g0", "h", "g2"]
     assert left == {}
+
+
+def test_of_a_visitors_frames_one_waits_and_visitors_take_turns():
+    """Who sends sixty a second gets no more answers than another."""
+
+    async def look() -> tuple[list[str], list[int]]:
+        answered, go_on = [], asyncio.Semaphore(0)
+
+        async def slow(scope, receive, send) -> None:
+            await go_on.acquire()
+            answered.append(dict(scope["headers"])[b"x-frame"].decode())
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        guarded = door.Door(slow, Hosts(["studio"]), Limits(), None)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(guarded), base_url="http://studio") as browser:
+
+            def send(visitor: str, name: str) -> asyncio.Task:
+                headers = {"cookie": f"flowers_visitor={visitor}", "x-frame": name}
+                return asyncio.create_task(browser.post(LIVE, headers=headers, content=b"frame"))
+
+            async def rest() -> None:
+                for _ in range(50):
+                    await asyncio.sleep(0)
+
+            asked = []
+            for visitor, name in (("greedy", "g1"), ("greedy", "g2"), ("honest", "h1"), ("greedy", "g3")):
+                asked.append(send(visitor, name))
+                await rest()
+            go_on.release()
+            await rest()
+            asked.append(send("greedy", "g4"))  # its second is at work now
+            await rest()
+            for _ in range(9):
+                go_on.release()
+            return answered, [(await one).status_code for one in asked]
+
+    answered, statuses = asyncio.run(look())
+    assert answered == ["g1", "g2", "h1", "g4"]
+    assert statuses == [200, 200, 200, 429, 200]
 
 
 def test_refusals_are_in_the_visitors_language(serving):
