@@ -487,6 +487,22 @@ def test_the_address_follows_what_is_open_and_chosen_and_keeps_what_is_not_ours(
     assert asks(page) == "?__theme=dark&tab=train"
 
 
+def test_who_is_taken_to_another_tab_is_at_its_top_with_the_keyboard_too(linked):
+    page = linked("")
+    page.evaluate(
+        """() => { document.querySelector("[data-tab-id=train]").setAttribute("aria-selected", "true");
+            document.body.insertAdjacentHTML("beforeend", "<p style='height: 3000px'></p><button>Try it</button>"); }"""
+    )
+    page.get_by_role("button", name="Try it").click()
+    assert page.evaluate("scrollY") > 0
+    page.evaluate("linked.opened('train')")
+    expect(page.locator("[data-tab-id=train]")).to_be_focused()
+    assert page.evaluate("scrollY") == 0
+    page.locator("[data-tab-id=share]").focus()  # who presses a tab stays there
+    page.evaluate("linked.opened('share')")
+    expect(page.locator("[data-tab-id=share]")).to_be_focused()
+
+
 def test_an_example_and_the_links_own_photo_are_in_the_address_and_no_other_photo(linked):
     page = linked("?tab=classify&photo=garden/rose/rose-0001.jpg")
     page.evaluate("linked.showed('/tmp/1/rose-0001.jpg', {})")

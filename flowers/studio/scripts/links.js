@@ -29,6 +29,14 @@ const linked = (() => {
     open = tab;
     document.querySelector("#link-note .card")?.remove(); // it spoke of the tab that is left
     write();
+    requestAnimationFrame(arrive);
+  };
+
+  // A button within a tab that opens another leaves its visitor there: at the top, and the keyboard at the tab.
+  const arrive = () => {
+    if (document.activeElement?.matches(TABS)) return;
+    scrollTo(0, 0);
+    document.querySelector("#tabs [role=tab][aria-selected=true]")?.focus({ preventScroll: true });
   };
 
   const move = (tab) => { // a link that names no tab has opened that of what it names
