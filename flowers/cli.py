@@ -189,6 +189,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("target", type=Path, metavar="TARGET", help="the folder, or the file, to write")
     export.set_defaults(command=_export)
 
+    bring = commands.add_parser(
+        "import", help="bring a checkpoint back that was exported as a zip",
+        description="The zip is read as a stranger's: only tensors and JSON, and nothing in it is run.",
+    )  # fmt: skip
+    bring.add_argument("file", type=Path, metavar="FILE", help="the zip")
+    bring.set_defaults(command=_import)
+
     push = commands.add_parser(
         "push", help="put a checkpoint on the Hugging Face Hub",
         description="The token is taken from HF_TOKEN, from `hf auth login`, or asked for: it is never an option, for "
@@ -766,6 +773,18 @@ def _write_page(checkpoint: Any, target: Path) -> Any:
 
     with progress_bar("Fetching onnxruntime-web") as progress:
         return write_page(checkpoint, target, progress)
+
+
+def _import(options: argparse.Namespace) -> None:
+    from flowers.models.checkpoint import find_checkpoint
+    from flowers.share.unpack import bring_in
+
+    run = bring_in(options.file.expanduser())
+    classes = ", ".join(find_checkpoint(run.folder).classes)
+    print(
+        f"It is here again as {run.name}, and tells apart {classes}. Give that name to --checkpoint, or to --init of "
+        "`python -m flowers train`."
+    )
 
 
 def _push(options: argparse.Namespace) -> None:

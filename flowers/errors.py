@@ -22,4 +22,4 @@ class CheckpointError(FlowersError):
 
 
 class ShareError(FlowersError):
-    """A checkpoint cannot be exported or sent."""
+    """A checkpoint cannot be exported, sent or brought back."""

@@ -1020,6 +1020,18 @@ def test_a_zip_is_written(flowers, checkpoint, tmp_path):
     assert find_checkpoint(tmp_path / "untaught").classes == CLASSES
 
 
+def test_a_zip_is_brought_back(flowers, checkpoint, tmp_path):
+    flowers("export", checkpoint, "--to", "zip", tmp_path / "mine.zip")
+    status, out, err = flowers("import", tmp_path / "mine.zip")
+    assert (status, err) == (0, "")
+    name = re.match(r"It is here again as (\S+), and tells apart ", out)[1]
+    assert find_checkpoint(name).classes == CLASSES
+    (tmp_path / "other.zip").write_bytes(b"x")
+    status, out, err = flowers("import", tmp_path / "other.zip")
+    assert (status, out) == (1, "")
+    assert err == "flowers: other.zip is no zip, or is damaged: download it again.\n"
+
+
 def test_an_onnx_file_is_written_and_its_parity_told(flowers, checkpoint, tmp_path, monkeypatch):
     def export(asked, file):
         file.write_text(asked.name)

@@ -21,7 +21,7 @@ from flowers.models.checkpoint import Checkpoint, bundled_checkpoints, find_chec
 from flowers.paths import albums_dir
 from flowers.studio.language import say, sentence
 from flowers.studio.visitors import visitor
-from flowers.training.run import Run, is_private_name, list_runs
+from flowers.training.run import IMPORTED, Run, is_private_name, list_runs
 
 MAX_UPLOAD = 500_000_000  # bytes of a zip of photos; a single photo has its own, smaller limit in decode.py
 CHECKED_ON = "flowers5-everyday"  # all of it is held back
@@ -154,6 +154,8 @@ def _private_to(folder: Path) -> str | None:
     """In whose list alone a run on somebody's own photos is. That never changes, and a page asks every second."""
     try:
         run = Run(folder)
+        if run.preset == IMPORTED:
+            return run.visitor or None
         source = Path(run.source).resolve() if run.source and run.source not in KNOWN else None
         return run.visitor or source.name if source and source.parent == albums_dir() else None
     except (FlowersError, ValueError, OSError):  # a damaged run: its name alone says whether it is somebody's

@@ -78,6 +78,8 @@ def _headline(now: Status, story: Story) -> tuple[str, str]:
             return in_line(now.place), f"{_wait(now)} {say('train.waits')}".strip()
         case "queued":
             return say("train.starting"), say("train.waking")
+        case "done" if not story.epochs:
+            return say("train.brought"), message
         case "done":
             return say("train.trained"), f"{_ending(story)} {message}".strip()
         case "failed":

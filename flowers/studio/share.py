@@ -12,14 +12,16 @@ import gradio as gr
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from flowers.errors import FlowersError
+from flowers.errors import FlowersError, UsageError
 from flowers.models.checkpoint import Checkpoint, bundled_checkpoints
 from flowers.share.bundle import file_name, write_zip
 from flowers.share.card import body, model_card
 from flowers.share.onnx import export_apart, snippet
 from flowers.share.page import Made, pack, usage, write_page_apart
+from flowers.share.unpack import bring_in
 from flowers.studio import common, pages
 from flowers.studio.language import say, sentence
+from flowers.training.run import IMPORTED
 
 # Where the page is, as its visitor sees it: behind a proxy the server does not know.
 ADDRESS = "(_, ...rest) => [window.location.origin + window.location.pathname, ...rest]"
@@ -39,6 +41,7 @@ MCP_PHOTO = (  # what a program needs to send one
     '\nphoto = base64.b64encode(Path("photo.jpg").read_bytes()).decode()  # of up to 3 MB\n'
     'photo = "data:image/jpeg;base64," + photo\n',
 )
+MAX_BROUGHT = 20  # checkpoints that a visitor may bring: of the largest network each has 110 MB
 PHOTO_HERE = "//photo//"  # and for that in JSON, where no name reads so
 
 
@@ -63,6 +66,7 @@ def build(tab: gr.Tab) -> ShareTab:
             with gr.Row():
                 page = gr.Button(say("share.page"), elem_id="share-page", min_width=150)
                 phone = gr.Button(say("share.phone"), elem_id="share-phone", min_width=150)
+            bring = gr.UploadButton(say("share.bring"), elem_id="share-bring", min_width=150)
             taken = gr.HTML(common.note(say("share.empty")), elem_id="share-taken", container=False, padding=False)
             with gr.Accordion(say("share.hub_title"), open=False, elem_id="share-hub"):
                 hub = _hub()
@@ -107,6 +111,7 @@ def build(tab: gr.Tab) -> ShareTab:
     phone.click(
         _open_page, [address, checkpoint], taken, js=ADDRESS, concurrency_id=common.COMPUTE, concurrency_limit=1, **made
     )
+    bring.upload(_bring, bring, [taken, checkpoint], concurrency_id=common.COMPUTE, concurrency_limit=1, **made)
     hub.send.click(
         _press_send, [checkpoint, hub.repo, hub.kind, hub.private, hub.onnx, hub.token], [hub.token, hub.said],
         concurrency_id="hub", concurrency_limit=2, show_progress_on=hub.said, **private,
@@ -164,6 +169,25 @@ def _open_page(address: str, name: str | None) -> str:
     opened = f'<a href="{common.escape(link)}" target="_blank" rel="noopener">{common.escape(link)}</a>'
     said = say("share.phone_done", link=opened, compared=_compared(made))
     return f'<div class="card done" role="status"><p>{said}</p></div>' + _scanned(link, say(_reach(link)))
+
+
+def _bring(file: str | None) -> tuple[str, Any]:
+    """A visitor's zip as a checkpoint of theirs: what to say, and the choices with it chosen."""
+    try:
+        if not file:
+            raise UsageError("Choose a zip first.")
+        had = [run for run in common.visible_runs() if run.preset == IMPORTED and run.visitor == common.visitor()]
+        if len(had) >= MAX_BROUGHT:
+            return common.note(say("share.too_many", count=len(had)), "problem"), gr.skip()
+        run = bring_in(file, common.visitor())
+    except (FlowersError, OSError) as error:
+        return _problem(error), gr.skip()
+    finally:
+        if file:
+            Path(file).unlink(missing_ok=True)  # what it held lies in the run's folder now
+    return _done(say("share.brought", name=run.title)), gr.update(
+        choices=common.checkpoint_choices(run.name), value=run.name
+    )
 
 
 def _reach(link: str) -> str:

@@ -22,7 +22,7 @@ from flowers.recipe import Recipe
 from flowers.training import queue, warm
 from flowers.training.events import Event
 from flowers.training.log import log_lines
-from flowers.training.run import Run
+from flowers.training.run import IMPORTED, Run
 from flowers.training.story import PLACES, read_story, seconds_left
 
 HEARTBEAT_SECONDS = 5
@@ -180,6 +180,8 @@ def prolong(run: Run, epochs: int, visitor: str = "") -> Run:
 
     if not run.has_checkpoint():
         raise UsageError(f"The run {run.title} has no checkpoint yet to go on from: resume it, or start a new one.")
+    if run.preset == IMPORTED:
+        raise UsageError(f"{run.title} came without its photos: start a new run with it as the starting weights.")
     if read_checkpoint(run.folder / "best").folds:
         raise UsageError(
             f"The run {run.title} has learned all that its last layer can from these photos: add some, or start a new "

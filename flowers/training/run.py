@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 from flowers.data.classes import clean_name
 from flowers.errors import FlowersError, UsageError
 from flowers.files import check, parse, recover_folder, remove_leftovers, whole_folder, write_json, write_whole
-from flowers.models.checkpoint import Checkpoint, load_weights, save_checkpoint
+from flowers.models.checkpoint import Checkpoint, load_weights, read_checkpoint, save_checkpoint
 from flowers.paths import albums_dir, runs_dir
 from flowers.recipe import Recipe
 from flowers.training.events import Count, Epochs, Event, Seconds, Share, fits, read_event
@@ -52,6 +52,7 @@ ENDED = "Its process was ended from outside, or the disk was full: resume it."
 QUEUED_SECONDS = 60  # a queued run of which nobody has said anything for so long will never begin by itself
 T = TypeVar("T")
 MAX_TITLE, MAX_NOTE = 80, 1_000  # characters
+IMPORTED = "imported"  # in place of a preset: a checkpoint that was brought here, and not trained here
 CALLED_BY, CALLED = 3, 24  # so many of its classes name a run that has no other name, each by so many characters
 BEGINNING = 256 * 1024  # bytes of its events, among which its start is: some thousand classes are told there
 _NAMED_BY_ITSELF = re.compile(r"(\d{4}-\d{2}-\d{2}-\d{6})-")  # see _new_folder
@@ -165,13 +166,14 @@ class Run:
         visitor: str = "",
         continues: str | None = None,
         seconds: float | None = None,
+        private: bool = False,
     ) -> "Run":
         """A new, queued run, asked for by a ``visitor`` of the studio; ``continues`` names the run that it prolongs.
 
-        It should take so many ``seconds``, where that is known. Raises UsageError when the folder already holds
-        something.
+        It should take so many ``seconds``, where that is known. A ``private`` one gets a name that nobody guesses, as
+        one on a visitor's own photos does. Raises UsageError when the folder already holds something.
         """
-        folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset, _is_private(source))
+        folder = Path(folder).expanduser().resolve() if folder else _new_folder(preset, private or _is_private(source))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"The folder {folder} is not empty: choose another, or go on with the run in it by "
@@ -243,7 +245,10 @@ class Run:
         return f"{_listed(self._classes()) or self.preset} · {_at(named[1])}" if named else ""
 
     def _classes(self) -> list[str]:
-        """The classes that it tells apart, as far as its events know already."""
+        """The classes that it tells apart, as far as its events, or the checkpoint that was brought here, know."""
+        with contextlib.suppress(FlowersError):
+            if self.preset == IMPORTED:
+                return list(read_checkpoint(self.folder / "best").classes)
         return next((event["classes"] for event in self._lines(BEGINNING) if event["kind"] == "started"), [])
 
     @property

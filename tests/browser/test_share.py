@@ -96,6 +96,15 @@ def test_the_onnx_file_names_flowers_and_says_how_far_it_was_checked(page, check
     assert np.allclose(confidences.sum(1), 1, atol=1e-5)
 
 
+def test_a_zip_that_was_downloaded_comes_back_and_answers(page):
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download zip").click()
+    page.get_by_test_id("Bring a zip back-upload-button").set_input_files(download.value.path())
+    expect(page.locator("#share-taken")).to_contain_text("It is here again as daisy, dandelion, rose +2")
+    expect(page.locator("#share-checkpoint input")).to_have_value(re.compile("^daisy, dandelion, rose"))
+    expect(page.locator("#share-card-text")).to_contain_text("How good it is")
+
+
 def test_a_page_that_cannot_be_made_here_is_told(page):
     page.get_by_role("button", name="Open on a phone").click()
     expect(page.locator("#share-taken")).to_contain_text("FLOWERS_ORT_WEB has no ort.wasm-core.min.js")

@@ -13,6 +13,7 @@ import pytest
 from flowers.errors import ShareError
 from flowers.models.checkpoint import find_checkpoint, read_checkpoint
 from flowers.paths import cache_dir, runs_dir
+from flowers.share.bundle import write_zip
 from flowers.share.page import Made
 from flowers.studio import common, pages, share
 from tests.studio.visiting import visit
@@ -189,3 +190,35 @@ def test_code_is_shown_as_it_is():
     code = re.search(r"<code>(.*)</code>", shown, re.DOTALL)[1]
     assert code == "if a &lt; b &amp; c:\n    pass"
     assert common.escape("a<b") in shown
+
+
+# What comes back
+
+
+def test_a_zip_comes_back_as_a_checkpoint_of_its_visitor_alone(bundled, tmp_path, monkeypatch):
+    def bring() -> tuple:
+        write_zip(bundled, file := tmp_path / "mine.zip")
+        return share._bring(str(file))
+
+    with visit("one"):
+        said, chosen = bring()
+        assert "It is here again as daisy, dandelion, rose +2" in said
+        name = chosen["value"]
+        assert name in dict(map(reversed, chosen["choices"]))
+        assert name in [run.name for run in common.visible_runs()]
+        assert common.offered_checkpoint(name).classes == bundled.classes
+        monkeypatch.setattr(share, "MAX_BROUGHT", 1)
+        said, chosen = bring()
+        assert "You have 1 of these already" in said and "value" not in chosen
+    with visit("two"):
+        assert name not in [run.name for run in common.visible_runs()]
+        assert "value" in bring()[1]
+    assert not list(tmp_path.iterdir())  # the upload itself is not kept
+
+
+def test_what_cannot_be_brought_is_a_sentence(tmp_path):
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    with visit():
+        said, chosen = share._bring(str(tmp_path / "a.zip"))
+        assert "a.zip is no zip, or is damaged" in said and "value" not in chosen
+        assert "Choose a zip first." in share._bring(None)[0]
