@@ -23,7 +23,7 @@ from flowers.recipe import Recipe
 from flowers.training.run import IMPORTED, Run
 
 MAX_ENTRIES = 1000  # files in the zip, those that are left there included
-MAX_FILE, MAX_ALL = 2_000_000_000, 4_000_000_000  # bytes, unpacked
+MAX_FILE, MAX_ALL = 600_000_000, 1_200_000_000  # bytes, unpacked: the largest network has 350 MB
 MAX_CARD = 20_000_000  # bytes of JSON: a thousand classes with all that is known of them have a hundredth of that
 MAX_CLASSES, MAX_CLASS = 1000, 200  # classes, characters of a name: those of photo sets
 # The card that somebody may have written is left there: one is made from what the checkpoint says.
@@ -68,13 +68,15 @@ def unpack(file: str | Path, folder: Path) -> Checkpoint:
     name = Path(file).name
     try:
         with zipfile.ZipFile(file) as archive:
-            for entry in _entries(archive, name).values():
-                _take_out(archive, entry, folder / PurePosixPath(entry.filename).name, name)
+            entries = _entries(archive, name)
+            _take_out(archive, entries.pop(CARD), folder / CARD, name)
+            checkpoint = _checked(folder, entries, name)  # before anything large is unpacked
+            for called, entry in entries.items():
+                _take_out(archive, entry, folder / called, name)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise ShareError(f"{name} is no zip, or is damaged: download it again.") from error
     except OSError as error:
         raise ShareError(f"{name} could not be unpacked ({error.strerror or error}): free some disk space.") from error
-    checkpoint = _checked(folder, name)
     _answers(checkpoint, name)
     return checkpoint
 
@@ -102,7 +104,7 @@ def _entries(archive: zipfile.ZipFile, name: str) -> Mapping[str, zipfile.ZipInf
     if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in taken):
         raise ShareError(f"{name} holds a link in place of a file: export the checkpoint again.")
     if any(entry.file_size > MAX_FILE for entry in taken) or sum(entry.file_size for entry in taken) > MAX_ALL:
-        raise ShareError(f"{name} is larger than any checkpoint, unpacked: {MAX_ALL // 10**9} GB may be.")
+        raise ShareError(f"{name} is larger than any checkpoint, unpacked: {MAX_ALL / 10**9:g} GB may be.")
     return {PurePosixPath(entry.filename).name: entry for entry in taken}
 
 
@@ -126,8 +128,8 @@ def _take_out(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, na
             file.write(part)
 
 
-def _checked(folder: Path, name: str) -> Checkpoint:
-    """What the card says, as far as it can be true. Raises ShareError."""
+def _checked(folder: Path, others: Mapping[str, zipfile.ZipInfo], name: str) -> Checkpoint:
+    """What the card says, as far as it can be true, and is of a size with the other files. Raises ShareError."""
     try:
         checkpoint = read_checkpoint(folder)
     except CheckpointError as error:
@@ -140,7 +142,7 @@ def _checked(folder: Path, name: str) -> Checkpoint:
     if not re.fullmatch(r"[-:TZ0-9.+ ]{0,40}", checkpoint.created):
         raise ShareError(f"{name} says that it was made at no time that there is: export the checkpoint again.")
     largest = 4 * BACKBONES[checkpoint.backbone].parameters + 16 * 4 * 4096 * len(checkpoint.classes) + 10**7
-    if sum(path.stat().st_size for path in folder.glob("model*.safetensors")) > largest:
+    if sum(entry.file_size for called, entry in others.items() if called != TENSORS) > largest:
         raise ShareError(f"{name} holds more weights than {checkpoint.backbone} has: export the checkpoint again.")
     return checkpoint
 

@@ -241,8 +241,10 @@ class Run:
         return self._about().title or self._called() or self.name
 
     def _called(self) -> str:
-        named = _NAMED_BY_ITSELF.match(self.name)
-        return f"{_listed(self._classes()) or self.preset} · {_at(named[1])}" if named else ""
+        if named := _NAMED_BY_ITSELF.match(self.name):
+            with contextlib.suppress(FlowersError):  # it is damaged
+                return f"{_listed(self._classes()) or self.preset} · {_at(named[1])}"
+        return ""
 
     def _classes(self) -> list[str]:
         """The classes that it tells apart, as far as its events, or the checkpoint that was brought here, know."""

@@ -764,6 +764,8 @@ def test_what_was_given_no_name_is_called_by_its_classes_and_time(tmp_path, monk
     if classes:
         run.append(replace(started(), classes=classes))
     assert run.title == title
+    (run.folder / "data.json").write_text("{")
+    assert run.title == (title if classes or name == "my-roses" else name)  # a disk may damage it
     run.describe("Roses", "")
     assert run.title == "Roses"
 
