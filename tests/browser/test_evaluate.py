@@ -81,7 +81,9 @@ def garden_away(studio):
 
 
 def percent(page, what: str) -> float:
-    return float(page.locator(f'[data-told="{what}"]').inner_text().rstrip("%"))
+    """A share of 60 photos is told as ``54 of 60``."""
+    part, _, count = page.locator(f'[data-told="{what}"]').inner_text().partition(" of ")
+    return 100 * int(part) / int(count) if count else float(part.rstrip("%"))
 
 
 def show_photos(page) -> None:

@@ -362,7 +362,7 @@ def test_a_known_set_is_looked_through_and_trained_on(sets):
     look_at(page, "The garden")
     expect(page.locator("#photos-facts")).to_contain_text("free of any rights")
     expect(page.locator("#photos-place")).to_have_text("Photos 1 to 60 of 300")
-    expect(page.locator("#photos-facts")).to_contain_text("60 photos are held back")
+    expect(page.locator("#photos-facts")).to_contain_text("is tested on 60 photos")
     page.locator("#photos-next").click()
     expect(page.locator("#photos-place")).to_have_text("Photos 61 to 120 of 300")
     choose(page, "photos-part", "Held back")
