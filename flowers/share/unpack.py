@@ -43,8 +43,8 @@ OTHERS = {  # by what a zip holds: what it is
 def bring_in(file: str | Path, visitor: str = "") -> Run:
     """A run that holds the checkpoint in a zip, as good as one that was trained here; ``visitor`` alone has it listed.
 
-    Raises ShareError where the zip holds none that can be used, with the reason in one sentence; FlowersError where the
-    disk takes nothing. Nothing is left behind then.
+    Raises ShareError where the zip holds none that can be used, or the disk takes nothing, with the reason in one
+    sentence. Nothing is left behind then.
     """
     with tempfile.TemporaryDirectory(prefix="flowers-import-") as scratch:
         folder = Path(scratch) / "checkpoint"
@@ -56,9 +56,11 @@ def bring_in(file: str | Path, visitor: str = "") -> Run:
                 for path in folder.iterdir():
                     shutil.move(path, new / path.name)
             run.set_status("done", "It was brought here, and not trained here.")
-        except BaseException:
-            run.set_status("failed")
-            run.delete()
+        except BaseException as error:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+                raise ShareError(f"{Path(file).name} could not be kept ({reason}): free some disk space.") from error
             raise
         return run
 

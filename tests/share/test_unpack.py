@@ -1,5 +1,6 @@
 """A checkpoint that comes back: as it was, or with one sentence that says why not."""
 
+import errno
 import io
 import json
 import re
@@ -16,6 +17,7 @@ from flowers.data.garden import render_flower
 from flowers.errors import ShareError
 from flowers.models.checkpoint import CARD, find_checkpoint
 from flowers.paths import DEFAULT_CHECKPOINT, runs_dir
+from flowers.share import unpack as module
 from flowers.share.bundle import write_zip
 from flowers.share.unpack import bring_in, unpack
 from flowers.training.run import list_runs
@@ -209,6 +211,32 @@ def test_two_checkpoints_twice_a_file_and_links(changed, packed, tmp_path):
         archive.writestr(CARD, card(packed))
         archive.writestr(CARD, b"{}")
     assert "2 checkpoints" in refused(file)
+
+
+def test_a_password_too_many_files_and_too_large_ones(packed, changed, tmp_path, monkeypatch):
+    locked = bytearray(packed.read_bytes())
+    at = -1
+    while (at := locked.find(b"PK\x01\x02", at + 1)) >= 0:
+        locked[at + 8] |= 1  # the flag of an encrypted file, in the zip's list
+    (tmp_path / "locked.zip").write_bytes(bytes(locked))
+    assert "is encrypted" in refused(tmp_path / "locked.zip")
+    with pytest.warns(UserWarning), zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.writestr(CARD, card(packed))
+        archive.writestr("model.safetensors", b"1")
+        archive.writestr("model.safetensors", b"2")
+    assert "a file twice" in refused(tmp_path / "twice.zip")
+    monkeypatch.setattr(module, "MAX_ALL", 1000)
+    assert "larger than any checkpoint" in refused(packed)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 1)
+    assert "no checkpoint has more than 1" in refused(packed)
+
+
+def test_a_disk_that_takes_nothing_is_a_sentence_and_leaves_nothing(packed, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.shutil, "move", full)
+    assert "could not be kept (No space left on device)" in refused(packed)
 
 
 def test_a_bomb_is_not_unpacked(packed, tmp_path):
