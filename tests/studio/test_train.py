@@ -307,6 +307,31 @@ def test_after_the_last_epoch_a_run_says_what_it_still_does_and_what_came_of_it(
     assert "All 3 epochs are done, in 0m 0s. Too few photos to calibrate." in card
 
 
+def test_a_run_that_folds_judge_tells_what_they_found_and_whether_more_photos_would_help():
+    story = Story(
+        epochs=1, epoch=1, finished=True, photos=60, folds=5, judged=60, judged_by_folds=60, best_epoch=0,
+        best_val_accuracy=0.9, curve=[(12, 0.5), (24, 0.7), (48, 0.9)],
+    )  # fmt: skip
+    card = progress.status_card(make_run("new"), Status("done"), story)
+    assert "It has learned from all 60 photos" in card
+    assert "Accuracy by 5 folds" in card and "54 of 60" in card
+    assert "Last accuracy" not in card
+    drawn = progress.curves(None, story)
+    assert "Learning from 24 photos, it got 42 of 60 right; from 48, 54 of 60: more photos would help." in drawn
+    assert "Loss" not in drawn  # there are no epochs to draw
+
+
+def test_a_checkpoint_that_was_brought_here_says_so():
+    card = progress.status_card(make_run("new"), Status("done", message="It was brought here."), Story())
+    assert "<h2>Brought here</h2>" in card and "It was brought here." in card
+
+
+def test_a_run_that_stops_early_says_why():
+    story = Story(epochs=9, steps=10, epoch=4, finished=True, best_epoch=1, best_val_accuracy=0.5, judged=10)
+    card = progress.status_card(make_run("new"), Status("done"), story)
+    assert "Stopped early at epoch 4 of 9: no improvement for 2 epochs. It took 0m 0s." in card
+
+
 @pytest.mark.parametrize(("place", "words"), [(2, "Second"), (4, "Fourth"), (11, "Number 11")])
 def test_the_place_in_line_is_told(place, words):
     card = progress.status_card(make_run("new"), Status("queued", place=place), Story())

@@ -1,11 +1,14 @@
 """What a run is predicted to take follows from its photos, their size and what a trial measured."""
 
+import json
+
 import pytest
 
 from flowers.data.dataset import Split, scan
 from flowers.data.preprocess import Preprocessing
 from flowers.models.backbones import BACKBONES
 from flowers.recipe import PRESETS, Recipe
+from flowers.training import forecast as module
 from flowers.training import machine
 from flowers.training.forecast import epoch_seconds, forecast
 from flowers.training.machine import Machine
@@ -41,6 +44,29 @@ def test_a_forecast_is_what_training_tells_at_its_start(garden, monkeypatch):
     dataset = scan(garden)
     for recipe in (TINY, TINY.replace(probe="on", first_size=32, mirror_answers="on", frozen=2)):
         assert forecast(recipe, dataset) == pytest.approx(next(train(recipe, dataset)).predicted, abs=1e-3)
+
+
+def test_paces_are_measured_one_by_one_and_given_up_when_nobody_is_there_to_read_them(tmp_path, monkeypatch):
+    """As the process of its own does, in which the studio has them measured."""
+    measured = []
+    monkeypatch.setattr(module, "seconds_a_photo", lambda recipe: measured.append(recipe.epochs) or (1.0, 2.0))
+    monkeypatch.setattr(module.untouched, "prepare", lambda recipe: measured.append("prepared"))
+    recipes = {"a": {"epochs": 1, "probe": "folds"}, "b": {"epochs": 2}}
+    module._measure(tmp_path / "paces.json", recipes)
+    assert json.loads((tmp_path / "paces.json").read_text()) == {"a": [1.0, 2.0], "b": [1.0, 2.0]}
+    assert measured == ["prepared", 1, 2]
+    parents = iter([1, 1, 2])  # the studio is gone after the first
+    monkeypatch.setattr(module.os, "getppid", lambda: next(parents))
+    module._measure(tmp_path / "never.json", recipes)
+    assert measured == ["prepared", 1, 2, "prepared", 1]
+    assert not (tmp_path / "never.json").exists()
+
+
+def test_a_photo_of_few_is_but_looked_at_and_of_many_it_is_learned_from(monkeypatch):
+    """Of few photos the preset auto learns the last layer alone."""
+    monkeypatch.setattr(module, "_trial", lambda *_: MEASURED)
+    few, many = module.seconds_a_photo(PRESETS["auto"])
+    assert many > 2 * few > 0
 
 
 @pytest.mark.usefixtures("small_network")
