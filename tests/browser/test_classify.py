@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from flowers.data.garden import render_flower
+from tests.browser.axe import findings
 from tests.browser.conftest import CAMERAS_ON, WATCH_CAMERAS, open_tab, say_yes, wait_for
 
 WIDTHS = [390, pytest.param(1280, marks=pytest.mark.thorough)]
@@ -163,6 +164,7 @@ def test_answers_follow_the_camera_and_a_frame_that_is_kept_becomes_the_photo(wa
     expect(page.locator("#classify-photo")).to_be_hidden()
     page.get_by_label("Why?").check()
     expect(page.get_by_alt_text("Where the model finds evidence")).to_be_visible()
+    assert not findings(page, "#classify")
     page.get_by_role("button", name="Keep this one").click()
     expect(answer(page)).to_be_visible()
     expect(page.locator("#classify-photo img")).to_be_visible()
