@@ -686,8 +686,8 @@ def test_what_was_really_trained_answers_and_is_really_prolonged(really_trained,
     open_tab(page, "Classify")
     page.get_by_role("button", name="daisy").first.click()
     expect(page.locator("#classify-answer h2")).to_be_visible()  # while a training is at work
-    choose(page, "classify-checkpoint", run.name)
-    expect(page.locator("#classify-answer .facts")).to_contain_text(run.name)
+    choose(page, "classify-checkpoint", run.title)
+    expect(page.locator("#classify-answer .facts")).to_contain_text(run.title)
     show_train(page)
     page.locator("#train-stop").click()
     expect(headline(page)).to_have_text("Stopped", timeout=TRAINING)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -56,7 +57,7 @@ def test_a_run_that_is_stopped_while_it_waits_begins_once_it_is_resumed(garden, 
     with queue.at_once():
         run = start(recipe, str(garden), "quick")
         assert run.folder.parent == tmp_path / "my-runs"
-        with pytest.raises(UsageError, match=rf"^The run {run.name} is at work or in line already.*\.$"):
+        with pytest.raises(UsageError, match=rf"^The run {re.escape(run.title)} is at work or in line already.*\.$"):
             resume(run)
         wait_until(lambda: run.is_locked() and run.status().pid != os.getpid(), lambda: said_by(run))
         first = run.status()
