@@ -24,7 +24,10 @@ from flowers.training.run import IMPORTED, Run
 
 MAX_ENTRIES = 1000  # files in the zip, those that are left there included
 MAX_FILE, MAX_ALL = 600_000_000, 1_200_000_000  # bytes, unpacked: the largest network has 350 MB
-MAX_CARD = 20_000_000  # bytes of JSON: a thousand classes with all that is known of them have a hundredth of that
+# Of JSON: a thousand classes with all that is known of them have a hundredth of that. Of what tells familiar photos:
+# fifty thousand photos have 64 MB.
+MOST = {".json": 20_000_000, TENSORS: 150_000_000}
+MAX_SIDE = 1024  # pixels: no network here is made for more than 384, and one answer is asked for
 MAX_CLASSES, MAX_CLASS = 1000, 200  # classes, characters of a name: those of photo sets
 # The card that somebody may have written is left there: one is made from what the checkpoint says.
 TAKEN = re.compile(
@@ -105,9 +108,15 @@ def _entries(archive: zipfile.ZipFile, name: str) -> Mapping[str, zipfile.ZipInf
         raise ShareError(f"{name} is encrypted: unpack it, and pack it again without a password.")
     if any(stat.S_ISLNK(entry.external_attr >> 16) for entry in taken):
         raise ShareError(f"{name} holds a link in place of a file: export the checkpoint again.")
-    if any(entry.file_size > MAX_FILE for entry in taken) or sum(entry.file_size for entry in taken) > MAX_ALL:
+    if any(entry.file_size > _most(entry) for entry in taken) or sum(entry.file_size for entry in taken) > MAX_ALL:
         raise ShareError(f"{name} is larger than any checkpoint, unpacked: {MAX_ALL / 10**9:g} GB may be.")
     return {PurePosixPath(entry.filename).name: entry for entry in taken}
+
+
+def _most(entry: zipfile.ZipInfo) -> int:
+    """How many bytes a file may have, unpacked."""
+    path = PurePosixPath(entry.filename)
+    return MOST.get(path.name) or MOST.get(path.suffix) or MAX_FILE
 
 
 def _what_else(names: list[str], name: str) -> str:
@@ -120,12 +129,11 @@ def _what_else(names: list[str], name: str) -> str:
 
 def _take_out(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, name: str) -> None:
     """Write one file, of which no more comes than the zip has told: a bomb says that it is small."""
-    most = min(entry.file_size, MAX_CARD if target.suffix == ".json" else MAX_FILE)
     with archive.open(entry) as source, open(target, "wb") as file:
         had = 0
         while part := source.read(1 << 20):
             had += len(part)
-            if had > most:
+            if had > entry.file_size:
                 raise ShareError(f"{name} is larger than it says, unpacked: export the checkpoint again.")
             file.write(part)
 
@@ -143,6 +151,9 @@ def _checked(folder: Path, others: Mapping[str, zipfile.ZipInfo], name: str) -> 
             raise ShareError(f"{name} has a class of a name that none may have here: rename it, and export it again.")
     if not re.fullmatch(r"[-:TZ0-9.+ ]{0,40}", checkpoint.created):
         raise ShareError(f"{name} says that it was made at no time that there is: export the checkpoint again.")
+    sides = [checkpoint.preprocessing.get(side) for side in ("size", "resize")]  # what is no number is found out later
+    if any(isinstance(side, (int, float)) and side > MAX_SIDE for side in sides):
+        raise ShareError(f"{name} wants pictures of more than {MAX_SIDE} pixels: export the checkpoint again.")
     largest = 4 * BACKBONES[checkpoint.backbone].parameters + 16 * 4 * 4096 * len(checkpoint.classes) + 10**7
     if sum(entry.file_size for called, entry in others.items() if called != TENSORS) > largest:
         raise ShareError(f"{name} holds more weights than {checkpoint.backbone} has: export the checkpoint again.")

@@ -335,3 +335,16 @@ def test_a_damaged_index_is_told(folder, index):
     (folder / "model.safetensors.index.json").write_text(index)
     for asked in (load_weights, weight_files):
         assert_refused(asked, folder, said="damaged or incomplete")
+
+
+@pytest.mark.parametrize(
+    ("told", "accuracy"), [(0, 0.0), (0.5, 0.5), (1, 1.0), (1.5, None), (-0.1, None), ("0.5", None), (True, None)]
+)
+def test_an_accuracy_is_a_share_or_not_told(told, accuracy):
+    """A card may say anything."""
+    assert Checkpoint("resnet18", ("a", "b"), {}, metrics={"val_accuracy": told}).accuracy == accuracy
+
+
+@pytest.mark.parametrize(("told", "judged"), [(60, 60), (0, None), (-1, None), (1.5, None), (True, None), (None, None)])
+def test_of_how_many_photos_that_is_is_a_count_or_not_told(told, judged):
+    assert Checkpoint("resnet18", ("a", "b"), {}, metrics={"val_photos": told}).judged == judged

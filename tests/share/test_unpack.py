@@ -155,6 +155,8 @@ def test_a_pickle_beside_the_weights_is_not_taken(changed):
         ({"backbone": "another"}, "'another'"), ({"format": 99}, "newer version"), ({"created": "<b>"}, "at no time"),
         ({"classes": ["a", "b"]}, "a calibration"), ({"classes": ["a", "b"], "calibration": {}}, "do not fit"),
         ({"backbone": "resnet18"}, "do not fit"),
+        ({"preprocessing": {"size": 4096, "resize": 4096}}, "more than 1024 pixels"),
+        ({"preprocessing": {"size": "large"}}, "how to prepare photos"),
         ({"preprocessing": {"size": -1}}, "how to prepare photos"),
         ({"calibration": {"temperature": 0}}, "a calibration"),
         ({"calibration": {"temperature": "hot", "fitted_by": ""}}, "a calibration"),
